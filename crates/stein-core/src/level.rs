@@ -1,0 +1,72 @@
+//! Noise levels and what a network is told of them.
+
+use burn::tensor::{Device, Tensor};
+
+use crate::vector;
+
+/// One perturbation kernel x̃ = α x + σ z.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Level {
+    /// The factor of the clean example; 1 for variance-exploding schedules.
+    pub alpha: f64,
+    /// The standard deviation of the added noise.
+    pub sigma: f64,
+}
+
+impl Level {
+    /// The variance-exploding level x̃ = x + σ z.
+    pub fn exploding(sigma: f64) -> Self {
+        Self { alpha: 1.0, sigma }
+    }
+}
+
+/// α and σ of each example of a batch, `[B]` each.
+#[derive(Debug, Clone)]
+pub struct Levels {
+    /// α, `[B]`.
+    pub alpha: Tensor<1>,
+    /// σ, `[B]`.
+    pub sigma: Tensor<1>,
+}
+
+/// What a network is told beside x: the noise level of each example, or that there is none.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Condition {
+    /// The levels; `None` where the score of the clean density is meant.
+    pub levels: Option<Levels>,
+}
+
+impl Condition {
+    /// No noise: the score of the clean density.
+    pub fn clean() -> Self {
+        Self { levels: None }
+    }
+
+    /// A level an example.
+    pub fn new(levels: Levels) -> Self {
+        Self { levels: Some(levels) }
+    }
+
+    /// A level an example, from the host.
+    pub fn at(levels: &[Level], device: &Device) -> Self {
+        let column = |f: fn(&Level) -> f64| vector(levels.iter().map(|l| f(l) as f32).collect(), device);
+        Self::new(Levels { alpha: column(|l| l.alpha), sigma: column(|l| l.sigma) })
+    }
+
+    /// The same level for `batch` examples.
+    pub fn uniform(level: Level, batch: usize, device: &Device) -> Self {
+        let full = |value: f64| Tensor::full([batch], value as f32, device);
+        Self::new(Levels { alpha: full(level.alpha), sigma: full(level.sigma) })
+    }
+
+    /// The part for the examples `from..from + count`.
+    pub fn narrow(&self, from: usize, count: usize) -> Self {
+        Self {
+            levels: self.levels.as_ref().map(|l| Levels {
+                alpha: l.alpha.clone().narrow(0, from, count),
+                sigma: l.sigma.clone().narrow(0, from, count),
+            }),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Metrics: how good samples, or a score, are.
+
+use std::fmt::Debug;
+
+use burn::tensor::Device;
+use stein_record::{Array, LevelRecord, MetricRecord};
+
+use crate::{Dataset, Invalid, NoiseSchedule, ScoreNetwork, Streams};
+
+/// What a metric may look at.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct MetricContext<'a> {
+    /// The samples, `[N, D]`.
+    pub samples: &'a Array,
+    /// Held-out rows as they are compared with: dequantised, as many as there are samples if there are that many.
+    pub held_out: &'a Array,
+    /// Training rows, dequantised.
+    pub train: &'a Array,
+    /// As many rows of a Gaussian fitted to the training rows as there are samples, clipped to the data's range.
+    pub gaussian: &'a Array,
+    /// The data set.
+    pub dataset: &'a Dataset,
+    /// The trained (averaged) network.
+    pub network: &'a dyn ScoreNetwork,
+    /// Its losses and Fisher divergences at each level.
+    pub levels: &'a [LevelRecord],
+    /// The noise schedule.
+    pub schedule: &'a dyn NoiseSchedule,
+    /// Where to compute.
+    pub device: &'a Device,
+    /// Noise.
+    pub streams: Streams,
+}
+
+impl<'a> MetricContext<'a> {
+    /// A context of all that a metric may look at.
+    #[expect(clippy::too_many_arguments, reason = "one argument a field; a builder would say no more")]
+    pub fn new(
+        samples: &'a Array,
+        held_out: &'a Array,
+        train: &'a Array,
+        gaussian: &'a Array,
+        dataset: &'a Dataset,
+        network: &'a dyn ScoreNetwork,
+        levels: &'a [LevelRecord],
+        schedule: &'a dyn NoiseSchedule,
+        device: &'a Device,
+        streams: Streams,
+    ) -> Self {
+        Self { samples, held_out, train, gaussian, dataset, network, levels, schedule, device, streams }
+    }
+}
+
+/// A metric of samples (or of the score), with standard errors, floors and baselines.
+pub trait Metric: Debug + Send + Sync {
+    /// Whether it says anything about such data.
+    fn applies(&self, _dataset: &Dataset) -> bool {
+        true
+    }
+
+    /// The values.
+    ///
+    /// # Errors
+    /// If the sets are too small for it, say.
+    fn evaluate(&self, context: &MetricContext<'_>) -> Result<Vec<MetricRecord>, Invalid>;
+}

@@ -1,0 +1,68 @@
+//! Score-matching objectives.
+
+use std::fmt::Debug;
+
+use burn::tensor::Tensor;
+
+use crate::{Condition, Noise, ScoreNetwork};
+
+/// A batch with its perturbation x̃ = α x + σ z.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Perturbed {
+    /// The clean examples x, `[B, D]`.
+    pub clean: Tensor<2>,
+    /// The standard normal noise z, `[B, D]`; `None` where no noise is added.
+    pub noise: Option<Tensor<2>>,
+    /// The noisy examples x̃, `[B, D]`; the clean ones where no noise is added.
+    pub noisy: Tensor<2>,
+    /// α and σ of each example.
+    pub condition: Condition,
+    /// ∇ log p_σ(x̃), `[B, D]`, where the data know it.
+    pub exact_score: Option<Tensor<2>>,
+}
+
+impl Perturbed {
+    /// Perturbs `clean` by standard normals `noise` at the levels of `condition`.
+    pub fn new(clean: Tensor<2>, noise: Tensor<2>, condition: Condition) -> Self {
+        let noisy = match &condition.levels {
+            None => clean.clone(),
+            Some(levels) => {
+                let column = |t: &Tensor<1>| t.clone().unsqueeze_dim::<2>(1);
+                clean.clone() * column(&levels.alpha) + noise.clone() * column(&levels.sigma)
+            }
+        };
+        let noise = condition.levels.is_some().then_some(noise);
+        Self { clean, noise, noisy, condition, exact_score: None }
+    }
+
+    /// Examples without noise: the objective is about the score of the data's own density.
+    pub fn clean(examples: Tensor<2>) -> Self {
+        Self { clean: examples.clone(), noise: None, noisy: examples, condition: Condition::clean(), exact_score: None }
+    }
+
+    /// The same with the exact score at x̃.
+    pub fn with_exact_score(mut self, score: Tensor<2>) -> Self {
+        self.exact_score = Some(score);
+        self
+    }
+}
+
+/// An objective: one number an example, least in expectation when the network is the score.
+///
+/// ½ is kept, dimensions are summed. The trainer applies the weight λ(σ) and takes the mean over the batch, so every
+/// objective works at one noise level, at none, and over a whole ladder.
+pub trait Objective: Debug + Send + Sync {
+    /// The unweighted loss of each example, `[B]`. `noise` is the objective's own stream at this step (probes).
+    fn loss(&self, network: &dyn ScoreNetwork, batch: &Perturbed, noise: &mut Noise) -> Tensor<1>;
+
+    /// Whether the objective is about the score of perturbed data only, and so needs σ > 0.
+    fn needs_noise(&self) -> bool {
+        false
+    }
+
+    /// Whether it wants [`Perturbed::exact_score`], which costs an evaluation of the target a step.
+    fn needs_exact_score(&self) -> bool {
+        false
+    }
+}

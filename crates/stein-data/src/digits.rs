@@ -1,0 +1,86 @@
+//! The embedded handwritten digits.
+
+use std::io::Read;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stein_core::{Component, DataPart, Dataset, ImageShape, Invalid, Streams};
+use stein_record::{Array, hash};
+
+/// 1797 handwritten digits of 8×8 grey pixels, dequantised to [0, 1) as (v + u)/17; 1437 to train on, 360 held out.
+///
+/// The split is the same in every run. Embedded in the program: nothing is downloaded.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Digits {}
+
+const FILE: &[u8] = include_bytes!("../assets/digits.csv.gz");
+const SHA256: &str = "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22";
+const ROWS: usize = 1797;
+const HELD_OUT: usize = 360;
+const SIDE: usize = 8;
+/// Pixels are 0 to 16.
+const VALUES: f32 = 17.0;
+
+impl Component<DataPart> for Digits {
+    const KIND: &'static str = "digits";
+    const PAPER: &'static str = "Alpaydin & Kaynak 1998, UCI Optical Recognition of Handwritten Digits";
+
+    fn build(&self, _: Streams) -> Result<Dataset, Invalid> {
+        let rows = read().map_err(|problem| Invalid::new(format!("the embedded digits are damaged: {problem}")))?;
+        // The split must not depend on the run's seed: runs are compared on the same held-out digits.
+        let mut order: Vec<usize> = (0..ROWS).collect();
+        Streams::new(0).at("digits split", 0).shuffle(&mut order);
+        let pick = |indices: &[usize]| {
+            let data = indices.iter().flat_map(|&i| rows[i].iter().map(|&v| f32::from(v) / VALUES)).collect();
+            Array::new([indices.len(), SIDE * SIDE], data)
+        };
+        Ok(Dataset {
+            held_out: pick(&order[..HELD_OUT]),
+            train: pick(&order[HELD_OUT..]),
+            image: Some(ImageShape { height: SIDE, width: SIDE, channels: 1 }),
+            range: Some([0.0, 1.0]),
+            dequantize: Some(1.0 / VALUES),
+            target: None,
+        })
+    }
+}
+
+fn read() -> Result<Vec<Vec<u8>>, String> {
+    if hash::sha256(FILE) != SHA256 {
+        return Err("the checksum differs".into());
+    }
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(FILE).read_to_string(&mut text).map_err(|e| e.to_string())?;
+    let rows: Vec<Vec<u8>> = text
+        .lines()
+        .map(|line| line.split(',').take(SIDE * SIDE).map(|v| v.parse::<u8>().map_err(|e| e.to_string())).collect())
+        .collect::<Result<_, _>>()?;
+    let whole = rows.len() == ROWS && rows.iter().all(|r| r.len() == SIDE * SIDE && r.iter().all(|&v| v <= 16));
+    whole.then_some(rows).ok_or_else(|| "rows are missing or out of range".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_split_is_fixed_and_covers_every_row() {
+        let a = Digits {}.build(Streams::new(1)).unwrap();
+        let b = Digits {}.build(Streams::new(2)).unwrap();
+        assert_eq!((a.train.rows(), a.held_out.rows(), a.dimension()), (1437, 360, 64));
+        assert_eq!(a.sha256(), b.sha256());
+        let sum = |x: &Array| x.data.iter().map(|&v| f64::from(v * VALUES)).sum::<f64>();
+        let all: f64 = read().unwrap().iter().flatten().map(|&v| f64::from(v)).sum();
+        assert!((sum(&a.train) + sum(&a.held_out) - all).abs() < 0.5);
+    }
+
+    #[test]
+    fn batches_are_dequantised_within_the_range() {
+        let data = Digits {}.build(Streams::new(1)).unwrap();
+        let batch = data.batch(64, &mut Streams::new(1).at("batch", 0));
+        assert_eq!(batch.len(), 64 * 64);
+        assert!(batch.iter().all(|x| (0.0..1.0).contains(x)));
+        assert!(batch.iter().filter(|x| (*x * VALUES).fract() > 1e-3).count() > 3900);
+    }
+}

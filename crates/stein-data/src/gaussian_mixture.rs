@@ -1,0 +1,115 @@
+//! `gaussian-mixture`: rows of a mixture whose density is known.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stein_core::{Component, DataPart, Dataset, Invalid, Streams, Target};
+use stein_record::Array;
+
+use crate::IsotropicMixture;
+
+/// A mixture of isotropic Gaussians, whose score and density are known exactly at every σ; rows are drawn from it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct GaussianMixture {
+    /// The components' means, each a list of D numbers.
+    #[schemars(length(min = 1))]
+    pub means: Vec<Vec<f64>>,
+    /// The components' weights; normalised to a sum of 1. Equal if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<Vec<f64>>,
+    /// The components' standard deviation: one number for all, or a list of one each.
+    #[serde(default)]
+    pub std: Std,
+    /// Rows to train on.
+    #[serde(default = "rows")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub train: usize,
+    /// Rows held out.
+    #[serde(default = "rows")]
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub held_out: usize,
+}
+
+/// One standard deviation for all components, or one each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Std {
+    /// For all.
+    All(f64),
+    /// One each.
+    Each(Vec<f64>),
+}
+
+impl Default for Std {
+    fn default() -> Self {
+        Self::All(1.0)
+    }
+}
+
+fn rows() -> usize {
+    2000
+}
+
+impl GaussianMixture {
+    fn std(&self) -> Vec<f64> {
+        match &self.std {
+            Std::All(s) => vec![*s; self.means.len()],
+            Std::Each(list) => list.clone(),
+        }
+    }
+
+    fn weights(&self) -> Vec<f64> {
+        self.weights.clone().unwrap_or_else(|| vec![1.0; self.means.len()])
+    }
+}
+
+impl Component<DataPart> for GaussianMixture {
+    const KIND: &'static str = "gaussian-mixture";
+
+    fn check(&self) -> Result<(), Invalid> {
+        let Some(first) = self.means.first() else {
+            return Err(Invalid::key("means", "`means` is empty; a mixture has at least one component"));
+        };
+        if first.is_empty() || self.means.iter().any(|m| m.len() != first.len()) {
+            return Err(Invalid::key("means", "`means` must be lists of the same length, at least 1"));
+        }
+        if self.means.iter().flatten().any(|x| !x.is_finite()) {
+            return Err(Invalid::key("means", "`means` must be finite numbers"));
+        }
+        let k = self.means.len();
+        for (key, list) in [("std", self.std()), ("weights", self.weights())] {
+            if list.len() != k {
+                return Err(Invalid::key(key, format!("`{key}` has {} entries, `means` has {k}", list.len())));
+            }
+            for value in list {
+                Invalid::unless_positive(key, value)?;
+            }
+        }
+        for (key, rows) in [("train", self.train), ("held-out", self.held_out)] {
+            if !(1..=10_000_000).contains(&rows) {
+                return Err(Invalid::key(key, format!("`{key}` is {rows}; it must be from 1 to 10000000")));
+            }
+        }
+        let values = (self.train + self.held_out).saturating_mul(first.len());
+        if values > 1 << 30 {
+            return Err(Invalid::key("train", format!("{values} numbers are more than fit; at most 2^30")));
+        }
+        Ok(())
+    }
+
+    fn build(&self, streams: Streams) -> Result<Dataset, Invalid> {
+        let target = IsotropicMixture::new(self.means.clone(), self.std(), self.weights());
+        let d = target.dimension();
+        let rows = |name: &str, n: usize| Array::new([n, d], target.sample(n, &mut streams.at(name, 0)));
+        Ok(Dataset {
+            train: rows("data train", self.train),
+            held_out: rows("data held-out", self.held_out),
+            image: None,
+            range: None,
+            dequantize: None,
+            target: Some(Arc::new(target)),
+        })
+    }
+}

@@ -1,0 +1,350 @@
+//! An experiment: every table read, every value in range.
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use stein_core::{
+    Configured, DataPart, NetworkPart, ObjectivePart, Registry, SamplerPart, SchedulePart,
+};
+use stein_device::DeviceRequest;
+use stein_networks::Parameterization;
+use stein_objectives::Weighting;
+use stein_record::source::{Diagnostic, Source, Span, list_of, nearest};
+use toml::Spanned;
+use toml::de::DeTable;
+
+use crate::section::{Places, Section, article};
+use crate::settings::{Evaluation, Runtime, Training};
+use crate::{Cell, checked_name};
+
+const TABLES: [&str; 11] = [
+    "name", "seed", "device", "data", "network", "objective", "schedule", "training", "sampler", "evaluation", "runtime",
+];
+
+/// What one experiment file asks for.
+#[derive(Debug)]
+pub struct Experiment {
+    /// The folder under `runs/` and `reports/`.
+    pub name: String,
+    /// The run seed.
+    pub seed: u64,
+    /// The device that is asked for.
+    pub device: DeviceRequest,
+    /// `[data]`.
+    pub data: Box<dyn Configured<DataPart>>,
+    /// `[network]`.
+    pub network: Box<dyn Configured<NetworkPart>>,
+    /// `[network] parameterization`.
+    pub parameterization: Parameterization,
+    /// `[objective]`.
+    pub objective: Box<dyn Configured<ObjectivePart>>,
+    /// `[objective] weighting`.
+    pub weighting: Weighting,
+    /// `[schedule]`.
+    pub schedule: Box<dyn Configured<SchedulePart>>,
+    /// `[training]`.
+    pub training: Training,
+    /// `[sampler]`.
+    pub sampler: Box<dyn Configured<SamplerPart>>,
+    /// `[evaluation]`.
+    pub evaluation: Evaluation,
+    /// `[runtime]`.
+    pub runtime: Runtime,
+    pub(crate) places: AllPlaces,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct AllPlaces {
+    pub(crate) data: Places,
+    pub(crate) network: Places,
+    pub(crate) objective: Places,
+    pub(crate) schedule: Places,
+    pub(crate) training: Places,
+    pub(crate) sampler: Places,
+    pub(crate) evaluation: Places,
+}
+
+/// Collects problems, so that each table's first ones are all told in one go.
+#[derive(Default)]
+struct Problems(Vec<Diagnostic>);
+
+impl Problems {
+    fn one<T>(&mut self, result: Result<T, Diagnostic>) -> Option<T> {
+        result.map_err(|d| self.0.push(d)).ok()
+    }
+
+    fn many<T>(&mut self, result: Result<T, Vec<Diagnostic>>) -> Option<T> {
+        result.map_err(|d| self.0.extend(d)).ok()
+    }
+}
+
+impl Experiment {
+    /// Reads an experiment. At least one problem of each table is reported.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn read(source: &Source, registry: &Registry) -> Result<Self, Vec<Diagnostic>> {
+        let mut root = source.parse()?.into_inner();
+        let mut problems = Problems::default();
+        problems.0.extend(unknown_tables(&root));
+
+        let name = problems.one(name(&mut root, source));
+        let seed = problems.one(scalar::<u64>(&mut root, "seed")).map(Option::unwrap_or_default);
+        let device = problems.one(device(&mut root));
+
+        let mut places = AllPlaces::default();
+        let data = Section::take(&mut root, "data").map_err(|d| vec![d]).and_then(|section| {
+            places.data = section.places();
+            if section.is_absent() {
+                let kinds = list_of(registry.data.entries().iter().map(|e| e.kind));
+                return Err(vec![
+                    Diagnostic::new("there is no [data] table: what is to be learned?")
+                        .help(format!("add [data] with a `kind`; kinds are {kinds}")),
+                ]);
+            }
+            section.component(&registry.data, None, &[])
+        });
+        let data = problems.many(data);
+
+        let network = Section::take(&mut root, "network").map_err(|d| vec![d]).and_then(|mut section| {
+            places.network = section.places();
+            let parameterization = section.key("parameterization").map_err(|d| vec![d])?.unwrap_or_default();
+            let network = section.component(&registry.networks, Some("mlp"), &["parameterization"])?;
+            Ok((network, parameterization))
+        });
+        let network = problems.many(network);
+
+        let objective = Section::take(&mut root, "objective").map_err(|d| vec![d]).and_then(|mut section| {
+            places.objective = section.places();
+            let weighting: Weighting = section.key("weighting").map_err(|d| vec![d])?.unwrap_or_default();
+            weighting.check().map_err(|invalid| vec![places.objective.diagnostic(&invalid)])?;
+            Ok((section.component(&registry.objectives, Some("denoising"), &["weighting"])?, weighting))
+        });
+        let objective = problems.many(objective);
+
+        let schedule = Section::take(&mut root, "schedule").map_err(|d| vec![d]).and_then(|section| {
+            places.schedule = section.places();
+            section.component(&registry.schedules, Some("geometric"), &[])
+        });
+        let schedule = problems.many(schedule);
+
+        let training = Section::take(&mut root, "training").map_err(|d| vec![d]).and_then(|section| {
+            places.training = section.places();
+            let training: Training = section.settings()?;
+            training.check().map_err(|invalid| vec![places.training.diagnostic(&invalid)])?;
+            Ok(training)
+        });
+        let training = problems.many(training);
+
+        let sampler = Section::take(&mut root, "sampler").map_err(|d| vec![d]).and_then(|section| {
+            places.sampler = section.places();
+            section.component(&registry.samplers, Some("annealed-langevin"), &[])
+        });
+        let sampler = problems.many(sampler);
+
+        let evaluation = Section::take(&mut root, "evaluation").map_err(|d| vec![d]).and_then(|section| {
+            places.evaluation = section.places();
+            let evaluation: Evaluation = section.settings()?;
+            evaluation.check().map_err(|invalid| vec![places.evaluation.diagnostic(&invalid)])?;
+            check_metrics(&evaluation, registry, &places.evaluation).map_err(|d| vec![d])?;
+            Ok(evaluation)
+        });
+        let evaluation = problems.many(evaluation);
+
+        let runtime = Section::take(&mut root, "runtime").map_err(|d| vec![d]).and_then(Section::settings);
+        let runtime = problems.many(runtime);
+
+        let whole = || -> Option<Self> {
+            let (network, parameterization) = network?;
+            let (objective, weighting) = objective?;
+            Some(Self {
+                name: name?,
+                seed: seed?,
+                device: device?,
+                data: data?,
+                network,
+                parameterization,
+                objective,
+                weighting,
+                schedule: schedule?,
+                training: training?,
+                sampler: sampler?,
+                evaluation: evaluation?,
+                runtime: runtime?,
+                places,
+            })
+        };
+        if !problems.0.is_empty() {
+            return Err(problems.0);
+        }
+        whole().ok_or_else(|| vec![Diagnostic::new("the experiment could not be read")])
+    }
+
+    /// The experiment with every default written out: runs again as it stands.
+    pub fn resolved(&self) -> toml::Table {
+        self.table(|component| component.resolved(), full)
+    }
+
+    /// The resolved experiment as a file.
+    pub fn to_toml(&self) -> String {
+        let text = toml::to_string_pretty(&self.resolved()).unwrap_or_else(|e| panic!("a resolved experiment: {e}"));
+        format!("# Resolved by stein: every default is written out, and the file runs again as it stands.\n\n{text}")
+    }
+
+    /// The cell that this configuration is.
+    pub fn cell(&self) -> Cell {
+        let mut configuration = self.table(|component| component.minimal(), minimal);
+        configuration.remove("name");
+        Cell::new(self.seed, &configuration)
+    }
+
+    fn table(&self, components: fn(&dyn Tables) -> toml::Table, settings: SettingsTable) -> toml::Table {
+        let mut out = toml::Table::new();
+        out.insert("name".into(), self.name.clone().into());
+        if settings.full || self.seed != 0 {
+            // TOML integers are signed; reading refuses larger seeds.
+            out.insert("seed".into(), (self.seed as i64).into());
+        }
+        let device = self.device.to_string();
+        if settings.full || device != DeviceRequest::default().to_string() {
+            out.insert("device".into(), device.into());
+        }
+        let mut component = |name: &str, part: &dyn Tables, common: toml::Table| {
+            let mut table = toml::Table::new();
+            table.insert("kind".into(), part.kind().into());
+            table.extend(common);
+            table.extend(components(part));
+            out.insert(name.into(), table.into());
+        };
+        component("data", &&*self.data, toml::Table::new());
+        component("network", &&*self.network, settings.common("parameterization", &self.parameterization));
+        component("objective", &&*self.objective, settings.common("weighting", &self.weighting));
+        component("schedule", &&*self.schedule, toml::Table::new());
+        component("sampler", &&*self.sampler, toml::Table::new());
+        let mut plain = |name: &str, table: toml::Table| {
+            if settings.full || !table.is_empty() {
+                out.insert(name.into(), table.into());
+            }
+        };
+        plain("training", settings.table(&self.training));
+        plain("evaluation", settings.table(&self.evaluation));
+        plain("runtime", settings.table(&self.runtime));
+        out
+    }
+}
+
+/// The faces of a component that do not depend on its part.
+trait Tables {
+    fn kind(&self) -> &'static str;
+    fn resolved(&self) -> toml::Table;
+    fn minimal(&self) -> toml::Table;
+}
+
+impl<P: stein_core::Part> Tables for &dyn Configured<P> {
+    fn kind(&self) -> &'static str {
+        (**self).kind()
+    }
+    fn resolved(&self) -> toml::Table {
+        (**self).resolved()
+    }
+    fn minimal(&self) -> toml::Table {
+        (**self).minimal()
+    }
+}
+
+/// How settings are written: in full, or without what equals its default.
+#[derive(Clone, Copy)]
+struct SettingsTable {
+    full: bool,
+}
+
+#[expect(non_upper_case_globals, reason = "reads as a word where it is used")]
+const full: SettingsTable = SettingsTable { full: true };
+#[expect(non_upper_case_globals, reason = "reads as a word where it is used")]
+const minimal: SettingsTable = SettingsTable { full: false };
+
+impl SettingsTable {
+    fn table<T: Serialize + DeserializeOwned>(self, settings: &T) -> toml::Table {
+        let table = toml::Table::try_from(settings).unwrap_or_else(|e| panic!("settings cannot be written: {e}"));
+        if self.full { table } else { stein_core::without_defaults::<T>(table) }
+    }
+
+    fn common<T: Serialize + Default + PartialEq>(self, key: &str, value: &T) -> toml::Table {
+        let mut table = toml::Table::new();
+        if self.full || *value != T::default() {
+            let value = toml::Value::try_from(value).unwrap_or_else(|e| panic!("{key} cannot be written: {e}"));
+            table.insert(key.into(), value);
+        }
+        table
+    }
+}
+
+fn unknown_tables(root: &DeTable<'_>) -> Vec<Diagnostic> {
+    root.keys()
+        .filter(|key| !TABLES.contains(&key.get_ref().as_ref()))
+        .map(|key| {
+            let name = key.get_ref().as_ref();
+            if name == "sweep" {
+                return Diagnostic::new("[sweep] is not supported by this version")
+                    .at(Some(key.span()), "")
+                    .help("run the file once for each value: stein run FILE --set key.path=value");
+            }
+            let label = nearest(name, TABLES).map(|n| format!("did you mean `{n}`?")).unwrap_or_default();
+            Diagnostic::new(format!("an experiment has no table or key `{name}`"))
+                .at(Some(key.span()), label)
+                .help(format!("tables and keys are {}", list_of(TABLES)))
+        })
+        .collect()
+}
+
+fn scalar<T: DeserializeOwned>(root: &mut DeTable<'_>, key: &str) -> Result<Option<T>, Diagnostic> {
+    let Some(value) = root.remove(key) else { return Ok(None) };
+    let span = value.span();
+    T::deserialize(toml::de::ValueDeserializer::from(value))
+        .map(Some)
+        .map_err(|e| Diagnostic::new(format!("`{key}`: {}", e.message())).at(Some(span), ""))
+}
+
+fn name(root: &mut DeTable<'_>, source: &Source) -> Result<String, Diagnostic> {
+    let span: Option<Span> = root.get("name").map(Spanned::span);
+    let given: Option<String> = scalar(root, "name")?;
+    let name = match given {
+        Some(name) => name,
+        None => Path::new(source.origin())
+            .file_stem()
+            .map(|s| s.to_string_lossy().into_owned())
+            .unwrap_or_else(|| "experiment".into()),
+    };
+    checked_name(&name).map_err(|problem| {
+        let diagnostic = Diagnostic::new(problem);
+        match span {
+            Some(span) => diagnostic.at(Some(span), ""),
+            None => diagnostic.help("the name is the file's stem; set another with name = \"…\""),
+        }
+    })?;
+    Ok(name)
+}
+
+fn device(root: &mut DeTable<'_>) -> Result<DeviceRequest, Diagnostic> {
+    let Some(value) = root.remove("device") else { return Ok(DeviceRequest::default()) };
+    let span = value.span();
+    let Some(text) = value.get_ref().as_str() else {
+        let found = article(value.get_ref().type_str());
+        return Err(Diagnostic::new(format!("`device` must be a string, found {found}")).at(Some(span), ""));
+    };
+    text.parse().map_err(|e: stein_device::ParseRequestError| Diagnostic::new(format!("`device`: {e}")).at(Some(span), ""))
+}
+
+fn check_metrics(evaluation: &Evaluation, registry: &Registry, places: &Places) -> Result<(), Diagnostic> {
+    let kinds = || registry.metrics.entries().iter().map(|e| e.kind);
+    for name in evaluation.metrics.iter().flatten() {
+        if registry.metrics.get(name).is_none() {
+            let label = nearest(name, kinds()).map(|n| format!("did you mean `{n}`?")).unwrap_or_default();
+            return Err(Diagnostic::new(format!("no metric is called `{name}`"))
+                .at(places.of(Some("metrics")), label)
+                .help(format!("metrics are {}", list_of(kinds()))));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,38 @@
+//! From an experiment file to a checked plan.
+//!
+//! ```text
+//! TOML text ──parse──▶ Experiment ──build──▶ Plan
+//!            every key     values in range,     data loaded, schedule, objective and
+//!            has a place   components known     sampler built, tables agree
+//! ```
+//!
+//! Everything that can be known before a run is found out here, and told with file, line and column.
+
+mod cell;
+mod experiment;
+mod names;
+mod plan;
+mod section;
+mod settings;
+
+pub use cell::Cell;
+pub use experiment::Experiment;
+pub use names::checked_name;
+pub use plan::Plan;
+pub use settings::{
+    Evaluation, LearningRateSchedule, Optimizer, Runtime, Training, WhereNoise,
+};
+
+use stein_core::Registry;
+
+/// Everything that comes with stein.
+pub fn builtin() -> Registry {
+    let mut registry = Registry::default();
+    stein_objectives::register(&mut registry.objectives);
+    stein_schedules::register(&mut registry.schedules);
+    stein_samplers::register(&mut registry.samplers);
+    stein_networks::register(&mut registry.networks);
+    stein_data::register(&mut registry.data);
+    stein_metrics::register(&mut registry.metrics);
+    registry
+}

@@ -1,0 +1,134 @@
+//! A plan: components built, tables in agreement.
+
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::Device;
+use stein_core::{
+    Dataset, Invalid, Metric, NetworkContext, NoiseSchedule, Objective, Registry, Sampler, SamplerContext, Streams,
+};
+use stein_networks::Parameterized;
+use stein_record::source::Diagnostic;
+
+use crate::Experiment;
+
+/// An experiment that is ready to run.
+#[derive(Debug)]
+pub struct Plan {
+    /// What was asked for.
+    pub experiment: Experiment,
+    /// The data.
+    pub dataset: Dataset,
+    /// The noise levels.
+    pub schedule: Arc<dyn NoiseSchedule>,
+    /// The objective.
+    pub objective: Arc<dyn Objective>,
+    /// The sampler.
+    pub sampler: Box<dyn Sampler>,
+    /// The metrics that say something about these data, by kind.
+    pub metrics: Vec<(&'static str, Box<dyn Metric>)>,
+    /// The run's noise.
+    pub streams: Streams,
+}
+
+impl Plan {
+    /// Builds what can be built without a device and checks what the tables have to do with each other.
+    ///
+    /// # Errors
+    /// Each disagreement, at the tables that disagree.
+    pub fn build(experiment: Experiment, registry: &Registry) -> Result<Self, Vec<Diagnostic>> {
+        let places = &experiment.places;
+        let streams = Streams::new(experiment.seed);
+        let at = |places: &crate::section::Places, invalid: Invalid| vec![places.diagnostic(&invalid)];
+
+        let dataset = experiment.data.build(streams).map_err(|e| at(&places.data, e))?;
+        let schedule = experiment.schedule.build(&dataset).map_err(|e| at(&places.schedule, e))?;
+        let objective = experiment.objective.build(()).map_err(|e| at(&places.objective, e))?;
+
+        let mut problems = Vec::new();
+        let batch = experiment.training.batch_size;
+        if batch > dataset.train.rows() {
+            let rows = dataset.train.rows();
+            problems.push(
+                Diagnostic::new(format!("`batch-size` is {batch}, but the data have only {rows} training rows"))
+                    .at(places.training.of(Some("batch-size")), "")
+                    .related(places.data.of(None), format!("{rows} training rows"))
+                    .help(format!("set training.batch-size to at most {rows}")),
+            );
+        }
+        let context = SamplerContext { schedule: &*schedule, dimension: dataset.dimension() };
+        let sampler = experiment
+            .sampler
+            .build(context)
+            .map_err(|e| {
+                let diagnostic = places.sampler.diagnostic(&e);
+                problems.push(diagnostic.related(places.schedule.of(None), "with this schedule"));
+            })
+            .ok();
+        let metrics = metrics(&experiment, &dataset, registry).map_err(|e| problems.push(e)).ok();
+        // The network is built once here, on the CPU, to see whether it can be; the run builds its own.
+        if let Err(e) = network(&experiment, &dataset, &*schedule, streams, &Device::flex()) {
+            problems.push(places.network.diagnostic(&e).related(places.data.of(None), "with these data"));
+        }
+        match (sampler, metrics) {
+            (Some(sampler), Some(metrics)) if problems.is_empty() => {
+                Ok(Self { experiment, dataset, schedule, objective, sampler, metrics, streams })
+            }
+            _ => Err(problems),
+        }
+    }
+
+    /// Builds the score network on a device, its initial weights from the run's noise.
+    ///
+    /// # Errors
+    /// None that [`Plan::build`] has not met before.
+    pub fn network(&self, device: &Device) -> Result<Parameterized, Invalid> {
+        network(&self.experiment, &self.dataset, &*self.schedule, self.streams, device)
+    }
+
+    /// Trainable numbers of the network.
+    pub fn parameters(&self) -> usize {
+        self.network(&Device::flex()).map_or(0, |network| network.num_params())
+    }
+}
+
+fn network(
+    experiment: &Experiment,
+    dataset: &Dataset,
+    schedule: &dyn NoiseSchedule,
+    streams: Streams,
+    device: &Device,
+) -> Result<Parameterized, Invalid> {
+    let mut noise = streams.at("network", 0);
+    let raw = experiment.network.build(NetworkContext { dataset, schedule, device, noise: &mut noise })?;
+    Ok(Parameterized::new(raw, experiment.parameterization))
+}
+
+fn metrics(
+    experiment: &Experiment,
+    dataset: &Dataset,
+    registry: &Registry,
+) -> Result<Vec<(&'static str, Box<dyn Metric>)>, Diagnostic> {
+    let places = &experiment.places.evaluation;
+    let named = experiment.evaluation.metrics.as_deref();
+    let mut out = Vec::new();
+    for entry in registry.metrics.entries() {
+        if named.is_some_and(|names| !names.iter().any(|n| n == entry.kind)) {
+            continue;
+        }
+        let empty = toml::Spanned::new(0..0, toml::de::DeTable::new());
+        let config = entry
+            .parse(empty)
+            .map_err(|e| Diagnostic::new(format!("the metric `{}` has no defaults: {}", entry.kind, e.message())))?;
+        let metric = config.build(()).map_err(|e| places.diagnostic(&e))?;
+        if metric.applies(dataset) {
+            out.push((entry.kind, metric));
+        } else if named.is_some() {
+            let what = format!("the metric `{}` says nothing about these data", entry.kind);
+            return Err(Diagnostic::new(what)
+                .at(places.of(Some("metrics")), "")
+                .related(experiment.places.data.of(None), "these data"));
+        }
+    }
+    Ok(out)
+}

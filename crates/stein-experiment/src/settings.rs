@@ -1,0 +1,338 @@
+//! The tables that are not components: `[training]`, `[evaluation]`, `[runtime]`.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stein_core::Invalid;
+
+/// `[training]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Training {
+    /// Optimiser steps; 0 for networks that need no training.
+    pub steps: u64,
+    /// Examples of a step.
+    #[schemars(range(min = 1))]
+    pub batch_size: usize,
+    /// Batches of `batch-size` whose gradients are averaged for one step.
+    #[schemars(range(min = 1))]
+    pub accumulate: usize,
+    /// The optimiser.
+    pub optimizer: Optimizer,
+    /// Steps in which the learning rate rises linearly from 0.
+    pub warm_up: u64,
+    /// How the learning rate goes on after that.
+    pub learning_rate_schedule: LearningRateSchedule,
+    /// The largest global norm of the gradient; a longer one is scaled down to it. 0 for no clipping.
+    #[schemars(range(min = 0.0))]
+    pub clip: f64,
+    /// The decay of the exponential moving average of the weights, which is what samples are drawn with; warmed up as
+    /// min(ema, (1 + n)/(10 + n)). 0 for no averaging.
+    #[schemars(range(min = 0.0, max = 0.999_999_9))]
+    pub ema: f64,
+    /// Steps between measurements of the training loss.
+    #[schemars(range(min = 1))]
+    pub log_every: u64,
+    /// Steps between measurements of the held-out loss (an epoch, for burn-train); 0 for a twentieth of all steps.
+    pub evaluate_every: u64,
+    /// Stop when the held-out loss has not improved in so many evaluations; 0 for never.
+    pub patience: u64,
+    /// Steps between checkpoints; 0 for one at the end only.
+    pub checkpoint_every: u64,
+    /// Checkpoints to keep.
+    #[schemars(range(min = 1))]
+    pub keep_checkpoints: usize,
+    /// Where training noise is drawn.
+    pub noise: WhereNoise,
+}
+
+impl Default for Training {
+    fn default() -> Self {
+        Self {
+            steps: 1500,
+            batch_size: 128,
+            accumulate: 1,
+            optimizer: Optimizer::default(),
+            warm_up: 50,
+            learning_rate_schedule: LearningRateSchedule::Cosine,
+            clip: 1.0,
+            ema: 0.999,
+            log_every: 10,
+            evaluate_every: 0,
+            patience: 0,
+            checkpoint_every: 200,
+            keep_checkpoints: 2,
+            noise: WhereNoise::Host,
+        }
+    }
+}
+
+/// Where training noise is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhereNoise {
+    /// On the host, from counter-based streams: the same on every backend, and a resumed run continues it.
+    #[default]
+    Host,
+    /// By the device's own generator: faster for large batches on a GPU; a run is then not reproducible bit for bit.
+    Device,
+}
+
+/// How the learning rate goes on after warming up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LearningRateSchedule {
+    /// Stays.
+    Constant,
+    /// Falls to 0 along half a cosine, which ends with the last step.
+    #[default]
+    Cosine,
+}
+
+/// The optimiser.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "kind")]
+pub enum Optimizer {
+    /// Adam (Kingma & Ba 2015, arXiv 1412.6980).
+    #[serde(rename_all = "kebab-case")]
+    Adam {
+        /// The learning rate.
+        #[serde(default = "learning_rate")]
+        learning_rate: f64,
+        /// β₁, the decay of the gradient's mean.
+        #[serde(default = "beta_1")]
+        beta_1: f64,
+        /// β₂, the decay of its mean square.
+        #[serde(default = "beta_2")]
+        beta_2: f64,
+        /// ε, added to the root of the mean square.
+        #[serde(default = "epsilon")]
+        epsilon: f64,
+    },
+    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv 1711.05101).
+    #[serde(rename_all = "kebab-case")]
+    Adamw {
+        /// The learning rate.
+        #[serde(default = "learning_rate")]
+        learning_rate: f64,
+        /// β₁, the decay of the gradient's mean.
+        #[serde(default = "beta_1")]
+        beta_1: f64,
+        /// β₂, the decay of its mean square.
+        #[serde(default = "beta_2")]
+        beta_2: f64,
+        /// ε, added to the root of the mean square.
+        #[serde(default = "epsilon")]
+        epsilon: f64,
+        /// A step shrinks every weight by the factor 1 − learning rate × this.
+        #[serde(default = "weight_decay")]
+        weight_decay: f64,
+    },
+}
+
+fn learning_rate() -> f64 {
+    1e-3
+}
+fn beta_1() -> f64 {
+    0.9
+}
+fn beta_2() -> f64 {
+    0.999
+}
+fn epsilon() -> f64 {
+    1e-8
+}
+fn weight_decay() -> f64 {
+    0.01
+}
+
+impl Default for Optimizer {
+    fn default() -> Self {
+        Self::Adam { learning_rate: learning_rate(), beta_1: beta_1(), beta_2: beta_2(), epsilon: epsilon() }
+    }
+}
+
+impl Optimizer {
+    /// The learning rate after warming up.
+    pub fn learning_rate(&self) -> f64 {
+        match *self {
+            Self::Adam { learning_rate, .. } | Self::Adamw { learning_rate, .. } => learning_rate,
+        }
+    }
+
+    /// β₁, β₂, ε and the weight decay.
+    pub fn constants(&self) -> (f64, f64, f64, f64) {
+        match *self {
+            Self::Adam { beta_1, beta_2, epsilon, .. } => (beta_1, beta_2, epsilon, 0.0),
+            Self::Adamw { beta_1, beta_2, epsilon, weight_decay, .. } => (beta_1, beta_2, epsilon, weight_decay),
+        }
+    }
+
+    fn check(&self) -> Result<(), Invalid> {
+        let rate = self.learning_rate();
+        let (beta_1, beta_2, epsilon, decay) = self.constants();
+        let fail = |message: String| Err(Invalid::key("optimizer", message));
+        if !(rate > 0.0 && rate.is_finite()) {
+            return fail(format!("`learning-rate` is {rate}; it must be above 0 and finite"));
+        }
+        for (name, beta) in [("beta-1", beta_1), ("beta-2", beta_2)] {
+            if !(0.0..1.0).contains(&beta) {
+                return fail(format!("`{name}` is {beta}; it must be at least 0 and below 1"));
+            }
+        }
+        if !(epsilon > 0.0 && epsilon.is_finite()) {
+            return fail(format!("`epsilon` is {epsilon}; it must be above 0 and finite"));
+        }
+        if !(decay >= 0.0 && decay.is_finite()) {
+            return fail(format!("`weight-decay` is {decay}; it must be at least 0 and finite"));
+        }
+        Ok(())
+    }
+}
+
+impl Training {
+    /// Refuses values out of range.
+    ///
+    /// # Errors
+    /// The first key that is out of range.
+    pub fn check(&self) -> Result<(), Invalid> {
+        Invalid::unless_some("batch-size", self.batch_size)?;
+        Invalid::unless_some("accumulate", self.accumulate)?;
+        Invalid::unless_some("log-every", self.log_every as usize)?;
+        Invalid::unless_some("keep-checkpoints", self.keep_checkpoints)?;
+        self.optimizer.check()?;
+        if !(self.clip >= 0.0 && self.clip.is_finite()) {
+            let clip = self.clip;
+            return Err(Invalid::key("clip", format!("`clip` is {clip}; it must be at least 0 and finite")));
+        }
+        if !(0.0..1.0).contains(&self.ema) {
+            let ema = self.ema;
+            return Err(Invalid::key("ema", format!("`ema` is {ema}; it must be at least 0 and below 1")));
+        }
+        if self.warm_up > self.steps && self.steps > 0 {
+            let (warm, steps) = (self.warm_up, self.steps);
+            return Err(Invalid::key("warm-up", format!("`warm-up` is {warm}, but there are only {steps} `steps`")));
+        }
+        Ok(())
+    }
+
+    /// Steps between measurements of the held-out loss.
+    pub fn evaluation_period(&self) -> u64 {
+        match self.evaluate_every {
+            0 => (self.steps / 20).max(1),
+            n => n,
+        }
+    }
+
+    /// The learning rate of step `step`, counted from 0.
+    pub fn learning_rate(&self, step: u64) -> f64 {
+        let base = self.optimizer.learning_rate();
+        if step < self.warm_up {
+            return base * (step + 1) as f64 / self.warm_up as f64;
+        }
+        match self.learning_rate_schedule {
+            LearningRateSchedule::Constant => base,
+            LearningRateSchedule::Cosine => {
+                let rest = (self.steps - self.warm_up).max(1) as f64;
+                let done = ((step - self.warm_up) as f64 / rest).min(1.0);
+                base * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
+            }
+        }
+    }
+
+    /// The decay of the moving average at its update number `n`, counted from 0.
+    pub fn ema_decay(&self, n: u64) -> f64 {
+        self.ema.min((1.0 + n as f64) / (10.0 + n as f64))
+    }
+}
+
+/// `[evaluation]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Evaluation {
+    /// Samples to draw.
+    #[schemars(range(min = 2))]
+    pub samples: usize,
+    /// The kinds of metrics to measure; all that say anything about the data if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Vec<String>>,
+    /// Chains at a time; bounds memory, does not change the samples.
+    #[schemars(range(min = 1))]
+    pub chunk: usize,
+    /// Chains whose way is recorded for the report's pictures.
+    pub trajectories: usize,
+    /// Moments of that way.
+    #[schemars(range(min = 2))]
+    pub frames: usize,
+    /// Rows of each set that the loss of each level is measured on.
+    #[schemars(range(min = 2))]
+    pub level_rows: usize,
+}
+
+impl Default for Evaluation {
+    fn default() -> Self {
+        Self { samples: 360, metrics: None, chunk: 512, trajectories: 64, frames: 24, level_rows: 2048 }
+    }
+}
+
+impl Evaluation {
+    /// Refuses values out of range.
+    ///
+    /// # Errors
+    /// The first key that is out of range.
+    pub fn check(&self) -> Result<(), Invalid> {
+        let at_least = |key: &str, value: usize, least: usize| {
+            if value >= least {
+                return Ok(());
+            }
+            Err(Invalid::key(key, format!("`{key}` is {value}; it must be at least {least}")))
+        };
+        at_least("samples", self.samples, 2)?;
+        at_least("chunk", self.chunk, 1)?;
+        at_least("frames", self.frames, 2)?;
+        at_least("level-rows", self.level_rows, 2)?;
+        if self.samples > 10_000_000 {
+            let n = self.samples;
+            return Err(Invalid::key("samples", format!("`samples` is {n}; at most 10000000 are drawn in one run")));
+        }
+        Ok(())
+    }
+}
+
+/// `[runtime]`: what should not change results.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Runtime {
+    /// Whether burn may fuse operations on a GPU.
+    pub fusion: bool,
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Self { fusion: true }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_learning_rate_warms_up_and_falls_to_zero() {
+        let training = Training { steps: 1000, warm_up: 100, ..Training::default() };
+        assert!((training.learning_rate(0) - 1e-5).abs() < 1e-12);
+        assert!((training.learning_rate(99) - 1e-3).abs() < 1e-12);
+        assert!((training.learning_rate(100) - 1e-3).abs() < 1e-12);
+        assert!((training.learning_rate(550) - 5e-4).abs() < 1e-12, "half way along the cosine");
+        assert!(training.learning_rate(999) < 1e-8);
+        // burn's own cosine rises again past its end; this one stays down.
+        assert!(training.learning_rate(2000) < 1e-12);
+    }
+
+    #[test]
+    fn the_average_warms_up() {
+        let training = Training::default();
+        assert_eq!(training.ema_decay(0), 0.1);
+        assert_eq!(training.ema_decay(90), 0.91);
+        assert_eq!(training.ema_decay(100_000), 0.999);
+    }
+}

@@ -1,0 +1,135 @@
+//! Sums, products and constants.
+
+use std::ops::{Add, Mul, Neg, Sub};
+
+use burn::tensor::Tensor;
+
+use crate::jet::{Jet, times_each_block};
+
+impl<const D: usize> Jet<D> {
+    /// Adds what doesn't depend on x: the tangents stay. `c` is `[B, ...]` or `[1, ...]`, and its other dimensions are those
+    /// of the value or 1.
+    ///
+    /// # Panics
+    ///
+    /// If `c` doesn't broadcast to the value.
+    pub fn add_constant(self, c: Tensor<D>) -> Self {
+        self.assert_broadcasts(&c, "add_constant");
+        if self.k == 0 {
+            return Self::plain(self.data + c);
+        }
+        // Zeros below c, rather than taking the jet apart and joining it again: c is often small (a bias over pixels),
+        // and the gradient then passes through the jet's rows without a copy.
+        let mut dims = c.dims();
+        dims[0] = self.batch();
+        let c = if c.dims()[0] == dims[0] { c } else { c.expand(dims) };
+        dims[0] *= self.k;
+        let zeros = Tensor::zeros(dims, (&c.device(), c.dtype()));
+        Self { data: self.data + Tensor::cat(vec![c, zeros], 0), k: self.k }
+    }
+
+    /// Multiplies by what doesn't depend on x, value and tangents alike. `c` is `[B, ...]` (a factor for each example, say a
+    /// function of σ as `[B, 1]`) or `[1, ...]`, and its other dimensions are those of the value or 1.
+    ///
+    /// # Panics
+    ///
+    /// If `c` doesn't broadcast to the value.
+    pub fn scale(self, c: Tensor<D>) -> Self {
+        self.assert_broadcasts(&c, "scale");
+        let c = if self.k == 0 || c.dims()[0] == 1 { c } else { c.repeat_dim(0, 1 + self.k) };
+        Self { data: self.data * c, k: self.k }
+    }
+
+    /// Concatenates along a dimension other than the first with what doesn't depend on x, `[B, ...]`.
+    ///
+    /// # Panics
+    ///
+    /// If `dim` is 0 or the shapes don't fit.
+    pub fn cat_constant(self, c: Tensor<D>, dim: usize) -> Self {
+        assert!(dim > 0, "the first dimension is the batch");
+        let mut dims = c.dims();
+        dims[0] *= self.k;
+        let c = if self.k == 0 { c } else { Tensor::cat(vec![c.clone(), Tensor::zeros(dims, (&c.device(), c.dtype()))], 0) };
+        Self { data: Tensor::cat(vec![self.data, c], dim), k: self.k }
+    }
+
+    /// Multiplies by a number.
+    pub fn scale_by(self, c: f64) -> Self {
+        Self { data: self.data * c, k: self.k }
+    }
+
+    #[track_caller]
+    fn assert_broadcasts(&self, c: &Tensor<D>, operation: &str) {
+        let (dims, constant) = (self.dims(), c.dims());
+        assert!(
+            dims.iter().zip(constant).all(|(&d, c)| c == d || c == 1),
+            "{operation} needs a tensor that broadcasts to the value's shape {dims:?}, got {constant:?}"
+        );
+    }
+
+    #[track_caller]
+    fn assert_same_shape(&self, other: &Self) {
+        self.assert_same_rows(other);
+        assert_eq!(self.dims(), other.dims(), "jets must have the same shape");
+    }
+}
+
+/// Sum of two jets of the same shape.
+///
+/// # Panics
+///
+/// If shapes or directions differ.
+impl<const D: usize> Add for Jet<D> {
+    type Output = Self;
+
+    #[track_caller]
+    fn add(self, other: Self) -> Self {
+        self.assert_same_shape(&other);
+        Self { data: self.data + other.data, k: self.k }
+    }
+}
+
+/// Difference of two jets of the same shape.
+///
+/// # Panics
+///
+/// If shapes or directions differ.
+impl<const D: usize> Sub for Jet<D> {
+    type Output = Self;
+
+    #[track_caller]
+    fn sub(self, other: Self) -> Self {
+        self.assert_same_shape(&other);
+        Self { data: self.data - other.data, k: self.k }
+    }
+}
+
+impl<const D: usize> Neg for Jet<D> {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        Self { data: -self.data, k: self.k }
+    }
+}
+
+/// Elementwise product of two jets of the same shape: (f g)′ v = f′ v · g + f · g′ v.
+///
+/// # Panics
+///
+/// If shapes or directions differ.
+impl<const D: usize> Mul for Jet<D> {
+    type Output = Self;
+
+    #[track_caller]
+    fn mul(self, other: Self) -> Self {
+        self.assert_same_shape(&other);
+        let k = self.k;
+        match (self.into_parts(), other.into_parts()) {
+            ((f, Some(df)), (g, Some(dg))) => {
+                let tangents = times_each_block(df, g.clone(), k) + times_each_block(dg, f.clone(), k);
+                Self { data: Tensor::cat(vec![f * g, tangents], 0), k }
+            }
+            ((f, _), (g, _)) => Self::plain(f * g),
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Dense layers.
+
+use burn::nn::Linear;
+
+use crate::jet::Jet;
+
+/// A dense layer: `[B, d_input]` to `[B, d_output]`.
+///
+/// # Panics
+///
+/// If the last dimension of `x` is not the layer's `d_input`.
+pub fn linear(layer: &Linear, x: Jet<2>) -> Jet<2> {
+    let bias = match &layer.bias {
+        Some(bias) if x.directions() > 0 => bias.val(),
+        _ => return x.linear_map(|rows| layer.forward(rows)),
+    };
+    let without_bias = Linear { weight: layer.weight.clone(), bias: None };
+    x.affine(|rows| without_bias.forward(rows), bias.unsqueeze())
+}

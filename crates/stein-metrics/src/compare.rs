@@ -1,0 +1,80 @@
+//! What two-sample metrics have in common: samples, floor and baseline against the same held-out rows.
+
+use stein_core::{Invalid, MetricContext};
+use stein_record::{Array, Better, Estimate, MetricRecord};
+
+use crate::stats::{self, Rows, StatsError};
+
+/// A number that a metric gives: how it is called and read.
+pub(crate) struct Reading {
+    pub(crate) name: &'static str,
+    pub(crate) label: &'static str,
+    pub(crate) about: &'static str,
+    pub(crate) better: Better,
+}
+
+/// The three sets that are each held against the held-out rows.
+pub(crate) struct Sets<'a> {
+    pub(crate) samples: Rows<'a>,
+    /// As many training rows as there are samples.
+    pub(crate) real: Rows<'a>,
+    pub(crate) gaussian: Rows<'a>,
+    pub(crate) held_out: Rows<'a>,
+}
+
+impl<'a> Sets<'a> {
+    pub(crate) fn of(context: &MetricContext<'a>) -> Result<Self, Invalid> {
+        let n = context.samples.rows().min(context.train.rows());
+        let d = context.train.row_length();
+        Ok(Self {
+            samples: rows(context.samples)?,
+            real: Rows::new(&context.train.data[..n * d], d).map_err(invalid)?,
+            gaussian: rows(context.gaussian)?,
+            held_out: rows(context.held_out)?,
+        })
+    }
+
+    /// Measures all three; `measure` gives an estimate for each of `readings`.
+    pub(crate) fn compare(
+        &self,
+        readings: &[Reading],
+        measure: impl Fn(Rows<'a>, Rows<'a>) -> Result<Vec<stats::Estimate>, StatsError>,
+    ) -> Result<Vec<MetricRecord>, Invalid> {
+        let of = |rows: Rows<'a>| measure(rows, self.held_out).map_err(invalid);
+        let (values, floors, baselines) = (of(self.samples)?, of(self.real)?, of(self.gaussian)?);
+        Ok(readings
+            .iter()
+            .zip(values.into_iter().zip(floors.into_iter().zip(baselines)))
+            .map(|(reading, (value, (floor, baseline)))| {
+                let floor = Some(estimate(floor));
+                reading.record(estimate(value), floor, Some(estimate(baseline)))
+            })
+            .collect())
+    }
+}
+
+impl Reading {
+    pub(crate) fn record(&self, estimate: Estimate, floor: Option<Estimate>, baseline: Option<Estimate>) -> MetricRecord {
+        MetricRecord {
+            name: self.name.into(),
+            label: self.label.into(),
+            about: self.about.into(),
+            better: self.better,
+            estimate,
+            floor,
+            baseline,
+        }
+    }
+}
+
+pub(crate) fn rows(array: &Array) -> Result<Rows<'_>, Invalid> {
+    Rows::new(&array.data, array.row_length()).map_err(invalid)
+}
+
+pub(crate) fn invalid(error: StatsError) -> Invalid {
+    Invalid::new(error.to_string())
+}
+
+pub(crate) fn estimate(e: stats::Estimate) -> Estimate {
+    Estimate::new(e.value, e.standard_error)
+}

@@ -1,0 +1,38 @@
+//! Metrics: how good samples are, with standard errors, floors and baselines.
+//!
+//! | kind | what it measures |
+//! |---|---|
+//! | `precision-recall` | k-NN manifolds: samples that look real, real rows that are covered |
+//! | `one-nearest-neighbour` | whether a 1-NN classifier tells samples from data |
+//! | `mmd` | kernel distance at three bandwidths |
+//! | `energy-distance`, `sliced-wasserstein` | distances between the two laws |
+//! | `nearest-training` | memorisation: how near samples lie to training rows |
+//! | `fisher-divergence`, `mode-weights` | against a known density |
+//!
+//! Each value comes with its *floor*, the same metric with real rows in place of samples, and its *baseline*, with a Gaussian
+//! fitted to the training rows. The numerics are in [`stats`], free of tensors.
+
+mod compare;
+mod known_density;
+mod nearest_training;
+pub mod stats;
+mod two_sample;
+
+pub use known_density::{FisherDivergence, ModeWeights, count_modes};
+pub use nearest_training::NearestTraining;
+pub use two_sample::{EnergyDistance, Mmd, OneNearestNeighbour, PrecisionRecall, SlicedWasserstein};
+
+use stein_core::{Catalogue, MetricPart};
+
+/// Makes the metrics of this crate known, in the order in which a report shows them.
+pub fn register(catalogue: &mut Catalogue<MetricPart>) {
+    catalogue
+        .add::<FisherDivergence>()
+        .add::<ModeWeights>()
+        .add::<PrecisionRecall>()
+        .add::<OneNearestNeighbour>()
+        .add::<Mmd>()
+        .add::<EnergyDistance>()
+        .add::<SlicedWasserstein>()
+        .add::<NearestTraining>();
+}

@@ -1,0 +1,200 @@
+//! A Gaussian fitted to data: the baseline that any model of the data has to beat.
+
+use rayon::prelude::*;
+
+use super::error::{StatsError, at_least};
+use super::random::{Purpose, Stream};
+use super::rows::Rows;
+
+/// The usual ridge: a millionth of the mean variance.
+pub const RIDGE: f64 = 1e-6;
+
+/// Rows centred at a time while the covariance is summed.
+const CHUNK: usize = 256;
+
+/// N(mean, covariance), covariance as a Cholesky factor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gaussian {
+    mean: Vec<f64>,
+    /// Lower triangular L `[D, D]` with L Lᵀ = covariance.
+    factor: Vec<f64>,
+}
+
+impl Gaussian {
+    /// Fits mean and full covariance (divisor n − 1) to `rows [n, D]`, and adds `ridge` times the mean variance to
+    /// the diagonal ([`RIDGE`] by default), so that fewer rows than dimensions or constant columns will do.
+    ///
+    /// # Errors
+    /// With fewer than 2 rows, a ridge that is negative or not finite, or a covariance that has no Cholesky factor.
+    pub fn fit(rows: Rows<'_>, ridge: f64) -> Result<Self, StatsError> {
+        at_least("rows to fit a Gaussian to", rows.len(), 2)?;
+        if !(ridge.is_finite() && ridge >= 0.0) {
+            let allowed = "at least 0 and finite";
+            return Err(StatsError::Parameter { name: "ridge", value: ridge, allowed });
+        }
+        let (n, dim) = (rows.len() as f64, rows.dim());
+        let mut mean = vec![0.0; dim];
+        for row in rows.iter() {
+            mean.iter_mut().zip(row).for_each(|(m, &v)| *m += f64::from(v));
+        }
+        mean.iter_mut().for_each(|m| *m /= n);
+
+        let mut covariance = vec![0.0; dim * dim];
+        let mut centred = Vec::with_capacity(CHUNK * dim);
+        for chunk in rows.data().chunks(CHUNK * dim) {
+            centred.clear();
+            for row in chunk.chunks_exact(dim) {
+                centred.extend(row.iter().zip(&mean).map(|(&v, m)| f64::from(v) - m));
+            }
+            covariance.par_chunks_mut(dim).enumerate().for_each(|(i, out)| {
+                for row in centred.chunks_exact(dim) {
+                    let v = row[i] / (n - 1.0);
+                    out[..=i].iter_mut().zip(row).for_each(|(sum, other)| *sum += v * other);
+                }
+            });
+        }
+        let trace: f64 = (0..dim).map(|i| covariance[i * dim + i]).sum();
+        // All rows alike have no variance; f64's smallest keeps the factor at zero in effect.
+        let ridge = ridge * trace / dim as f64 + f64::MIN_POSITIVE;
+        (0..dim).for_each(|i| covariance[i * dim + i] += ridge);
+        cholesky(&mut covariance, dim)?;
+        Ok(Self { mean, factor: covariance })
+    }
+
+    /// The mean `[D]`.
+    pub fn mean(&self) -> &[f64] {
+        &self.mean
+    }
+
+    /// The inverse `[D, D]` of α² covariance + σ² I: the precision of α x + σ z, z standard normal.
+    ///
+    /// # Errors
+    /// If the sum has no Cholesky factor.
+    pub fn precision_at(&self, alpha: f64, sigma: f64) -> Result<Vec<f64>, StatsError> {
+        let dim = self.mean.len();
+        let mut sum = vec![0.0; dim * dim];
+        sum.par_chunks_mut(dim).enumerate().for_each(|(i, out)| {
+            let own = &self.factor[i * dim..=i * dim + i];
+            for (j, out) in out.iter_mut().enumerate().take(i + 1) {
+                let other = &self.factor[j * dim..=j * dim + j];
+                *out = alpha * alpha * own.iter().zip(other).map(|(a, b)| a * b).sum::<f64>();
+            }
+            out[i] += sigma * sigma;
+        });
+        cholesky(&mut sum, dim)?;
+        // Column j of the inverse by forward and backward substitution of the unit vector e_j.
+        let mut inverse = vec![0.0; dim * dim];
+        inverse.par_chunks_mut(dim).enumerate().for_each(|(j, column)| {
+            for i in j..dim {
+                let known: f64 = (j..i).map(|k| sum[i * dim + k] * column[k]).sum();
+                column[i] = (f64::from(u8::from(i == j)) - known) / sum[i * dim + i];
+            }
+            for i in (0..dim).rev() {
+                let known: f64 = (i + 1..dim).map(|k| sum[k * dim + i] * column[k]).sum();
+                column[i] = (column[i] - known) / sum[i * dim + i];
+            }
+        });
+        Ok(inverse)
+    }
+
+    /// `n` independent draws `[n, D]`, flat.
+    pub fn sample(&self, n: usize, seed: u64) -> Vec<f32> {
+        let dim = self.mean.len();
+        let z = Stream::new(seed, Purpose::Gaussian).normals(n * dim);
+        let mut out = vec![0.0; n * dim];
+        out.par_chunks_mut(dim).zip(z.par_chunks(dim)).for_each(|(out, z)| {
+            for (i, out) in out.iter_mut().enumerate() {
+                let row = &self.factor[i * dim..=i * dim + i];
+                let sum: f64 = row.iter().zip(z).map(|(l, z)| l * z).sum();
+                *out = (self.mean[i] + sum) as f32;
+            }
+        });
+        out
+    }
+
+    /// As [`Gaussian::sample`], each value clipped to `low..=high`: a harder baseline for images.
+    ///
+    /// # Errors
+    /// If `low` is above `high`, or either is NaN.
+    pub fn sample_clipped(&self, n: usize, seed: u64, low: f32, high: f32) -> Result<Vec<f32>, StatsError> {
+        if low.is_nan() || high.is_nan() || low > high {
+            return Err(StatsError::Parameter {
+                name: "lower end of the range",
+                value: f64::from(low),
+                allowed: "at most its upper end",
+            });
+        }
+        let mut out = self.sample(n, seed);
+        out.iter_mut().for_each(|v| *v = v.clamp(low, high));
+        Ok(out)
+    }
+}
+
+/// Replaces the lower triangle of `a [D, D]` by its Cholesky factor, and the upper one by zeros.
+fn cholesky(a: &mut [f64], dim: usize) -> Result<(), StatsError> {
+    for i in 0..dim {
+        let (above, current) = a.split_at_mut(i * dim);
+        for (j, other) in above.chunks_exact(dim).enumerate() {
+            let inner: f64 = current[..j].iter().zip(other).map(|(p, q)| p * q).sum();
+            current[j] = (current[j] - inner) / other[j];
+        }
+        let pivot = current[i] - current[..i].iter().map(|l| l * l).sum::<f64>();
+        if !(pivot.is_finite() && pivot > 0.0) {
+            return Err(StatsError::NotPositiveDefinite { row: i });
+        }
+        current[i] = pivot.sqrt();
+        current[i + 1..dim].fill(0.0);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{normal, same_on_any_threads};
+    use super::*;
+
+    #[test]
+    fn the_factor_of_a_matrix_by_hand() {
+        // [[4, 2], [2, 10]] = L Lᵀ with L = [[2, 0], [1, 3]].
+        let mut a = [4.0, 2.0, 2.0, 10.0];
+        cholesky(&mut a, 2).unwrap();
+        assert_eq!(a, [2.0, 0.0, 1.0, 3.0]);
+        let singular = cholesky(&mut [1.0, 1.0, 1.0, 1.0], 2);
+        assert_eq!(singular, Err(StatsError::NotPositiveDefinite { row: 1 }));
+    }
+
+    #[test]
+    fn moments_come_back() {
+        // x = (1 + 2 z₁, −1 + z₁ + 0.5 z₂): covariance [[4, 2], [2, 1.25]].
+        let z = normal(3000, 2, 0.0, 1.0, 1);
+        let data: Vec<f32> = z.chunks(2).flat_map(|z| [1.0 + 2.0 * z[0], -1.0 + z[0] + 0.5 * z[1]]).collect();
+        let fitted = Gaussian::fit(Rows::new(&data, 2).unwrap(), RIDGE).unwrap();
+        assert!((fitted.mean[0] - 1.0).abs() < 0.15 && (fitted.mean[1] + 1.0).abs() < 0.1);
+        let l = [fitted.factor[0], fitted.factor[2], fitted.factor[3]];
+        assert!((l[0] - 2.0).abs() < 0.1 && (l[1] - 1.0).abs() < 0.06, "{l:?}");
+        assert!((l[2] - 0.5).abs() < 0.03 && fitted.factor[1] == 0.0);
+        // And its draws have its moments: a fit of a fit, three standard errors apart at most.
+        let drawn = fitted.sample(3000, 7);
+        let again = Gaussian::fit(Rows::new(&drawn, 2).unwrap(), RIDGE).unwrap();
+        assert!(fitted.factor.iter().zip(&again.factor).all(|(a, b)| (a - b).abs() < 0.1));
+        assert_ne!(drawn, fitted.sample(3000, 8));
+        assert!(same_on_any_threads(|| fitted.sample(100, 7)));
+    }
+
+    #[test]
+    fn ridge_and_clip() {
+        let flat = normal(5, 20, 0.5, 1.0, 1);
+        let few = Rows::new(&flat, 20).unwrap();
+        let fitted = Gaussian::fit(few, RIDGE).unwrap();
+        let clipped = fitted.sample_clipped(50, 1, 0.0, 1.0).unwrap();
+        assert!(clipped.iter().all(|v| (0.0..=1.0).contains(v)));
+        let unclipped = fitted.sample(50, 1);
+        assert!(unclipped.iter().zip(&clipped).all(|(u, c)| u.clamp(0.0, 1.0) == *c));
+        assert!(fitted.sample_clipped(5, 1, 1.0, 0.0).is_err());
+        assert!(fitted.sample_clipped(5, 1, f32::NAN, 0.0).is_err());
+        assert!(Gaussian::fit(few, -1.0).is_err());
+        assert!(Gaussian::fit(Rows::new(&[1.0], 1).unwrap(), RIDGE).is_err());
+        let constant = Gaussian::fit(Rows::new(&[3.0; 6], 2).unwrap(), RIDGE).unwrap();
+        assert_eq!(constant.sample(2, 0), [3.0; 4]);
+    }
+}

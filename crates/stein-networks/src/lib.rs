@@ -1,0 +1,26 @@
+//! Score networks, one file each, their forward pass written once against jets.
+//!
+//! | kind | what it is |
+//! |---|---|
+//! | `mlp` | fully connected, for tables and toys |
+//! | `unet` | convolutional with two or more resolutions, for images |
+//!
+//! A component gives a raw network F(x, ln σ/α); [`Parameterized`] makes a score of it ([`Parameterization`], a key of every
+//! network). Initial weights come from the run's noise streams, so a run starts alike on every backend.
+
+mod embedding;
+mod mlp;
+mod parameterization;
+mod unet;
+
+pub use embedding::{LogSigma, SineCosine};
+pub use mlp::{Mlp, MlpConfig};
+pub use parameterization::{Parameterization, Parameterized};
+pub use unet::{Unet, UnetConfig};
+
+use stein_core::{Catalogue, NetworkPart};
+
+/// Makes the networks of this crate known.
+pub fn register(catalogue: &mut Catalogue<NetworkPart>) {
+    catalogue.add::<MlpConfig>().add::<UnetConfig>();
+}

@@ -1,0 +1,129 @@
+//! A fully connected network.
+
+use burn::module::Module;
+use burn::nn::Linear;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stein_core::{AnyNetwork, Component, Condition, Invalid, Network, NetworkContext, NetworkPart, init};
+use stein_jet::{Activation, Jet, linear};
+
+use crate::{LogSigma, SineCosine};
+
+/// A fully connected network on (x, embedding of σ), for tables and toys.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct MlpConfig {
+    /// The widths of the hidden layers, one or more.
+    #[schemars(length(min = 1, max = 64), inner(range(min = 1, max = 65536)))]
+    pub hidden: Vec<usize>,
+    /// The activation after each hidden layer.
+    #[schemars(with = "ActivationName")]
+    pub activation: Activation,
+    /// What the network is told of σ.
+    pub embedding: Embedding,
+}
+
+/// The activations, for the schema.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case", inline)]
+#[expect(dead_code, reason = "stands in for stein_jet::Activation, which knows no schema")]
+enum ActivationName {
+    /// x σ(x).
+    Silu,
+    /// ln(1 + eˣ).
+    Softplus,
+    /// tanh x.
+    Tanh,
+    /// x above 0, eˣ − 1 below.
+    Elu,
+    /// x Φ(x).
+    Gelu,
+}
+
+/// What a network is told of σ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Embedding {
+    /// Nothing: the network sees x alone.
+    None,
+    /// ln(σ/α), beside x.
+    #[default]
+    LogSigma,
+    /// 16 sine and cosine pairs of ln(σ/α), beside x.
+    SineCosine,
+}
+
+impl Default for MlpConfig {
+    fn default() -> Self {
+        Self { hidden: vec![128, 128], activation: Activation::Silu, embedding: Embedding::LogSigma }
+    }
+}
+
+const PAIRS: usize = 16;
+
+impl Component<NetworkPart> for MlpConfig {
+    const KIND: &'static str = "mlp";
+
+    fn check(&self) -> Result<(), Invalid> {
+        if self.hidden.is_empty() || self.hidden.len() > 64 {
+            let n = self.hidden.len();
+            return Err(Invalid::key("hidden", format!("`hidden` has {n} layers; it must have 1 to 64")));
+        }
+        match self.hidden.iter().find(|&&h| h == 0 || h > 65536) {
+            Some(h) => Err(Invalid::key("hidden", format!("`hidden` has a width of {h}; widths are 1 to 65536"))),
+            None => Ok(()),
+        }
+    }
+
+    fn build(&self, context: NetworkContext<'_>) -> Result<AnyNetwork, Invalid> {
+        let NetworkContext { dataset, device, noise, .. } = context;
+        let d = dataset.dimension();
+        let sines = (self.embedding == Embedding::SineCosine).then(|| SineCosine::new(PAIRS, device));
+        let features = match self.embedding {
+            Embedding::None => 0,
+            Embedding::LogSigma => 1,
+            Embedding::SineCosine => 2 * PAIRS,
+        };
+        let mut widths = vec![d + features];
+        widths.extend(&self.hidden);
+        widths.push(d);
+        let layers = widths.windows(2).map(|w| init::linear(w[0], w[1], noise, device)).collect();
+        Ok(AnyNetwork::new(Mlp { layers, sines, activation: self.activation, embedding: self.embedding }))
+    }
+}
+
+/// The network of [`MlpConfig`].
+#[derive(Module, Debug)]
+pub struct Mlp {
+    layers: Vec<Linear>,
+    sines: Option<SineCosine>,
+    #[module(skip)]
+    activation: Activation,
+    #[module(skip)]
+    embedding: Embedding,
+}
+
+impl Mlp {
+    fn features(&self, condition: &Condition) -> Option<burn::tensor::Tensor<2>> {
+        let levels = || condition.levels.as_ref().expect("an embedding of σ needs σ; experiments are checked for it");
+        match (self.embedding, &self.sines) {
+            (Embedding::LogSigma, _) => Some(LogSigma::features(levels())),
+            (Embedding::SineCosine, Some(sines)) => Some(sines.features(levels())),
+            _ => None,
+        }
+    }
+}
+
+impl Network for Mlp {
+    fn forward(&self, x: Jet<2>, condition: &Condition) -> Jet<2> {
+        let mut h = match self.features(condition) {
+            None => x,
+            Some(features) => x.cat_constant(features, 1),
+        };
+        let (last, hidden) = self.layers.split_last().expect("an MLP has layers");
+        for layer in hidden {
+            h = self.activation.apply(linear(layer, h));
+        }
+        linear(last, h)
+    }
+}

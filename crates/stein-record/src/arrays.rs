@@ -1,0 +1,221 @@
+//! Small arrays of `f32` on disk: `.npy` for one, `.safetensors` for several by name.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::{RecordError, atomic};
+
+/// The tensors of `evaluation/field.safetensors`, for 2-D data with S noise levels on a G×G grid:
+/// `x [G]`, `y [G]`, `sigma [S]`, `learned_score [S, G, G, 2]` (index order: level, y, x, component), and where the
+/// density is known `density [S, G, G]` and `true_score [S, G, G, 2]`.
+pub const FIELD_TENSORS: [&str; 6] = ["x", "y", "sigma", "learned_score", "density", "true_score"];
+
+/// A dense array, row major.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Array {
+    /// The extent of each dimension.
+    pub shape: Vec<usize>,
+    /// The values; as many as the product of `shape`.
+    pub data: Vec<f32>,
+}
+
+impl Array {
+    /// An array of that shape.
+    ///
+    /// # Panics
+    /// If the number of values is not the product of the shape.
+    pub fn new(shape: impl Into<Vec<usize>>, data: Vec<f32>) -> Self {
+        let shape = shape.into();
+        assert_eq!(shape.iter().product::<usize>(), data.len(), "an array of shape {shape:?}");
+        Self { shape, data }
+    }
+
+    /// The number of rows: the first extent (1 for a scalar).
+    pub fn rows(&self) -> usize {
+        self.shape.first().copied().unwrap_or(1)
+    }
+
+    /// Numbers in a row: the product of the other extents.
+    pub fn row_length(&self) -> usize {
+        self.shape.iter().skip(1).product()
+    }
+
+    /// Row `i`.
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row(&self, i: usize) -> &[f32] {
+        let d = self.row_length();
+        &self.data[i * d..(i + 1) * d]
+    }
+
+    /// The rows `from..to`.
+    ///
+    /// # Panics
+    /// If there are not that many.
+    pub fn slice(&self, rows: std::ops::Range<usize>) -> Self {
+        let d = self.row_length();
+        let mut shape = self.shape.clone();
+        shape[0] = rows.len();
+        Self { shape, data: self.data[rows.start * d..rows.end * d].to_vec() }
+    }
+
+    /// Reads a `.npy` file of little-endian `f32` in C order; `None` if there is no file.
+    pub fn read_npy(path: &Path) -> Result<Option<Self>, RecordError> {
+        match std::fs::read(path) {
+            Ok(bytes) => parse_npy(&bytes).map(Some).map_err(|problem| RecordError::damaged(path, problem)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(RecordError::io(path, "read", e)),
+        }
+    }
+
+    /// Writes a `.npy` file (version 1.0, `<f4`, C order) atomically.
+    pub fn write_npy(&self, path: &Path) -> Result<(), RecordError> {
+        atomic::write(path, &npy_bytes(self))
+    }
+}
+
+const MAGIC: &[u8] = b"\x93NUMPY\x01\x00";
+
+fn npy_bytes(array: &Array) -> Vec<u8> {
+    let dims: String = array.shape.iter().map(|d| format!("{d}, ")).collect();
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", dims.trim_end());
+    // The format wants the data to start at a multiple of 64 bytes, the header to end in a newline.
+    let unpadded = MAGIC.len() + 2 + header.len() + 1;
+    header.extend(std::iter::repeat_n(' ', unpadded.next_multiple_of(64) - unpadded));
+    header.push('\n');
+    let mut out = Vec::with_capacity(MAGIC.len() + 2 + header.len() + 4 * array.data.len());
+    out.extend_from_slice(MAGIC);
+    out.extend_from_slice(&(header.len() as u16).to_le_bytes());
+    out.extend_from_slice(header.as_bytes());
+    out.extend(array.data.iter().flat_map(|x| x.to_le_bytes()));
+    out
+}
+
+fn parse_npy(bytes: &[u8]) -> Result<Array, String> {
+    let rest = bytes.strip_prefix(MAGIC).ok_or("not a version 1.0 .npy file")?;
+    let (length, rest) = rest.split_at_checked(2).ok_or("the header is cut off")?;
+    let length = usize::from(u16::from_le_bytes([length[0], length[1]]));
+    let (header, data) = rest.split_at_checked(length).ok_or("the header is cut off")?;
+    let header = std::str::from_utf8(header).map_err(|_| "the header is not text")?;
+    if !header.contains("'descr': '<f4'") || !header.contains("'fortran_order': False") {
+        return Err("only little-endian f32 in C order is read".into());
+    }
+    let shape = header
+        .split_once("'shape': (")
+        .and_then(|(_, tail)| tail.split_once(')'))
+        .ok_or("the header has no shape")?
+        .0;
+    let shape: Vec<usize> = shape
+        .split(',')
+        .map(str::trim)
+        .filter(|d| !d.is_empty())
+        .map(|d| d.parse().map_err(|_| format!("{d:?} is not an extent")))
+        .collect::<Result<_, String>>()?;
+    let count = shape.iter().try_fold(4usize, |n, &d| n.checked_mul(d)).ok_or("the shape is too large")?;
+    if count != data.len() {
+        return Err(format!("a shape of {shape:?} needs {count} bytes, the file has {}", data.len()));
+    }
+    Ok(Array { shape, data: floats(data) })
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+/// Named arrays with text metadata.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ArrayFile {
+    /// The arrays.
+    pub arrays: BTreeMap<String, Array>,
+    /// The metadata.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl ArrayFile {
+    /// The bytes of a safetensors file.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
+        let raw: Vec<(&String, Vec<u8>, &Vec<usize>)> = self
+            .arrays
+            .iter()
+            .map(|(name, a)| (name, a.data.iter().flat_map(|x| x.to_le_bytes()).collect(), &a.shape))
+            .collect();
+        let views = raw
+            .iter()
+            .map(|(name, bytes, shape)| {
+                safetensors::tensor::TensorView::new(safetensors::Dtype::F32, (*shape).clone(), bytes)
+                    .map(|view| (name.as_str(), view))
+                    .map_err(|e| e.to_string())
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        // A hash map's order would make equal contents differ in bytes; one metadata entry is always in order.
+        let metadata = (!self.metadata.is_empty()).then(|| self.metadata.clone().into_iter().collect());
+        safetensors::serialize(views, metadata).map_err(|e| e.to_string())
+    }
+
+    /// Reads the bytes of a safetensors file whose tensors are all `f32`.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+        let (_, header) = safetensors::SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
+        let tensors = safetensors::SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
+        let mut out = Self::default();
+        if let Some(metadata) = header.metadata() {
+            out.metadata = metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        }
+        for (name, view) in tensors.iter() {
+            if view.dtype() != safetensors::Dtype::F32 {
+                return Err(format!("tensor {name:?} is {:?}, not F32", view.dtype()));
+            }
+            out.arrays.insert(name.to_owned(), Array { shape: view.shape().to_vec(), data: floats(view.data()) });
+        }
+        Ok(out)
+    }
+
+    /// Reads a safetensors file; `None` if there is none.
+    pub fn read(path: &Path) -> Result<Option<Self>, RecordError> {
+        match std::fs::read(path) {
+            Ok(bytes) => Self::from_bytes(&bytes).map(Some).map_err(|problem| RecordError::damaged(path, problem)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(RecordError::io(path, "read", e)),
+        }
+    }
+
+    /// Writes a safetensors file atomically.
+    pub fn write(&self, path: &Path) -> Result<(), RecordError> {
+        let bytes = self.to_bytes().map_err(|problem| RecordError::damaged(path, problem))?;
+        atomic::write(path, &bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn npy_round_trip() {
+        for shape in [vec![], vec![3], vec![2, 3], vec![2, 0, 4]] {
+            let n = shape.iter().product();
+            let array = Array::new(shape, (0..n).map(|i| i as f32 - 1.5).collect());
+            let bytes = npy_bytes(&array);
+            assert_eq!(parse_npy(&bytes).unwrap(), array);
+            if n > 0 {
+                assert!(parse_npy(&bytes[..bytes.len() - 1]).unwrap_err().contains("needs"));
+            }
+        }
+        assert!(parse_npy(b"").is_err());
+        assert!(parse_npy(b"\x93NUMPY\x01\x00\xff\xff").unwrap_err().contains("cut off"));
+    }
+
+    #[test]
+    fn safetensors_round_trip() {
+        let mut file = ArrayFile::default();
+        file.arrays.insert("a".into(), Array::new([2, 2], vec![1.0, f32::NAN, -0.0, f32::INFINITY]));
+        file.metadata.insert("k".into(), "v".into());
+        let again = ArrayFile::from_bytes(&file.to_bytes().unwrap()).unwrap();
+        assert_eq!(again.metadata, file.metadata);
+        assert_eq!(
+            again.arrays["a"].data.iter().map(|x| x.to_bits()).collect::<Vec<_>>(),
+            file.arrays["a"].data.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+        );
+        assert!(ArrayFile::from_bytes(b"not safetensors").is_err());
+    }
+}

@@ -1,0 +1,55 @@
+//! Files that are whole or absent: written beside, synced, renamed, the directory synced.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+use crate::RecordError;
+
+/// Writes `bytes` to `path` so that a reader sees the old content or the new, never a part.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(|e| RecordError::io(parent, "create the directory", e))?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".stein-")
+        .suffix(".partial")
+        .permissions(ordinary_permissions())
+        .tempfile_in(parent)
+        .map_err(|e| RecordError::io(path, "write", e))?;
+    file.write_all(bytes)
+        .and_then(|()| file.as_file().sync_all())
+        .map_err(|e| RecordError::io(path, "write", e))?;
+    file.persist(path).map_err(|e| RecordError::io(path, "write", e.error))?;
+    sync_directory(parent)
+}
+
+/// Writes a file that is to become part of a directory that is renamed as a whole: synced, but in place.
+pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
+    let write = || -> std::io::Result<()> {
+        let mut file = File::create(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(|e| RecordError::io(path, "write", e))
+}
+
+/// Makes the names in a directory durable. A no-op where directories cannot be opened (Windows).
+pub fn sync_directory(path: &Path) -> Result<(), RecordError> {
+    if cfg!(unix) {
+        File::open(path).and_then(|d| d.sync_all()).map_err(|e| RecordError::io(path, "sync", e))?;
+    }
+    Ok(())
+}
+
+// `tempfile` makes files that only their owner can read; a run directory is to be shared.
+#[cfg(unix)]
+fn ordinary_permissions() -> fs::Permissions {
+    use std::os::unix::fs::PermissionsExt;
+    fs::Permissions::from_mode(0o666)
+}
+
+#[cfg(not(unix))]
+fn ordinary_permissions() -> fs::Permissions {
+    // Windows ignores these; a file's metadata is the only way to make a value of this type.
+    fs::metadata(".").expect("the current directory has metadata").permissions()
+}

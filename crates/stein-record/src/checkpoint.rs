@@ -1,0 +1,203 @@
+//! Checkpoint sets: `checkpoints/step-N/`, complete or absent.
+//!
+//! A set is written into a directory beside its place, each file synced; `manifest.json`, with every file's SHA-256, is
+//! written last; then the directory is renamed and its parent synced. A set without a manifest, or with a file that does
+//! not match it, does not count: the newest set that verifies wins.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::run_dir::read_json;
+use crate::{RecordError, atomic, hash};
+
+const MANIFEST: &str = "manifest.json";
+const SCHEMA: u32 = 1;
+
+/// The manifest of a set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    schema: u32,
+    /// Training steps done.
+    pub step: u64,
+    /// The hash of the resolved configuration that it belongs to.
+    pub configuration: String,
+    /// SHA-256 of each file by name.
+    pub files: BTreeMap<String, String>,
+}
+
+/// A set that was read and verified.
+#[derive(Debug, Clone)]
+pub struct CheckpointSet {
+    /// Training steps done.
+    pub step: u64,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// The bytes of each file by name.
+    pub files: BTreeMap<String, Vec<u8>>,
+}
+
+/// What [`newest`] found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The newest set that verifies.
+    pub set: Option<CheckpointSet>,
+    /// Newer sets that do not, with what is wrong.
+    pub skipped: Vec<(PathBuf, String)>,
+}
+
+/// Writes a set and removes old ones, so that `keep` (at least one) remain. Returns where it lies.
+pub fn save(
+    checkpoints: &Path,
+    step: u64,
+    configuration: &str,
+    files: &BTreeMap<String, Vec<u8>>,
+    keep: usize,
+) -> Result<PathBuf, RecordError> {
+    fs::create_dir_all(checkpoints).map_err(|e| RecordError::io(checkpoints, "create the directory", e))?;
+    remove_partial(checkpoints)?;
+    let partial = checkpoints.join(format!(".partial-step-{step}"));
+    fs::create_dir(&partial).map_err(|e| RecordError::io(&partial, "create the directory", e))?;
+    let mut sums = BTreeMap::new();
+    for (name, bytes) in files {
+        atomic::write_synced(&partial.join(name), bytes)?;
+        sums.insert(name.clone(), hash::sha256(bytes));
+    }
+    let manifest = Manifest { schema: SCHEMA, step, configuration: configuration.to_owned(), files: sums };
+    let path = partial.join(MANIFEST);
+    let text = serde_json::to_vec_pretty(&manifest).map_err(|e| RecordError::damaged(&path, e.to_string()))?;
+    atomic::write_synced(&path, &text)?;
+    atomic::sync_directory(&partial)?;
+
+    let place = checkpoints.join(format!("step-{step}"));
+    if place.exists() {
+        // An earlier session got this far and its set was found damaged, or it would have been resumed behind it.
+        fs::remove_dir_all(&place).map_err(|e| RecordError::io(&place, "replace", e))?;
+    }
+    fs::rename(&partial, &place).map_err(|e| RecordError::io(&place, "rename to", e))?;
+    atomic::sync_directory(checkpoints)?;
+    remove_old(checkpoints, keep.max(1))?;
+    Ok(place)
+}
+
+/// Reads the newest set that verifies and belongs to that configuration.
+pub fn newest(checkpoints: &Path, configuration: &str) -> Result<Found, RecordError> {
+    let mut found = Found::default();
+    for (step, path) in sets(checkpoints)?.into_iter().rev() {
+        match read(&path, step, configuration) {
+            Ok(set) => {
+                found.set = Some(set);
+                break;
+            }
+            Err(problem) => found.skipped.push((path, problem)),
+        }
+    }
+    Ok(found)
+}
+
+fn read(path: &Path, step: u64, configuration: &str) -> Result<CheckpointSet, String> {
+    let manifest: Manifest =
+        read_json(&path.join(MANIFEST)).map_err(|e| e.to_string())?.ok_or("it has no manifest.json")?;
+    if manifest.schema != SCHEMA {
+        return Err(format!("its schema is {}, this program reads {SCHEMA}", manifest.schema));
+    }
+    if manifest.step != step {
+        return Err(format!("its manifest is of step {}", manifest.step));
+    }
+    if manifest.configuration != configuration {
+        return Err("it belongs to another configuration".into());
+    }
+    let mut files = BTreeMap::new();
+    for (name, sum) in manifest.files {
+        if name.contains(['/', '\\']) || name.starts_with('.') {
+            return Err(format!("its manifest names {name:?}, which is not a file beside it"));
+        }
+        let bytes = fs::read(path.join(&name)).map_err(|e| format!("{name}: {e}"))?;
+        if hash::sha256(&bytes) != sum {
+            return Err(format!("{name} does not match its checksum"));
+        }
+        files.insert(name, bytes);
+    }
+    Ok(CheckpointSet { step, path: path.to_owned(), files })
+}
+
+// The sets by step, ascending.
+fn sets(checkpoints: &Path) -> Result<Vec<(u64, PathBuf)>, RecordError> {
+    let entries = match fs::read_dir(checkpoints) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(RecordError::io(checkpoints, "list", e)),
+    };
+    let mut out: Vec<(u64, PathBuf)> = entries
+        .filter_map(Result::ok)
+        .filter_map(|e| Some((e.file_name().to_str()?.strip_prefix("step-")?.parse().ok()?, e.path())))
+        .collect();
+    out.sort();
+    Ok(out)
+}
+
+fn remove_old(checkpoints: &Path, keep: usize) -> Result<(), RecordError> {
+    let sets = sets(checkpoints)?;
+    for (_, path) in &sets[..sets.len().saturating_sub(keep)] {
+        fs::remove_dir_all(path).map_err(|e| RecordError::io(path, "remove", e))?;
+    }
+    Ok(())
+}
+
+fn remove_partial(checkpoints: &Path) -> Result<(), RecordError> {
+    let entries = fs::read_dir(checkpoints).map_err(|e| RecordError::io(checkpoints, "list", e))?;
+    for entry in entries.filter_map(Result::ok) {
+        if entry.file_name().to_string_lossy().starts_with(".partial-") {
+            fs::remove_dir_all(entry.path()).map_err(|e| RecordError::io(entry.path(), "remove", e))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(content: &[u8]) -> BTreeMap<String, Vec<u8>> {
+        BTreeMap::from([("model".to_owned(), content.to_vec()), ("optimizer".to_owned(), vec![7; 1000])])
+    }
+
+    #[test]
+    fn the_newest_set_that_verifies_wins() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().join("checkpoints");
+        assert!(newest(&at, "c").unwrap().set.is_none());
+        for step in [10, 20, 30] {
+            save(&at, step, "c", &files(&[step as u8]), 2).unwrap();
+        }
+        assert_eq!(newest(&at, "c").unwrap().set.unwrap().files["model"], [30]);
+        assert!(!at.join("step-10").exists(), "two are kept");
+
+        let mut bytes = fs::read(at.join("step-30/optimizer")).unwrap();
+        bytes[500] ^= 1;
+        fs::write(at.join("step-30/optimizer"), bytes).unwrap();
+        let found = newest(&at, "c").unwrap();
+        assert_eq!(found.set.unwrap().step, 20);
+        assert!(found.skipped[0].1.contains("checksum"));
+
+        fs::remove_file(at.join("step-20/manifest.json")).unwrap();
+        assert!(newest(&at, "c").unwrap().set.is_none());
+        save(&at, 30, "c", &files(b"again"), 2).unwrap();
+        assert_eq!(newest(&at, "c").unwrap().set.unwrap().step, 30);
+        assert!(newest(&at, "other").unwrap().skipped[0].1.contains("another configuration"));
+    }
+
+    #[test]
+    fn a_half_written_set_is_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().join("checkpoints");
+        save(&at, 10, "c", &files(b"x"), 3).unwrap();
+        fs::create_dir(at.join(".partial-step-20")).unwrap();
+        fs::write(at.join(".partial-step-20/model"), b"half").unwrap();
+        assert_eq!(newest(&at, "c").unwrap().set.unwrap().step, 10);
+        save(&at, 20, "c", &files(b"y"), 3).unwrap();
+        assert_eq!(newest(&at, "c").unwrap().set.unwrap().step, 20);
+    }
+}

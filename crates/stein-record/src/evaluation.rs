@@ -1,0 +1,145 @@
+//! `evaluation.json`: how good the samples and the score are, with standard errors, floors and baselines.
+
+use serde::{Deserialize, Serialize};
+
+/// A number and its standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Estimate {
+    /// The estimate.
+    #[serde(with = "crate::float")]
+    pub value: f64,
+    /// Its standard error: what a repetition with other samples would scatter by.
+    #[serde(with = "crate::float")]
+    pub standard_error: f64,
+}
+
+impl Estimate {
+    /// An estimate with its standard error.
+    pub fn new(value: f64, standard_error: f64) -> Self {
+        Self { value, standard_error }
+    }
+
+    /// The mean of some independent numbers with its standard error, sd/√n (NaN below two numbers).
+    pub fn mean_of(values: &[f64]) -> Self {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        Self::new(mean, (variance / n).sqrt())
+    }
+}
+
+/// Which values of a metric are good.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Better {
+    /// The smaller the better.
+    Lower,
+    /// The larger the better.
+    Higher,
+    /// The nearer to this the better.
+    Near(f64),
+}
+
+/// One metric of the samples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetricRecord {
+    /// The key, unique in an evaluation: `precision`, `mmd2-median/3`, …
+    pub name: String,
+    /// What a page calls it.
+    pub label: String,
+    /// One sentence: what it tells and what can fool it.
+    pub about: String,
+    /// Which values are good.
+    pub better: Better,
+    /// Of the samples.
+    #[serde(flatten)]
+    pub estimate: Estimate,
+    /// The same with real data in place of samples: what a perfect model gets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<Estimate>,
+    /// The same with a Gaussian fitted to the training data in place of samples.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<Estimate>,
+}
+
+/// The loss at one noise level, unweighted, of the averaged (EMA) network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LevelRecord {
+    /// The level's σ.
+    pub sigma: f64,
+    /// λ(σ), by which training weighs this level.
+    pub weight: f64,
+    /// The objective on training rows.
+    pub train: Estimate,
+    /// The objective on held-out rows.
+    pub held_out: Estimate,
+    /// The lowest value that any network can reach in expectation, where the density is known; same noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<Estimate>,
+    /// The loss of the training set's own smoothed score on training rows: the empirical optimum, memorisation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memorising_train: Option<Estimate>,
+    /// The same on held-out rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memorising_held_out: Option<Estimate>,
+    /// The loss of the best linear (Wiener) score, that of a Gaussian fitted to the training rows, on held-out rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gaussian_held_out: Option<Estimate>,
+    /// σ² times the Fisher divergence ½E‖s − ∇log p_σ‖² to the known density.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fisher: Option<Estimate>,
+    /// The Fisher divergence over ½E‖∇log p_σ‖².
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relative_fisher: Option<Estimate>,
+}
+
+/// How samples spread over the modes of a known mixture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Modes {
+    /// The true weights.
+    pub truth: Vec<f64>,
+    /// The standard error of each estimated weight.
+    #[serde(with = "crate::float::list")]
+    pub standard_error: Vec<f64>,
+    /// The fraction of samples far from every mode.
+    pub stray: Estimate,
+    /// The same of draws from the truth.
+    pub stray_truth: Estimate,
+}
+
+/// The evaluation of one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// How many samples were drawn.
+    pub samples: usize,
+    /// Network evaluations a sample.
+    pub nfe: u64,
+    /// Seconds that sampling took.
+    pub sampling_seconds: f64,
+    /// Training steps of the network.
+    pub step: u64,
+    /// The metrics, in the order in which a page shows them.
+    pub metrics: Vec<MetricRecord>,
+    /// The losses per level, largest σ first.
+    #[serde(default)]
+    pub levels: Vec<LevelRecord>,
+    /// The samples' mode weights, where the modes are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode_weights: Option<Vec<f64>>,
+    /// What belongs to `mode_weights`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modes: Option<Modes>,
+    /// σ at each frame of `samples/trajectory.npy`; 0 for the final, denoised one.
+    #[serde(default)]
+    pub trajectory_sigmas: Vec<f64>,
+    /// For each image of `samples/nearest.npy` its distance to the sample, and a label if the data have labels.
+    #[serde(default)]
+    pub nearest_distances: Vec<f64>,
+}
+
+impl Evaluation {
+    /// The metric of that name.
+    pub fn metric(&self, name: &str) -> Option<&MetricRecord> {
+        self.metrics.iter().find(|m| m.name == name)
+    }
+}

@@ -1,0 +1,26 @@
+//! Content hashes.
+
+use sha2::{Digest, Sha256};
+
+/// The SHA-256 of some bytes, 64 lower-case hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// The SHA-256 of an array of numbers in little-endian order.
+pub fn sha256_f32(values: &[f32]) -> String {
+    let mut hasher = Sha256::new();
+    for chunk in values.chunks(4096) {
+        let bytes: Vec<u8> = chunk.iter().flat_map(|x| x.to_le_bytes()).collect();
+        hasher.update(&bytes);
+    }
+    hex(&hasher.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut out, b| {
+        let _ = write!(out, "{b:02x}");
+        out
+    })
+}

@@ -1,0 +1,79 @@
+//! What a run leaves on disk, and what a user writes for it: everything that can be read without a tensor.
+//!
+//! A run directory is the whole interface between training and reporting. This crate owns its layout
+//! ([`RunDir`]), the records in it ([`RunRecord`], [`MetricLine`], [`Evaluation`]), the checkpoint sets
+//! ([`checkpoint`]), the small array files ([`arrays`]), and experiment files with the place of every value in
+//! their text ([`source`]). It does not depend on burn, so the report and the fuzz targets build in seconds.
+//!
+//! ```text
+//! runs/<experiment>/<cell>/
+//!   experiment.toml      resolved experiment
+//!   run.json             RunRecord
+//!   metrics.jsonl        MetricLine a line
+//!   checkpoints/step-N/  a checkpoint set, manifest.json written last
+//!   network.safetensors  EMA weights
+//!   samples/             final.npy, final.png, held-out.npy, nearest.npy, trajectory.npy, trajectory.gif
+//!   evaluation.json      Evaluation
+//!   evaluation/field.safetensors   density and score fields on a grid, for 2-D data
+//! ```
+
+pub mod arrays;
+pub mod atomic;
+pub mod checkpoint;
+pub mod evaluation;
+pub mod float;
+pub mod hash;
+pub mod metrics_log;
+pub mod run_dir;
+pub mod run_record;
+pub mod source;
+
+pub use arrays::Array;
+pub use evaluation::{Better, Estimate, Evaluation, LevelRecord, MetricRecord, Modes};
+pub use metrics_log::{MetricLine, MetricsLog, Split};
+pub use run_dir::RunDir;
+pub use run_record::{
+    Conventions, DataRecord, DeviceRecord, GitRecord, NetworkRecord, Progress, RunRecord, State, Timings,
+    Versions,
+};
+
+/// What can go wrong while a record is read or written. Every variant names the file.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The operating system refused.
+    #[error("{path}: cannot {action}: {error}")]
+    Io {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What was tried, an infinitive: "read", "write", …
+        action: &'static str,
+        /// The system's answer.
+        error: std::io::Error,
+    },
+    /// The file is there, but is not what it should be.
+    #[error("{path}: {problem}")]
+    Damaged {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl RecordError {
+    /// An [`RecordError::Io`] for `path`.
+    pub fn io(path: impl Into<std::path::PathBuf>, action: &'static str, error: std::io::Error) -> Self {
+        Self::Io { path: path.into(), action, error }
+    }
+
+    /// A [`RecordError::Damaged`] for `path`.
+    pub fn damaged(path: impl Into<std::path::PathBuf>, problem: impl Into<String>) -> Self {
+        Self::Damaged { path: path.into(), problem: problem.into() }
+    }
+
+    /// Whether the disk is full or a size limit was hit (exit code 8).
+    pub fn is_disk_full(&self) -> bool {
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { error, .. } if matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge))
+    }
+}

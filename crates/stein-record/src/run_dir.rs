@@ -1,0 +1,131 @@
+//! Where things lie in a run directory.
+
+use std::path::{Path, PathBuf};
+
+use crate::{Evaluation, MetricLine, RecordError, RunRecord, atomic, metrics_log};
+
+/// The directory of one cell, `runs/<experiment>/<cell>/`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunDir {
+    path: PathBuf,
+}
+
+impl RunDir {
+    /// The run directory at `path`. Nothing is read or made.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The resolved experiment.
+    pub fn experiment(&self) -> PathBuf {
+        self.path.join("experiment.toml")
+    }
+
+    /// The run record.
+    pub fn record(&self) -> PathBuf {
+        self.path.join("run.json")
+    }
+
+    /// The metrics, a line each.
+    pub fn metrics(&self) -> PathBuf {
+        self.path.join("metrics.jsonl")
+    }
+
+    /// The checkpoint sets.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    /// The trained weights.
+    pub fn network(&self) -> PathBuf {
+        self.path.join("network.safetensors")
+    }
+
+    /// A file among the samples.
+    pub fn sample(&self, name: &str) -> PathBuf {
+        self.path.join("samples").join(name)
+    }
+
+    /// The evaluation.
+    pub fn evaluation(&self) -> PathBuf {
+        self.path.join("evaluation.json")
+    }
+
+    /// Density and score on a grid (2-D data): see [`crate::arrays::FIELD_TENSORS`].
+    pub fn field(&self) -> PathBuf {
+        self.path.join("evaluation").join("field.safetensors")
+    }
+
+    /// Reads `run.json`; `None` if there is none.
+    pub fn read_record(&self) -> Result<Option<RunRecord>, RecordError> {
+        read_json(&self.record())
+    }
+
+    /// Writes `run.json` atomically.
+    pub fn write_record(&self, record: &RunRecord) -> Result<(), RecordError> {
+        write_json(&self.record(), record)
+    }
+
+    /// Reads `evaluation.json`; `None` if there is none.
+    pub fn read_evaluation(&self) -> Result<Option<Evaluation>, RecordError> {
+        read_json(&self.evaluation())
+    }
+
+    /// Writes `evaluation.json` atomically.
+    pub fn write_evaluation(&self, evaluation: &Evaluation) -> Result<(), RecordError> {
+        write_json(&self.evaluation(), evaluation)
+    }
+
+    /// Reads `metrics.jsonl`; a torn last line is dropped; an absent file is no lines.
+    pub fn read_metrics(&self) -> Result<Vec<MetricLine>, RecordError> {
+        metrics_log::read(&self.metrics())
+    }
+}
+
+/// Lists the run directories under `runs`: every `<experiment>/<cell>/` that has a `run.json`, sorted by path.
+pub fn list(runs: &Path) -> Result<Vec<RunDir>, RecordError> {
+    let mut found = Vec::new();
+    for experiment in directories(runs)? {
+        for cell in directories(&experiment)? {
+            let dir = RunDir::new(cell);
+            if dir.record().is_file() {
+                found.push(dir);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn directories(path: &Path) -> Result<Vec<PathBuf>, RecordError> {
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(RecordError::io(path, "list", e)),
+    };
+    let mut out: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).filter(|p| p.is_dir()).collect();
+    out.sort();
+    Ok(out)
+}
+
+/// Reads a JSON file; `None` if there is none.
+pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, RecordError> {
+    match std::fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|e| RecordError::damaged(path, format!("not what stein writes there: {e}"))),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(RecordError::io(path, "read", e)),
+    }
+}
+
+/// Writes a value as JSON, indented, atomically.
+pub fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), RecordError> {
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|e| RecordError::damaged(path, e.to_string()))?;
+    bytes.push(b'\n');
+    atomic::write(path, &bytes)
+}

@@ -1,0 +1,173 @@
+//! `run.json`: what was run, on what, in what state it is.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The version of `run.json` that this crate writes.
+pub const SCHEMA: u32 = 1;
+
+/// Where a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// A process works on it, or died while it did.
+    Running,
+    /// Stopped by a signal; a checkpoint is there.
+    Interrupted,
+    /// A loss, gradient or sample was not finite.
+    Diverged,
+    /// Stopped by an error.
+    Failed,
+    /// Trained, sampled and evaluated.
+    Finished,
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Running => "running",
+            Self::Interrupted => "interrupted",
+            Self::Diverged => "diverged",
+            Self::Failed => "failed",
+            Self::Finished => "finished",
+        })
+    }
+}
+
+/// The record of one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// [`SCHEMA`] when it was written.
+    pub schema: u32,
+    /// The experiment's name.
+    pub experiment: String,
+    /// The cell: a readable slug and eight hexadecimal digits of `hash`.
+    pub cell: String,
+    /// SHA-256 of the resolved configuration without the keys that equal their default.
+    pub hash: String,
+    /// Where it stands.
+    pub state: State,
+    /// Why, if it did not end well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// When the first session began, RFC 3339, UTC.
+    pub started: String,
+    /// When the last session ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+    /// How many processes worked on it, one after another.
+    pub sessions: u32,
+    /// The run seed: every noise stream is keyed by it.
+    pub seed: u64,
+    /// The source that was built, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git: Option<GitRecord>,
+    /// The last session's command line.
+    pub argv: Vec<String>,
+    /// Versions of what computed.
+    pub versions: Versions,
+    /// What it ran on.
+    pub device: DeviceRecord,
+    /// What it learned from.
+    pub data: DataRecord,
+    /// What learned.
+    pub network: NetworkRecord,
+    /// The conventions that papers differ in.
+    pub conventions: Conventions,
+    /// How far training is.
+    pub progress: Progress,
+    /// Where the time went.
+    pub timings: Timings,
+    /// The largest resident set of any session, in bytes, if the system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory: Option<u64>,
+}
+
+/// The state of the source tree that the program was built from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitRecord {
+    /// The commit.
+    pub commit: String,
+    /// Whether tracked files differed from it.
+    pub dirty: bool,
+}
+
+/// Versions of what computed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versions {
+    /// stein.
+    pub stein: String,
+    /// burn.
+    pub burn: String,
+    /// The operating system and architecture.
+    pub platform: String,
+}
+
+/// The device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRecord {
+    /// What was asked for: `auto`, `cpu`, `wgpu:discrete:1`, …
+    pub requested: String,
+    /// The burn backend: `flex`, `wgpu`, `cuda`.
+    pub backend: String,
+    /// One line: name, kind, driver.
+    pub description: String,
+    /// Whether it is a software adapter, whose timings mean nothing.
+    pub software: bool,
+}
+
+/// The data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DataRecord {
+    /// The data source's kind.
+    pub kind: String,
+    /// Numbers in one row, D.
+    pub dimension: usize,
+    /// Height, width and channels, where a row is an image (channel first in memory, row major).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<[usize; 3]>,
+    /// The values' lower and upper bound, where they have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<[f64; 2]>,
+    /// Rows to train on.
+    pub train: usize,
+    /// Rows held out.
+    pub held_out: usize,
+    /// SHA-256 of the rows, train then held-out, as little-endian f32.
+    pub sha256: String,
+}
+
+/// The network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkRecord {
+    /// The network's kind.
+    pub kind: String,
+    /// Trainable numbers.
+    pub parameters: usize,
+}
+
+/// The conventions that papers differ in, by name: what the ½ is, what a step size means, …
+pub type Conventions = BTreeMap<String, String>;
+
+/// How far training is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Steps done.
+    pub step: u64,
+    /// Steps to do.
+    pub steps: u64,
+}
+
+/// Where the time went, in seconds, over all sessions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Timings {
+    /// Training steps, with evaluation and checkpoints between them.
+    pub training: f64,
+    /// Sampling.
+    pub sampling: f64,
+    /// Metrics and fields after it.
+    pub evaluation: f64,
+    /// Training steps a second (steps of the last session over its time).
+    pub steps_per_second: f64,
+}

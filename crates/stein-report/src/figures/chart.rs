@@ -1,0 +1,242 @@
+//! Line charts: light grid, labels at the lines' ends, error bars.
+
+use plotters::prelude::SVGBackend;
+
+use super::axis::Axis;
+use crate::canvas::{Anchor, Canvas, Point, Style, Svg, Trouble, svg, text_width};
+use crate::palette::Tone;
+
+const SIZE: (f64, f64) = (520.0, 330.0);
+const TEXT: f64 = 13.0;
+
+/// One line of a chart.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Series {
+    /// Stands at the line's right end; empty for none.
+    pub(crate) label: String,
+    pub(crate) tone: Tone,
+    pub(crate) dashed: bool,
+    pub(crate) width: f64,
+    pub(crate) alpha: f64,
+    /// Whether each point is marked.
+    pub(crate) dots: bool,
+    /// x, y and the standard error of y (NaN for none).
+    pub(crate) points: Vec<(f64, f64, f64)>,
+}
+
+impl Series {
+    /// A line without error bars or dots.
+    pub(crate) fn line(label: &str, tone: Tone, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
+        let points = points.into_iter().map(|(x, y)| (x, y, f64::NAN)).collect();
+        Self { label: label.into(), tone, dashed: false, width: 2.0, alpha: 1.0, dots: false, points }
+    }
+
+    /// Marked points with error bars, joined by a line.
+    pub(crate) fn measured(label: &str, tone: Tone, points: impl IntoIterator<Item = (f64, f64, f64)>) -> Self {
+        Self { dots: true, width: 1.8, points: points.into_iter().collect(), ..Self::line(label, tone, []) }
+    }
+
+    /// The same, dashed.
+    pub(crate) fn dashed(self) -> Self {
+        Self { dashed: true, ..self }
+    }
+
+    /// The same, thin and see-through.
+    pub(crate) fn faint(self) -> Self {
+        Self { width: 1.0, alpha: 0.35, ..self }
+    }
+
+    /// The finite ys.
+    pub(crate) fn values(&self) -> impl Iterator<Item = f64> + '_ {
+        self.points.iter().map(|p| p.1).filter(|y| y.is_finite())
+    }
+}
+
+/// A chart.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Chart {
+    pub(crate) x: Axis,
+    pub(crate) y: Axis,
+    pub(crate) x_label: String,
+    pub(crate) y_label: String,
+    pub(crate) series: Vec<Series>,
+    /// Values of x at which something was not finite.
+    pub(crate) broken: Vec<f64>,
+}
+
+/// Where the axes lie.
+struct Frame {
+    left: f64,
+    right: f64,
+    top: f64,
+    bottom: f64,
+}
+
+impl Chart {
+    /// Draws the chart.
+    pub(crate) fn draw(&self) -> Result<Svg, Trouble> {
+        svg(SIZE, |canvas| {
+            let frame = self.frame();
+            self.axes(canvas, &frame)?;
+            for series in &self.series {
+                self.series(canvas, &frame, series)?;
+            }
+            for x in &self.broken {
+                if let Some(t) = self.x.place(*x).filter(|t| (0.0..=1.0).contains(t)) {
+                    let (x, y, r) = (frame.left + t * (frame.right - frame.left), frame.top + 6.0, 3.5);
+                    let style = Style::line(Tone::HeldOut, 1.6);
+                    canvas.line(&[(x - r, y - r), (x + r, y + r)], style)?;
+                    canvas.line(&[(x - r, y + r), (x + r, y - r)], style)?;
+                }
+            }
+            self.labels(canvas, &frame)
+        })
+    }
+
+    fn frame(&self) -> Frame {
+        let widest = |texts: Vec<String>| texts.iter().map(|t| text_width(t, TEXT)).fold(0.0, f64::max);
+        let ticks = widest(self.y.ticks(5).into_iter().map(|(_, label)| label).collect());
+        let labels = widest(self.series.iter().map(|s| s.label.clone()).collect());
+        let right = SIZE.0 - if labels > 0.0 { labels + 14.0 } else { 14.0 };
+        Frame { left: ticks + 14.0, right: right.max(0.55 * SIZE.0), top: 30.0, bottom: SIZE.1 - 44.0 }
+    }
+
+    fn axes<'a>(&self, canvas: &Canvas<SVGBackend<'a>>, frame: &Frame) -> Result<(), Trouble> {
+        let Frame { left, right, top, bottom } = *frame;
+        let grid = Style::line(Tone::Grid, 1.0);
+        for (value, label) in self.y.ticks(5) {
+            let Some(t) = self.y.place(value) else { continue };
+            let y = bottom - t * (bottom - top);
+            canvas.line(&[(left, y), (right, y)], grid)?;
+            canvas.text(&label, (left - 7.0, y), Anchor::End, TEXT, Tone::Muted)?;
+        }
+        for (value, label) in self.x.ticks(5) {
+            let Some(t) = self.x.place(value) else { continue };
+            let x = left + t * (right - left);
+            canvas.line(&[(x, bottom), (x, bottom + 5.0)], Style::line(Tone::Muted, 1.0))?;
+            canvas.text(&label, (x, bottom + 14.0), Anchor::Middle, TEXT, Tone::Muted)?;
+        }
+        canvas.line(&[(left, bottom), (right, bottom)], Style::line(Tone::Muted, 1.0))?;
+        canvas.text(&self.y_label, (4.0, 11.0), Anchor::Start, TEXT, Tone::Ink)?;
+        canvas.text(&self.x_label, (0.5 * (left + right), SIZE.1 - 9.0), Anchor::Middle, TEXT, Tone::Ink)
+    }
+
+    fn series<'a>(&self, canvas: &Canvas<SVGBackend<'a>>, frame: &Frame, series: &Series) -> Result<(), Trouble> {
+        let style = Style::line(series.tone, series.width).alpha(series.alpha).dashed(series.dashed);
+        let mut run: Vec<Point> = Vec::new();
+        let mut before: Option<Point> = None;
+        for &(x, y, error) in &series.points {
+            let here = self.at(frame, x, y);
+            match (before, here) {
+                (Some(a), Some(b)) => match clip(a, b, frame) {
+                    Some((a, b)) => {
+                        if run.last() != Some(&a) {
+                            canvas.line(&std::mem::take(&mut run), style)?;
+                            run.push(a);
+                        }
+                        run.push(b);
+                    }
+                    None => canvas.line(&std::mem::take(&mut run), style)?,
+                },
+                _ => canvas.line(&std::mem::take(&mut run), style)?,
+            }
+            before = here;
+            let Some(at) = here.filter(|p| p.1 >= frame.top - 1.0 && p.1 <= frame.bottom + 1.0) else { continue };
+            if error.is_finite() && error > 0.0 {
+                let ends = [y - error, y + error].map(|y| self.at(frame, x, y).map_or(frame.bottom, |p| p.1));
+                let ends = ends.map(|y| (at.0, y.clamp(frame.top, frame.bottom)));
+                canvas.line(&ends, Style::line(series.tone, 1.2).alpha(0.7))?;
+            }
+            if series.dots {
+                canvas.disc(at, 2.6, Style::fill(series.tone))?;
+            }
+        }
+        canvas.line(&run, style)
+    }
+
+    fn at(&self, frame: &Frame, x: f64, y: f64) -> Option<Point> {
+        let (u, v) = (self.x.place(x)?, self.y.place(y)?);
+        Some((frame.left + u * (frame.right - frame.left), frame.bottom - v * (frame.bottom - frame.top)))
+    }
+
+    /// Labels at the lines' right ends, pushed apart until none covers another.
+    fn labels<'a>(&self, canvas: &Canvas<SVGBackend<'a>>, frame: &Frame) -> Result<(), Trouble> {
+        let mut labels: Vec<(f64, Point, &Series)> = Vec::new();
+        for series in self.series.iter().filter(|s| !s.label.is_empty()) {
+            let places = series.points.iter().filter_map(|&(x, y, _)| self.at(frame, x, y));
+            let inside = places.filter(|p| p.0 <= frame.right + 1.0);
+            let Some(end) = inside.max_by(|a, b| a.0.total_cmp(&b.0)) else { continue };
+            let y = end.1.clamp(frame.top, frame.bottom);
+            labels.push((y, (end.0, y), series));
+        }
+        labels.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let places = apart(&labels.iter().map(|l| l.0).collect::<Vec<_>>(), TEXT + 2.5, frame.top, frame.bottom);
+        for ((_, end, series), y) in labels.iter().zip(places) {
+            let x = frame.right + 8.0;
+            if (y - end.1).abs() > 3.0 || end.0 < frame.right - 12.0 {
+                canvas.line(&[*end, (x - 2.0, y)], Style::line(series.tone, 1.0).alpha(0.45))?;
+            }
+            canvas.text(&series.label, (x, y), Anchor::Start, TEXT, series.tone)?;
+        }
+        Ok(())
+    }
+}
+
+/// Sorted places, moved as little as needs be until neighbours are `gap` apart, between `low` and `high` if they fit.
+fn apart(sorted: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
+    let mut places = sorted.to_vec();
+    for _ in 0..200 {
+        let mut moved = false;
+        for i in 1..places.len() {
+            let overlap = gap - (places[i] - places[i - 1]);
+            if overlap > 0.01 {
+                places[i - 1] -= overlap / 2.0;
+                places[i] += overlap / 2.0;
+                moved = true;
+            }
+        }
+        if let Some(first) = places.first_mut() {
+            *first = first.max(low);
+        }
+        if let Some(last) = places.last_mut() {
+            *last = last.min(high);
+        }
+        if !moved {
+            break;
+        }
+    }
+    places
+}
+
+/// The part of a line between the frame's top and bottom.
+fn clip(a: Point, b: Point, frame: &Frame) -> Option<(Point, Point)> {
+    let (low, high) = (frame.top - 1.0, frame.bottom + 1.0);
+    if a.1.max(b.1) < low || a.1.min(b.1) > high {
+        return None;
+    }
+    let cut = |p: Point, q: Point| {
+        let y = p.1.clamp(low, high);
+        if y == p.1 { p } else { (p.0 + (q.0 - p.0) * (y - p.1) / (q.1 - p.1), y) }
+    };
+    Some((cut(a, b), cut(b, a)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_move_apart() {
+        let places = apart(&[50.0, 50.0, 52.0, 200.0], 15.0, 30.0, 280.0);
+        assert!(places.windows(2).all(|w| w[1] - w[0] > 14.5), "{places:?}");
+        assert_eq!(places[3], 200.0);
+        assert_eq!(apart(&[], 15.0, 0.0, 1.0), [0.0; 0]);
+    }
+
+    #[test]
+    fn lines_are_cut_at_the_frame() {
+        let frame = Frame { left: 0.0, right: 100.0, top: 1.0, bottom: 99.0 };
+        assert_eq!(clip((0.0, -100.0), (10.0, 100.0), &frame), Some(((5.0, 0.0), (10.0, 100.0))));
+        assert_eq!(clip((0.0, -100.0), (10.0, -1.0), &frame), None);
+    }
+}

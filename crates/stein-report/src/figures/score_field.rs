@@ -1,0 +1,50 @@
+//! The score as arrows over the density, true beside learned.
+
+use super::plane::{Plane, quantile, score_arrows};
+use super::{Drawn, Figure, Layout, Panel, Picture};
+use crate::field::Field;
+use crate::number::sigma;
+use crate::palette::Tone;
+
+const WIDTH: f64 = 330.0;
+const ARROWS_ACROSS: usize = 19;
+
+/// True and learned score at a large, a middle and the smallest noise level.
+pub(crate) fn figure(field: &Field) -> Drawn {
+    if !field.has_learned() {
+        return Ok(None);
+    }
+    let mut panels = Vec::new();
+    for level in field.some_levels(3) {
+        let norms = |score: &dyn Fn(usize, usize) -> Option<[f64; 2]>| -> Vec<f64> {
+            let grid = (0..field.y.len()).flat_map(|row| (0..field.x.len()).map(move |column| (row, column)));
+            grid.filter_map(|(row, column)| score(row, column)).map(|[a, b]| a.hypot(b)).collect()
+        };
+        let truth = |row, column| field.truth(level, row, column);
+        let learned = |row, column| field.learned(level, row, column);
+        // One length for both, so that a learned score of the wrong size shows.
+        let reference = if field.has_truth() { norms(&truth) } else { norms(&learned) };
+        let longest = quantile(reference, 0.9);
+        let mut panel = |name: &str, tone, arrows| -> Result<(), String> {
+            let plane = Plane { arrows, arrow_tone: tone, ..Plane::new(field.extent()).shade(Some(field), level) };
+            panels.push(Panel {
+                title: format!("{name}, {}", sigma(field.sigma[level])),
+                note: String::new(),
+                alt: format!("Arrows of the {} score at {}.", name.to_lowercase(), sigma(field.sigma[level])),
+                picture: Picture::Svg(plane.draw(WIDTH)?),
+            });
+            Ok(())
+        };
+        if field.has_truth() {
+            panel("True", Tone::Truth, score_arrows(field, ARROWS_ACROSS, longest, truth))?;
+        }
+        panel("Learned", Tone::Train, score_arrows(field, ARROWS_ACROSS, longest, learned))?;
+    }
+    let shaded = if field.density(0).is_some() { " Shading is the density smoothed by that noise." } else { "" };
+    let caption = format!(
+        "The score ∇log p points to where the noisy data are denser.{} Arrow lengths grow with the square root of its norm, on one scale at each noise level, up to its 90th percentile.{shaded} Axes are the data's two coordinates.",
+        if field.has_truth() { " The two columns should agree wherever there is shading." } else { "" }
+    );
+    let layout = if field.has_truth() { Layout::Pairs } else { Layout::Tiles };
+    Ok(Some(Figure { panels, layout, legend: None, caption }))
+}

@@ -1,0 +1,110 @@
+//! The top of a page: what it is about, in a sentence and a few numbers.
+
+use maud::{Markup, html};
+use stein_record::State;
+
+use crate::number::{bytes, duration, grouped, significant};
+use crate::run::Run;
+use crate::text::{count, visible};
+
+pub(super) fn header(run: &Run) -> Markup {
+    html! {
+        header {
+            p.eyebrow { "stein report" }
+            h1 { bdi { (visible(run.name())) } }
+            p.cell { bdi { (visible(&run.cell)) } " " (state(run)) }
+            p.summary { (summary(run)) }
+            @if let Some(reason) = run.record.as_ref().and_then(|r| r.reason.as_ref()) {
+                p.notice { strong { "Why it stopped: " } (visible(reason)) }
+            }
+            @if !run.notes.is_empty() {
+                div.notice {
+                    strong { "Left out, because it could not be read:" }
+                    ul { @for note in &run.notes { li { (visible(note)) } } }
+                }
+            }
+            dl.facts {
+                @for (name, value) in facts(run) {
+                    div { dt { (name) } dd { (value) } }
+                }
+            }
+        }
+    }
+}
+
+/// A run's state as a coloured word.
+pub(super) fn state(run: &Run) -> Markup {
+    let Some(state) = run.record.as_ref().map(|r| r.state) else {
+        return html! { span.state { "no record" } };
+    };
+    let class = match state {
+        State::Finished => "good",
+        State::Running | State::Interrupted => "open",
+        State::Diverged | State::Failed => "bad",
+    };
+    html! { span.state.(class) { (state) } }
+}
+
+fn summary(run: &Run) -> String {
+    let Some(record) = &run.record else {
+        return "There is no readable run record yet, so this page shows what else the run directory holds.".into();
+    };
+    let progress = record.progress;
+    let network = visible(&record.network.kind);
+    let what = format!(
+        "Score network {network} with {} parameters, {} on {} of {}{}",
+        grouped(record.network.parameters as f64),
+        if progress.step == 0 { "to be trained" } else { "trained" },
+        count(record.data.train, "row"),
+        visible(&record.data.kind),
+        if progress.step == 0 {
+            String::new()
+        } else {
+            format!(" for {}", count(usize::try_from(progress.step).unwrap_or(usize::MAX), "step"))
+        },
+    );
+    let steps = || format!("step {} of {}", grouped(progress.step as f64), grouped(progress.steps as f64));
+    match record.state {
+        State::Finished => match &run.evaluation {
+            Some(e) => format!(
+                "{what}; {} drawn with {} network evaluations each.",
+                count(e.samples, "sample"),
+                grouped(e.nfe as f64)
+            ),
+            None => format!("{what}. There is no evaluation of its samples."),
+        },
+        State::Running => format!("{what}. It is still running, or its process died without a word, at {}.", steps()),
+        State::Interrupted => format!("{what}. It was interrupted at {} and can be resumed.", steps()),
+        State::Diverged => format!("{what}. It diverged at {}: something was no longer finite.", steps()),
+        State::Failed => format!("{what}. It stopped with an error at {}.", steps()),
+    }
+}
+
+fn facts(run: &Run) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    if let Some(record) = &run.record {
+        let (timings, progress) = (record.timings, record.progress);
+        facts.push((
+            "steps",
+            if progress.step == progress.steps {
+                grouped(progress.step as f64)
+            } else {
+                format!("{} / {}", grouped(progress.step as f64), grouped(progress.steps as f64))
+            },
+        ));
+        if timings.training > 0.0 {
+            facts.push(("training", duration(timings.training)));
+        }
+        if timings.steps_per_second > 0.0 {
+            facts.push(("steps a second", significant(timings.steps_per_second, 3)));
+        }
+        if timings.sampling > 0.0 {
+            facts.push(("sampling", duration(timings.sampling)));
+        }
+        if let Some(memory) = record.peak_memory {
+            facts.push(("peak memory", bytes(memory)));
+        }
+        facts.push(("device", visible(&record.device.backend)));
+    }
+    facts
+}

@@ -1,0 +1,141 @@
+//! The table of an experiment's cells.
+
+use maud::{Markup, html};
+use stein_record::{Better, Estimate};
+
+use super::figure::data_uri;
+use super::{absent, document, header, metrics};
+use crate::field::points;
+use crate::figures::Picture;
+use crate::figures::samples::{first_rows, grid_png};
+use crate::images;
+use crate::number::{duration, estimate};
+use crate::run::Run;
+use crate::text::{href, visible};
+
+/// Metrics that have a column.
+const MOST_METRICS: usize = 5;
+/// Rows that have a picture.
+const MOST_PICTURES: usize = 120;
+
+/// One cell's row.
+pub(crate) struct Row {
+    name: String,
+    file: String,
+    state: Markup,
+    seed: String,
+    training: String,
+    metrics: Vec<(String, String, Better, Estimate)>,
+    picture: Option<(Vec<u8>, (u32, u32))>,
+}
+
+impl Row {
+    /// The row of a run whose page is `file`; `index` rows come before it.
+    pub(crate) fn of(run: &Run, file: String, index: usize) -> Self {
+        let metrics = run.evaluation.iter().flat_map(|e| &e.metrics);
+        Self {
+            name: run.cell.clone(),
+            file,
+            state: header::state(run),
+            seed: run.record.as_ref().map_or_else(|| "–".into(), |r| r.seed.to_string()),
+            training: run.record.as_ref().map_or_else(|| "–".into(), |r| duration(r.timings.training)),
+            metrics: metrics.map(|m| (m.name.clone(), m.label.clone(), m.better, m.estimate)).collect(),
+            picture: if index < MOST_PICTURES { picture(run) } else { None },
+        }
+    }
+}
+
+/// The file of a cell's page.
+pub(crate) fn file_name(cell: &str) -> String {
+    if cell == "index" { "index-cell.html".into() } else { format!("{cell}.html") }
+}
+
+/// A few samples, small.
+fn picture(run: &Run) -> Option<(Vec<u8>, (u32, u32))> {
+    let samples = run.samples.as_ref()?;
+    if let Some(image) = run.image() {
+        return match grid_png(&first_rows(samples, 12), image, run.range(), 6, 120).ok()? {
+            Picture::Png { bytes, size, .. } => Some((bytes, size)),
+            Picture::Svg(_) => None,
+        };
+    }
+    points(samples)?;
+    let picture = images::scatter(&first_rows(samples, 300), None, 96).ok()?;
+    let size = picture.dimensions();
+    Some((images::png_bytes(&picture.into()).ok()?, size))
+}
+
+/// The page.
+pub(crate) fn page(experiment: &str, rows: &[Row]) -> String {
+    let mut columns: Vec<(&str, &str, Better)> = Vec::new();
+    for (name, label, better, _) in rows.iter().flat_map(|r| &r.metrics) {
+        if columns.len() < MOST_METRICS && !columns.iter().any(|c| c.0 == name) {
+            columns.push((name, label, *better));
+        }
+    }
+    let value = |row: &Row, name: &str| row.metrics.iter().find(|m| m.0 == name).map(|m| m.3);
+    let best: Vec<Option<f64>> = columns
+        .iter()
+        .map(|(name, _, better)| {
+            let scores = rows.iter().filter_map(|r| value(r, name)).map(|e| score(*better, e.value));
+            scores.filter(|s| s.is_finite()).min_by(f64::total_cmp)
+        })
+        .collect();
+    document(
+        experiment,
+        &html! {
+            header {
+                p.eyebrow { "stein report" }
+                h1 { bdi { (visible(experiment)) } }
+                p.summary {
+                    @if rows.is_empty() { "There are no runs of this experiment yet." }
+                    @else { (rows.len()) " cells. Each name leads to its cell's page; the best value of each metric is set bold." }
+                }
+            }
+            main {
+                @if rows.is_empty() { (absent("Run the experiment, then write its report again.")) }
+                @else {
+                    div.scroll tabindex="0" {
+                        table.cells {
+                            thead { tr {
+                                th scope="col" { "Cell" }
+                                th scope="col" { "Samples" }
+                                th scope="col" { "State" }
+                                th.number scope="col" { "Seed" }
+                                th.number scope="col" { "Training" }
+                                @for (_, label, better) in &columns {
+                                    th.number scope="col" { (visible(label)) " " (metrics::direction(*better)) }
+                                }
+                            } }
+                            tbody { @for row in rows {
+                                tr {
+                                    th scope="row" { a href=(href(&row.file)) { bdi { (visible(&row.name)) } } }
+                                    td { @if let Some((png, size)) = &row.picture {
+                                        img.pixels src=(data_uri("image/png", png)) width=(size.0) height=(size.1) alt={ "Some samples of " (visible(&row.name)) "." };
+                                    } }
+                                    td { (row.state) }
+                                    td.number { (row.seed) }
+                                    td.number { (row.training) }
+                                    @for ((name, _, better), best) in columns.iter().zip(&best) {
+                                        @let found = value(row, name);
+                                        @let wins = found.is_some_and(|e| Some(score(*better, e.value)) == *best);
+                                        td.number.best[wins] { @match found { Some(e) => (estimate(&e)), None => "–" } }
+                                    }
+                                }
+                            } }
+                        }
+                    }
+                }
+            }
+        },
+    )
+}
+
+/// How bad a value is.
+fn score(better: Better, value: f64) -> f64 {
+    match better {
+        Better::Lower => value,
+        Better::Higher => -value,
+        Better::Near(goal) => (value - goal).abs(),
+    }
+}

@@ -1,0 +1,26 @@
+//! What the network does at each noise level.
+
+use maud::{Markup, html};
+
+use super::absent;
+use super::figure::figure;
+use crate::figures::{fisher, levels};
+use crate::run::Run;
+
+pub(super) fn section(run: &Run) -> Markup {
+    let levels = run.evaluation.as_ref().map_or(&[][..], |e| &e.levels);
+    if levels.is_empty() {
+        return absent("The loss has not been measured level by level.");
+    }
+    let known = levels.iter().any(|l| l.fisher.is_some() || l.relative_fisher.is_some());
+    html! {
+        (figure(levels::figure(levels), "No loss per level is finite, so there is no curve to draw."))
+        @if known {
+            h3 { "Distance to the true score" }
+            div.columns {
+                (figure(fisher::scaled(levels), ""))
+                (figure(fisher::relative(levels), ""))
+            }
+        }
+    }
+}

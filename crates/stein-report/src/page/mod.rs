@@ -1,0 +1,98 @@
+//! The pages: one file per section.
+
+mod figure;
+mod header;
+pub(crate) mod index;
+mod levels;
+mod metrics;
+mod plane;
+mod samples;
+mod setup;
+mod training;
+mod trajectory;
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::palette;
+use crate::run::Run;
+use crate::text::visible;
+
+const STYLE: &str = include_str!("style.css");
+
+/// What a page may do: show what it holds, and nothing else.
+const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+
+/// A section: its anchor, its heading and what it holds.
+struct Section {
+    id: &'static str,
+    title: &'static str,
+    body: Markup,
+}
+
+/// The page of a run; `index` is the page that it links back to.
+pub(crate) fn run(run: &Run, index: Option<&str>) -> String {
+    let mut sections = vec![
+        Section { id: "samples", title: "Samples", body: samples::section(run) },
+        Section { id: "metrics", title: "Metrics", body: metrics::section(run) },
+        Section { id: "training", title: "Training", body: training::section(run) },
+        Section { id: "levels", title: "Noise levels", body: levels::section(run) },
+    ];
+    if run.is_plane() {
+        sections.push(Section { id: "field", title: "Score field", body: plane::section(run) });
+    }
+    sections.push(Section { id: "trajectory", title: "Sampling", body: trajectory::section(run) });
+    sections.push(Section { id: "setup", title: "What was run", body: setup::section(run) });
+    let title = if index.is_some() { format!("{} · {}", run.name(), run.cell) } else { run.name().to_owned() };
+    document(
+        &title,
+        &html! {
+            @if let Some(index) = index {
+                p.back { a href=(index) { "← all cells" } }
+            }
+            (header::header(run))
+            nav aria-label="Sections" {
+                @for section in &sections {
+                    a href={ "#" (section.id) } { (section.title) }
+                }
+            }
+            main {
+                @for section in &sections {
+                    section id=(section.id) aria-labelledby={ (section.id) "-title" } {
+                        h2 id={ (section.id) "-title" } { (section.title) }
+                        (section.body)
+                    }
+                }
+            }
+        },
+    )
+}
+
+/// A whole document.
+fn document(title: &str, body: &Markup) -> String {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="generator" content="stein";
+                title { (visible(title)) " · stein report" }
+                style { (PreEscaped(palette::css())) (PreEscaped(STYLE)) }
+            }
+            body {
+                div.page {
+                    (body)
+                    footer { "Written by stein from the run directory alone. This page makes no requests and runs no scripts." }
+                }
+            }
+        }
+    }
+    .into_string()
+}
+
+/// A plain sentence in place of something that is not there.
+fn absent(sentence: &str) -> Markup {
+    html! { p.absent { (sentence) } }
+}

@@ -1,0 +1,63 @@
+//! How samples come about.
+
+use maud::{Markup, html};
+
+use super::absent;
+use super::figure::{data_uri, figure};
+use crate::figures::filmstrip;
+use crate::images::png_bytes;
+use crate::run::Run;
+
+/// A GIF that is heavier than this was not written by stein; a page should not carry it.
+const MOST_GIF: usize = 4_000_000;
+
+pub(super) fn section(run: &Run) -> Markup {
+    let sigmas = run.evaluation.as_ref().map_or(&[][..], |e| &e.trajectory_sigmas);
+    let strip = run.trajectory.as_ref().map(|frames| match run.image() {
+        Some(image) => filmstrip::images(frames, sigmas, image, run.range()),
+        None => filmstrip::plane(frames, sigmas, run.field.as_ref()),
+    });
+    html! {
+        @match strip {
+            Some(drawn) => (figure(drawn, "The trajectory's rows are neither images nor points of the plane, so there is no picture of it.")),
+            None => (absent("No trajectory of the sampler has been saved yet.")),
+        }
+        @if let Some(gif) = run.gif.as_deref().filter(|g| g.len() <= MOST_GIF) { (animation(run, gif)) }
+    }
+}
+
+/// The GIF; those who asked their system for less motion get its last frame.
+fn animation(run: &Run, gif: &[u8]) -> Markup {
+    let alt = if run.is_plane() {
+        "Animation: particles move from noise to the data's modes."
+    } else {
+        "Animation: a grid of images turns from noise to samples."
+    };
+    let Some((still, (width, height))) = last_frame(gif) else {
+        return absent("The animation of sampling cannot be read.");
+    };
+    html! {
+        figure.animation.beside {
+            picture {
+                source media="(prefers-reduced-motion: reduce), print" srcset=(data_uri("image/png", &still));
+                img src=(data_uri("image/gif", gif)) width=(width) height=(height) alt=(alt);
+            }
+            figcaption {
+                "The same in motion; it pauses on the finished samples."
+                @if run.is_plane() { " Particles move over the learned score (arrows) and the density (shading) at each moment's noise level, where these are known." }
+            }
+        }
+    }
+}
+
+/// The last frame as PNG, with the picture's size.
+fn last_frame(gif: &[u8]) -> Option<(Vec<u8>, (u32, u32))> {
+    use image::AnimationDecoder as _;
+    let decoder = image::codecs::gif::GifDecoder::new(std::io::Cursor::new(gif)).ok()?;
+    let size = image::ImageDecoder::dimensions(&decoder);
+    if size.0 > 2048 || size.1 > 2048 {
+        return None;
+    }
+    let last = decoder.into_frames().take(500).map_while(Result::ok).last()?;
+    Some((png_bytes(&last.into_buffer().into()).ok()?, size))
+}

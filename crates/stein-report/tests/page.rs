@@ -1,0 +1,272 @@
+//! Report pages from run directories, whole and broken. `STEIN_KEEP=DIR` leaves the pages there to be looked at.
+
+mod synthetic;
+
+use std::path::{Path, PathBuf};
+
+use stein_record::arrays::{Array, ArrayFile};
+use stein_record::{Estimate, Evaluation, LevelRecord, RunDir, State};
+use synthetic::{cell, digits, field, mixture_run, record};
+
+/// Where runs and reports go: a directory that vanishes, or `STEIN_KEEP`.
+struct Place {
+    root: PathBuf,
+    _held: Option<tempfile::TempDir>,
+}
+
+fn place(name: &str) -> Place {
+    match std::env::var_os("STEIN_KEEP") {
+        Some(keep) => Place { root: PathBuf::from(keep).join(name), _held: None },
+        None => {
+            let held = tempfile::tempdir().unwrap();
+            Place { root: held.path().to_owned(), _held: Some(held) }
+        }
+    }
+}
+
+impl Place {
+    fn runs(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+
+    fn report(&self, experiment: &Path) -> String {
+        let index = stein_report::write(experiment, &self.root.join("reports")).unwrap();
+        assert!(index.ends_with("index.html"));
+        let page = std::fs::read_to_string(index).unwrap();
+        check(&page);
+        page
+    }
+}
+
+/// What holds for every page.
+fn check(page: &str) {
+    assert!(page.starts_with("<!DOCTYPE html>"));
+    let lower = page.to_lowercase();
+    assert!(!lower.contains("<script") && !lower.contains("javascript:") && !lower.contains("<iframe"));
+    assert!(lower.contains("content-security-policy") && lower.contains("default-src 'none'"));
+    let text: String = page.split("base64,").enumerate().map(|(i, part)| if i == 0 { part } else { part.split_once('"').map_or("", |p| p.1) }).collect();
+    assert!(!text.contains("NaN") && !text.contains("inf "), "{}", around(&text, "NaN"));
+    for attribute in ["src=\"", "srcset=\"", "href=\""] {
+        for value in page.split(attribute).skip(1) {
+            let value = value.split('"').next().unwrap();
+            let scheme = value.split(['/', '#', '?']).next().unwrap();
+            assert!(value.starts_with("data:image/") || !scheme.contains(':'), "{attribute}{}", &value[..value.len().min(80)]);
+            assert!(!value.starts_with("//"));
+        }
+    }
+    assert!(!page.contains("url(") && !page.contains("@import"));
+    for image in tags(page, "<img") {
+        assert!(image.contains(" alt=\"") && !image.contains(" alt=\"\""), "{}", &image[image.len().saturating_sub(200)..]);
+    }
+    for drawing in tags(page, "<svg") {
+        assert!(drawing.contains("role=\"img\"") && drawing.contains("aria-label=\"") && !drawing.contains("aria-label=\"\""), "{drawing}");
+    }
+    // Every marker colour has become a variable.
+    assert!(!page.contains("\"#01"), "{}", around(page, "\"#01"));
+    assert!(page.len() < 3_000_000, "{} bytes", page.len());
+}
+
+fn tags<'a>(page: &'a str, open: &'a str) -> impl Iterator<Item = &'a str> {
+    page.split(open).skip(1).map(|rest| rest.split('>').next().unwrap())
+}
+
+fn around<'a>(page: &'a str, needle: &str) -> &'a str {
+    page.find(needle).and_then(|at| page.get(at.saturating_sub(120)..(at + 120).min(page.len()))).unwrap_or("")
+}
+
+#[test]
+fn an_image_run_has_every_section() {
+    let place = place("digits");
+    let page = place.report(&digits(&place.runs(), "digits", "digits-1a2b3c4d"));
+    for text in [
+        "Samples", "Held-out data", "Nearest training images", "Metrics", "k-NN precision", "Training", "moving average",
+        "Noise levels", "memorises the training set: not a goal", "Wiener", "Sampling", "data:image/gif;base64,",
+        "What was run", "sigma-max = 4.0", "4be1c0de", "with uncommitted changes", "22.6", "612 MB", "burn 0.22.1", "paper: x + (α/2) s + √α z",
+        "0.881 ± 0.017", "as real data", "prefers-reduced-motion",
+    ] {
+        assert!(page.contains(text), "{text:?} is missing");
+    }
+    assert!(!page.contains("Score field"));
+    let gif = std::fs::metadata(place.runs().join("digits/digits-1a2b3c4d/samples/trajectory.gif")).unwrap().len();
+    assert!(gif < 1_500_000, "{gif}");
+}
+
+#[test]
+fn a_plane_run_shows_its_field() {
+    let place = place("mixture");
+    let page = place.report(&mixture_run(&place.runs(), "mixture", "mixture-1a2b3c4d", 3));
+    for text in [
+        "Score field", "True, σ = 8.00", "Learned, σ = 0.050", "Where the score is wrong", "Mode weights", "mode 3 0.19 (truth 0.20)",
+        "Fisher divergence", "the lowest loss that any network can reach", "from noise to the data",
+    ] {
+        assert!(page.contains(text), "{text:?} is missing");
+    }
+    let gif = std::fs::metadata(place.runs().join("mixture/mixture-1a2b3c4d/samples/trajectory.gif")).unwrap().len();
+    assert!(gif < 1_500_000, "{gif}");
+}
+
+#[test]
+fn several_cells_have_a_table_and_a_page_each() {
+    let place = place("sweep");
+    let hostile = "b <b> & \"c\"-00000000";
+    mixture_run(&place.runs(), "sweep", "seed-1-11111111", 1);
+    mixture_run(&place.runs(), "sweep", hostile, 2);
+    let (folder, dir) = cell(&place.runs(), "sweep", "seed-3-33333333");
+    let mut unfinished = record("sweep", "seed-3-33333333");
+    unfinished.state = State::Diverged;
+    unfinished.reason = Some("the loss was NaN at step 412".replace("NaN", "not a number"));
+    dir.write_record(&unfinished).unwrap();
+    std::fs::create_dir_all(folder.join("trained/abcdef")).unwrap();
+    let page = place.report(&folder);
+    assert!(page.contains("3 cells") && page.contains("diverged") && page.contains("href=\"seed-1-11111111.html\""));
+    assert!(page.contains("href=\"b%20%3Cb%3E%20%26%20%22c%22-00000000.html\"") && page.contains("b &lt;b&gt; &amp;"));
+    for name in ["seed-1-11111111", hostile, "seed-3-33333333"] {
+        let page = std::fs::read_to_string(place.root.join("reports/sweep").join(format!("{name}.html"))).unwrap();
+        check(&page);
+        assert!(page.contains("href=\"index.html\""));
+    }
+}
+
+#[test]
+fn hostile_text_is_shown_as_text() {
+    let place = place("hostile");
+    let (folder, dir) = cell(&place.runs(), "hostile", "cell-00000000");
+    let mut about = record("<script>alert(1)</script>", "cell-00000000");
+    about.data.kind = "\u{202e}\"><img src=x onerror=alert(1)>".into();
+    about.argv = vec!["</style><script>".into()];
+    about.conventions.insert("<b>".into(), "<i>".into());
+    about.reason = Some("line\u{0}\u{1b}[31m".into());
+    dir.write_record(&about).unwrap();
+    std::fs::write(dir.experiment(), "name = \"</pre><script>\u{200f}\"\n").unwrap();
+    let page = place.report(&folder);
+    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && page.contains("\\u{202e}") && page.contains("\\u{200f}"));
+    assert!(!page.contains('\u{202e}') && !page.contains("<img src=x") && page.contains("\\u{1b}[31m"));
+}
+
+#[test]
+fn a_record_alone_makes_a_page() {
+    let place = place("bare");
+    let (folder, dir) = cell(&place.runs(), "bare", "cell-00000000");
+    let mut about = record("bare", "cell-00000000");
+    about.state = State::Running;
+    about.progress.step = 0;
+    about.git = None;
+    about.ended = None;
+    about.peak_memory = None;
+    dir.write_record(&about).unwrap();
+    let page = place.report(&folder);
+    for text in ["No samples have been drawn yet.", "No losses have been recorded yet.", "have not been evaluated yet", "still running"] {
+        assert!(page.contains(text), "{text:?} is missing");
+    }
+    assert!(stein_report::page_of(&RunDir::new(place.root.join("nothing-here"))).contains("no readable run record"));
+    assert!(stein_report::write(&place.root.join("nothing-here"), &place.root).is_err());
+    std::fs::create_dir_all(place.runs().join("empty")).unwrap();
+    assert!(place.report(&place.runs().join("empty")).contains("no runs of this experiment yet"));
+}
+
+#[test]
+fn half_written_files_are_named_and_left_out() {
+    let place = place("torn");
+    let folder = mixture_run(&place.runs(), "torn", "cell-00000000", 5);
+    let dir = RunDir::new(folder.join("cell-00000000"));
+    let cut = |path: PathBuf, keep: f64| {
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &bytes[..(bytes.len() as f64 * keep) as usize]).unwrap();
+    };
+    cut(dir.evaluation(), 0.6);
+    cut(dir.sample("final.npy"), 0.5);
+    cut(dir.sample("trajectory.gif"), 0.0001);
+    cut(dir.field(), 0.7);
+    let mut log = std::fs::read_to_string(dir.metrics()).unwrap();
+    log.insert_str(0, "{\"step\": 1, \"spl\n\u{fffd}\n");
+    log.push_str("{\"step\":3005,\"split\":\"train\",\"name\":\"loss\",\"val");
+    std::fs::write(dir.metrics(), log).unwrap();
+    let page = place.report(&folder);
+    for text in ["evaluation.json:", "final.npy:", "field.safetensors:", "2 of", "training loss ends at", "cannot be read"] {
+        assert!(page.contains(text), "{text:?} is missing");
+    }
+    std::fs::write(dir.record(), "{").unwrap();
+    assert!(place.report(&folder).contains("no readable run record"));
+}
+
+#[test]
+fn numbers_that_are_not_finite_do_no_harm() {
+    let place = place("not-finite");
+    let (folder, dir) = cell(&place.runs(), "not-finite", "cell-00000000");
+    let mut about = record("not-finite", "cell-00000000");
+    about.data.range = Some([1.0, 1.0]);
+    about.timings.training = -1.0;
+    dir.write_record(&about).unwrap();
+    let mut log = String::new();
+    for step in 1..300 {
+        let value = match step % 50 {
+            7 => "\"NaN\"".to_owned(),
+            9 => "\"inf\"".to_owned(),
+            _ => format!("{}", 5.0 / f64::from(step)),
+        };
+        log.push_str(&format!("{{\"step\":{step},\"split\":\"train\",\"name\":\"loss\",\"value\":{value}}}\n"));
+    }
+    std::fs::write(dir.metrics(), log).unwrap();
+    let wild = [f64::NAN, f64::INFINITY, -1.0, 0.0, 1e308, 1e-308];
+    let level = |i: usize| LevelRecord {
+        sigma: wild[(i + 4) % 6],
+        weight: if i == 3 { 1e300 } else { 1.0 },
+        train: Estimate::new(wild[i % 6], wild[(i + 1) % 6]),
+        held_out: Estimate::new(wild[(i + 2) % 6], 0.1),
+        floor: Some(Estimate::new(wild[(i + 3) % 6], f64::NAN)),
+        memorising_train: Some(Estimate::new(wild[(i + 4) % 6], 1.0)),
+        memorising_held_out: None,
+        gaussian_held_out: None,
+        fisher: Some(Estimate::new(wild[(i + 5) % 6], 1.0)),
+        relative_fisher: None,
+    };
+    let evaluation = Evaluation {
+        samples: 0,
+        nfe: 0,
+        sampling_seconds: 0.0,
+        step: 0,
+        metrics: Vec::new(),
+        levels: (2..5).map(level).filter(|l| l.sigma.is_finite()).collect(),
+        mode_weights: Some(vec![1e308, -3.0]),
+        modes: Some(stein_record::Modes {
+            truth: vec![],
+            standard_error: vec![f64::NAN],
+            stray: Estimate::new(f64::NAN, f64::NAN),
+            stray_truth: Estimate::new(0.0, 0.0),
+        }),
+        trajectory_sigmas: vec![1.0],
+        nearest_distances: vec![1e300],
+    };
+    dir.write_evaluation(&evaluation).unwrap();
+    let hostile = |n: usize| (0..n).map(|i| wild[i % 6] as f32).collect::<Vec<f32>>();
+    Array::new([3, 64], hostile(192)).write_npy(&dir.sample("final.npy")).unwrap();
+    Array::new([0, 64], vec![]).write_npy(&dir.sample("held-out.npy")).unwrap();
+    Array::new([2, 63], hostile(126)).write_npy(&dir.sample("nearest.npy")).unwrap();
+    Array::new([2, 3, 64], hostile(384)).write_npy(&dir.sample("trajectory.npy")).unwrap();
+    let page = place.report(&folder);
+    assert!(page.contains("the first is at step 7") && page.contains("rows of different lengths"));
+
+    // The same in the plane, with a field full of holes.
+    about.data.image = None;
+    about.data.dimension = 2;
+    dir.write_record(&about).unwrap();
+    for (name, shape) in [("final.npy", vec![6, 2]), ("held-out.npy", vec![1, 2]), ("trajectory.npy", vec![2, 3, 2])] {
+        let n = shape.iter().product();
+        Array::new(shape, hostile(n)).write_npy(&dir.sample(name)).unwrap();
+    }
+    let mut fields = field(&[1.0, 0.1], 9);
+    for name in ["density", "learned_score"] {
+        let array = fields.arrays.get_mut(name).unwrap();
+        array.data = hostile(array.data.len());
+    }
+    fields.write(&dir.field()).unwrap();
+    assert!(place.report(&folder).contains("Where the score is wrong"));
+    for name in ["density", "true_score"] {
+        fields.arrays.remove(name);
+    }
+    fields.write(&dir.field()).unwrap();
+    let page = place.report(&folder);
+    assert!(page.contains("The true score is not known") && page.contains("Learned, σ = 1.00"));
+    ArrayFile::default().write(&dir.field()).unwrap();
+    assert!(place.report(&folder).contains("there is no tensor"));
+}

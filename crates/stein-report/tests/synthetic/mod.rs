@@ -1,0 +1,400 @@
+//! Run directories that look like those of a real run, made without one.
+
+use std::path::{Path, PathBuf};
+
+use stein_record::arrays::{Array, ArrayFile};
+use stein_record::run_record::{DataRecord, DeviceRecord, GitRecord, NetworkRecord, Progress, Timings, Versions};
+use stein_record::{
+    Better, Estimate, Evaluation, LevelRecord, MetricLine, MetricRecord, Modes, RunDir, RunRecord, Split, State,
+};
+use stein_report::images::{View, sample_grid, trajectory_gif, write_png};
+
+/// Numbers that look random and are the same each time (splitmix64).
+pub(crate) struct Noise(u64);
+
+impl Noise {
+    pub(crate) fn uniform(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    pub(crate) fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.uniform()).cos()
+    }
+}
+
+pub(crate) fn record(experiment: &str, cell: &str) -> RunRecord {
+    RunRecord {
+        schema: 1,
+        experiment: experiment.into(),
+        cell: cell.into(),
+        hash: "9f2c51aa03d7e6b4".repeat(4),
+        state: State::Finished,
+        reason: None,
+        started: "2026-03-01T09:12:44Z".into(),
+        ended: Some("2026-03-01T09:14:21Z".into()),
+        sessions: 2,
+        seed: 0,
+        git: Some(GitRecord { commit: "4be1c0de".repeat(5), dirty: true }),
+        argv: ["stein", "run", "experiments/digits.toml", "--set", "seed=0"].map(String::from).to_vec(),
+        versions: Versions { stein: "0.1.0".into(), burn: "0.22.1".into(), platform: "linux x86_64".into() },
+        device: DeviceRecord {
+            requested: "auto".into(),
+            backend: "flex".into(),
+            description: "CPU (flex), 2 threads; no wgpu adapter found".into(),
+            software: false,
+        },
+        data: DataRecord {
+            kind: "digits".into(),
+            dimension: 64,
+            image: Some([8, 8, 1]),
+            range: Some([0.0, 1.0]),
+            train: 1437,
+            held_out: 360,
+            sha256: "0123456789abcdef".repeat(4),
+        },
+        network: NetworkRecord { kind: "unet".into(), parameters: 305_123 },
+        conventions: [
+            ("langevin", "paper: x + (α/2) s + √α z"),
+            ("loss", "½ kept, dimensions summed, batch averaged"),
+            ("sigma", "standard deviation of the added noise"),
+        ]
+        .map(|(k, v)| (k.into(), v.into()))
+        .into(),
+        progress: Progress { step: 1500, steps: 1500 },
+        timings: Timings { training: 71.3, sampling: 9.4, evaluation: 6.1, steps_per_second: 22.6 },
+        peak_memory: Some(612_000_000),
+    }
+}
+
+const TOML: &str = r#"# resolved by stein 0.1.0
+name = "digits"
+seed = 0
+device = "auto"
+
+[data]
+kind = "digits"
+
+[network]
+kind = "unet"
+channels = 32
+parameterization = "scaled"
+
+[objective]
+kind = "denoising"
+weighting = "sigma2"
+
+[schedule]
+kind = "geometric"
+sigma-max = 4.0
+sigma-min = 0.02
+levels = 20
+
+[training]
+steps = 1500
+batch-size = 128
+optimizer = { kind = "adam", learning-rate = 0.001, betas = [0.9, 0.999], epsilon = 1e-8 }
+ema = 0.999
+checkpoint-every = 200
+
+[sampler]
+kind = "annealed-langevin"
+steps-per-level = 10
+convention = "repository"
+"#;
+
+/// `runs/<name>/<cell>/`, made.
+pub(crate) fn cell(runs: &Path, experiment: &str, cell: &str) -> (PathBuf, RunDir) {
+    let folder = runs.join(experiment);
+    let dir = RunDir::new(folder.join(cell));
+    std::fs::create_dir_all(dir.path().join("samples")).unwrap();
+    std::fs::create_dir_all(dir.path().join("evaluation")).unwrap();
+    (folder, dir)
+}
+
+pub(crate) fn write_metrics(dir: &RunDir, noise: &mut Noise, steps: u64, start: f64, end: f64) {
+    let mut text = String::new();
+    let mut line = |step, split, name: &str, value| {
+        let line = MetricLine { step, split, name: name.into(), value };
+        text.push_str(&serde_json::to_string(&line).unwrap());
+        text.push('\n');
+    };
+    for step in (5..=steps).step_by(5) {
+        let mean = end + (start - end) * (-(step as f64) / (0.06 * steps as f64)).exp();
+        line(step, Split::Train, "loss", mean * (0.16 * noise.normal()).exp());
+        line(step, Split::Train, "learning-rate", 1e-3);
+        if step % 50 == 0 {
+            line(step, Split::HeldOut, "loss", 1.04 * mean * (0.02 * noise.normal()).exp());
+        }
+    }
+    std::fs::write(dir.metrics(), text).unwrap();
+    std::fs::write(dir.experiment(), TOML).unwrap();
+}
+
+fn geometric(high: f64, low: f64, levels: usize) -> Vec<f64> {
+    (0..levels).map(|i| high * (low / high).powf(i as f64 / (levels - 1) as f64)).collect()
+}
+
+fn metric(name: &str, label: &str, better: Better, values: [(f64, f64); 3], about: &str) -> MetricRecord {
+    let [value, floor, baseline] = values.map(|(v, e)| Estimate::new(v, e));
+    MetricRecord {
+        name: name.into(),
+        label: label.into(),
+        about: about.into(),
+        better,
+        estimate: value,
+        floor: Some(floor),
+        baseline: Some(baseline),
+    }
+}
+
+fn metrics() -> Vec<MetricRecord> {
+    use Better::{Higher, Lower, Near};
+    vec![
+        metric("precision", "k-NN precision", Higher, [(0.881, 0.017), (0.917, 0.018), (0.51, 0.02)], "How many samples lie within the data's support (k = 3). Sharpened samples can exceed real data."),
+        metric("recall", "k-NN recall", Higher, [(0.876, 0.018), (0.909, 0.019), (0.49, 0.02)], "How much of the data lies within the samples' support (k = 3). Fooled by samples that are too spread out."),
+        metric("one-nn", "1-NN two-sample accuracy", Near(0.5), [(0.54, 0.019), (0.51, 0.018), (0.85, 0.013)], "How well the nearest neighbour tells samples from data, leaving one out; one half is not at all."),
+        metric("mmd2-median/3", "MMD², bandwidth ⅓ median", Lower, [(0.0003, 0.0005), (0.0003, 0.0005), (0.0058, 0.0006)], "Kernel distance at a bandwidth fine enough to see strokes."),
+        metric("sliced-wasserstein", "sliced Wasserstein distance", Lower, [(0.083, 0.004), (0.061, 0.003), (0.094, 0.004)], "Mean distance of one-dimensional projections; blind to fine structure."),
+        metric("nearest-ratio", "distance to nearest training image", Higher, [(1.09, 0.02), (1.0, 0.016), (1.9, 0.03)], "Median over that of held-out images; well below 1 is memorisation."),
+    ]
+}
+
+const FONT: [[u8; 7]; 10] = [
+    [14, 17, 17, 17, 17, 17, 14],
+    [4, 12, 4, 4, 4, 4, 14],
+    [14, 17, 1, 6, 8, 16, 31],
+    [14, 17, 1, 6, 1, 17, 14],
+    [2, 6, 10, 18, 31, 2, 2],
+    [31, 16, 30, 1, 1, 17, 14],
+    [6, 8, 16, 30, 17, 17, 14],
+    [31, 1, 2, 4, 4, 8, 8],
+    [14, 17, 17, 14, 17, 17, 14],
+    [14, 17, 17, 15, 1, 2, 12],
+];
+
+/// A digit of 8×8 grey pixels, shifted, slanted and blurred a little.
+fn digit(noise: &mut Noise) -> Vec<f32> {
+    let glyph = FONT[(noise.uniform() * 10.0) as usize % 10];
+    let (dx, dy, slant) = (0.4 * noise.normal(), 0.3 * noise.normal(), 0.12 * noise.normal());
+    let width = 0.55 + 0.15 * noise.uniform();
+    let mut image = vec![0.0f64; 64];
+    for (row, bits) in glyph.iter().enumerate() {
+        for column in (0..5).filter(|c| bits >> (4 - c) & 1 == 1) {
+            let (cy, cx) = (row as f64 + 0.5 + dy, column as f64 + 1.5 + dx - slant * (row as f64 - 3.0));
+            for (i, pixel) in image.iter_mut().enumerate() {
+                let (y, x) = ((i / 8) as f64, (i % 8) as f64);
+                *pixel += 0.85 * (-((x - cx).powi(2) + (y - cy).powi(2)) / (2.0 * width * width)).exp();
+            }
+        }
+    }
+    image.into_iter().map(|v| (v.min(0.94) + 0.06 * noise.uniform()) as f32).collect()
+}
+
+fn images(noise: &mut Noise, count: usize, blur: f64) -> Array {
+    let data = (0..count).flat_map(|_| digit(noise)).collect::<Vec<f32>>();
+    Array::new([count, 64], data.into_iter().map(|v| v + (blur * noise.normal()) as f32).collect())
+}
+
+/// A finished run on images.
+pub(crate) fn digits(runs: &Path, experiment: &str, name: &str) -> PathBuf {
+    let mut noise = Noise(7);
+    let (folder, dir) = cell(runs, experiment, name);
+    dir.write_record(&record(experiment, name)).unwrap();
+    write_metrics(&dir, &mut noise, 1500, 31.0, 3.1);
+    let samples = images(&mut noise, 360, 0.02);
+    let held_out = images(&mut noise, 360, 0.0);
+    let nearest = Array::new([24, 64], samples.data[..24 * 64].iter().map(|v| (v + 0.09 * noise.normal() as f32).clamp(0.0, 1.0)).collect());
+    samples.write_npy(&dir.sample("final.npy")).unwrap();
+    held_out.write_npy(&dir.sample("held-out.npy")).unwrap();
+    nearest.write_npy(&dir.sample("nearest.npy")).unwrap();
+    let grid = sample_grid(&samples, [8, 8, 1], [0.0, 1.0], 19, 4).unwrap();
+    write_png(&dir.sample("final.png"), &grid).unwrap();
+
+    let sigmas = geometric(4.0, 0.02, 20);
+    let chains = 36;
+    let mut frames = Vec::new();
+    for &sigma in &sigmas {
+        frames.extend(samples.data[..chains * 64].iter().map(|v| v + (sigma * noise.normal()) as f32));
+    }
+    frames.extend_from_slice(&samples.data[..chains * 64]);
+    let trajectory = Array::new([sigmas.len() + 1, chains, 64], frames);
+    let mut trajectory_sigmas = sigmas.clone();
+    trajectory_sigmas.push(0.0);
+    trajectory.write_npy(&dir.sample("trajectory.npy")).unwrap();
+    let view = View::Images { image: [8, 8, 1], range: [0.0, 1.0], columns: 6 };
+    trajectory_gif(&dir.sample("trajectory.gif"), &trajectory, &trajectory_sigmas, view).unwrap();
+
+    let levels = sigmas.iter().map(|&sigma| {
+        // Most of D/2 at small noise, the data's own variance over σ² at large.
+        let linear = 32.0 / (sigma * sigma) / (1.0 + (sigma / 0.3).powi(2)) * (1.0 - 0.55 * (-sigma / 0.05f64).exp());
+        let model = linear * (0.35 + 0.5 / (1.0 + (sigma / 0.4).powi(2)));
+        let error = |v: f64| Estimate::new(v, 0.012 * v);
+        LevelRecord {
+            sigma,
+            weight: sigma * sigma,
+            train: error(0.985 * model * (1.0 + 0.01 * noise.normal())),
+            held_out: error(1.03 * model * (1.0 + 0.01 * noise.normal())),
+            floor: None,
+            memorising_train: Some(error(model * (-0.25 / sigma).exp())),
+            memorising_held_out: Some(error(model * (1.1 + 0.1 / (sigma * sigma)))),
+            gaussian_held_out: Some(error(linear)),
+            fisher: None,
+            relative_fisher: None,
+        }
+    });
+    let evaluation = Evaluation {
+        samples: 360,
+        nfe: 201,
+        sampling_seconds: 9.4,
+        step: 1500,
+        metrics: metrics(),
+        levels: levels.collect(),
+        mode_weights: None,
+        modes: None,
+        trajectory_sigmas,
+        nearest_distances: (0..24).map(|_| 0.72 + 0.2 * noise.normal().abs()).collect(),
+    };
+    dir.write_evaluation(&evaluation).unwrap();
+    folder
+}
+
+const MODES: [([f64; 2], f64); 3] = [([-2.5, -1.5], 0.5), ([2.5, -1.5], 0.3), ([0.0, 2.5], 0.2)];
+const SPREAD: f64 = 0.5;
+
+/// Density and score of the mixture smoothed by σ.
+fn mixture(x: [f64; 2], sigma: f64) -> (f64, [f64; 2]) {
+    let variance = SPREAD * SPREAD + sigma * sigma;
+    let (mut density, mut pull) = (0.0, [0.0; 2]);
+    let square = |m: [f64; 2]| (x[0] - m[0]).powi(2) + (x[1] - m[1]).powi(2);
+    let least = MODES.iter().map(|m| square(m.0)).fold(f64::INFINITY, f64::min);
+    for (mean, weight) in MODES {
+        let p = weight * (-(square(mean) - least) / (2.0 * variance)).exp();
+        density += p;
+        pull = [pull[0] + p * (mean[0] - x[0]) / variance, pull[1] + p * (mean[1] - x[1]) / variance];
+    }
+    let score = [pull[0] / density, pull[1] / density];
+    (density * (-least / (2.0 * variance)).exp() / (std::f64::consts::TAU * variance), score)
+}
+
+fn draw(noise: &mut Noise, sigma: f64) -> [f64; 2] {
+    let u = noise.uniform();
+    let mode = if u < 0.5 { 0 } else if u < 0.8 { 1 } else { 2 };
+    let spread = (SPREAD * SPREAD + sigma * sigma).sqrt();
+    MODES[mode].0.map(|m| m + spread * noise.normal())
+}
+
+/// Density, true score, and one that is wrong where the density is low.
+pub(crate) fn field(sigmas: &[f64], grid: usize) -> ArrayFile {
+    let line: Vec<f32> = (0..grid).map(|i| -6.0 + 12.0 * i as f32 / (grid - 1) as f32).collect();
+    let (mut density, mut truth, mut learned) = (Vec::new(), Vec::new(), Vec::new());
+    for &sigma in sigmas {
+        for &y in &line {
+            for &x in &line {
+                let at = [f64::from(x), f64::from(y)];
+                let (p, s) = mixture(at, sigma);
+                let top = mixture(MODES[0].0, sigma).0;
+                let trust = (p / top / 0.02).min(1.0).powf(0.35);
+                let wrong = |k: f64| 0.05 * (1.7 * at[0] + k).sin() / sigma.max(0.3) + (1.0 - trust) * (0.8 * at[1] + k).cos();
+                density.push(p as f32);
+                truth.extend(s.map(|v| v as f32));
+                learned.extend([s[0] * (0.4 + 0.6 * trust) + wrong(0.0), s[1] * (0.4 + 0.6 * trust) + wrong(2.0)].map(|v| v as f32));
+            }
+        }
+    }
+    let levels = sigmas.len();
+    let mut file = ArrayFile::default();
+    let mut put = |name: &str, array| file.arrays.insert(name.to_owned(), array);
+    put("x", Array::new([grid], line.clone()));
+    put("y", Array::new([grid], line));
+    put("sigma", Array::new([levels], sigmas.iter().map(|&s| s as f32).collect()));
+    put("density", Array::new([levels, grid, grid], density));
+    put("true_score", Array::new([levels, grid, grid, 2], truth));
+    put("learned_score", Array::new([levels, grid, grid, 2], learned));
+    file
+}
+
+/// A finished run on a mixture of three Gaussians in the plane.
+pub(crate) fn mixture_run(runs: &Path, experiment: &str, name: &str, seed: u64) -> PathBuf {
+    let mut noise = Noise(seed);
+    let (folder, dir) = cell(runs, experiment, name);
+    let mut about = record(experiment, name);
+    about.seed = seed;
+    about.data = DataRecord {
+        kind: "gaussian-mixture".into(),
+        dimension: 2,
+        image: None,
+        range: None,
+        train: 2000,
+        held_out: 1000,
+        ..about.data
+    };
+    about.network = NetworkRecord { kind: "mlp".into(), parameters: 17_282 };
+    dir.write_record(&about).unwrap();
+    write_metrics(&dir, &mut noise, 3000, 1.02, 0.44);
+    let rows = |noise: &mut Noise, n: usize, sigma: f64| -> Vec<f32> {
+        (0..n).flat_map(|_| draw(noise, sigma)).map(|v| v as f32).collect()
+    };
+    Array::new([2000, 2], rows(&mut noise, 2000, 0.08)).write_npy(&dir.sample("final.npy")).unwrap();
+    Array::new([1000, 2], rows(&mut noise, 1000, 0.0)).write_npy(&dir.sample("held-out.npy")).unwrap();
+
+    let sigmas = geometric(8.0, 0.05, 20);
+    let particles = 400;
+    let last = rows(&mut noise, particles, 0.0);
+    let directions: Vec<f64> = last.iter().map(|_| noise.normal()).collect();
+    let mut frames: Vec<f32> = Vec::new();
+    for &sigma in &sigmas {
+        let jitter = last.iter().zip(&directions).map(|(&v, d)| f64::from(v) + sigma * (0.9 * d + 0.4 * noise.normal()));
+        frames.extend(jitter.map(|v| v as f32));
+    }
+    frames.extend(&last);
+    let trajectory = Array::new([sigmas.len() + 1, particles, 2], frames);
+    let mut trajectory_sigmas = sigmas.clone();
+    trajectory_sigmas.push(0.0);
+    trajectory.write_npy(&dir.sample("trajectory.npy")).unwrap();
+    let fields = field(&geometric(8.0, 0.05, 8), 61);
+    fields.write(&dir.field()).unwrap();
+    let view = View::Plane { field: Some(&fields) };
+    trajectory_gif(&dir.sample("trajectory.gif"), &trajectory, &trajectory_sigmas, view).unwrap();
+
+    let levels = sigmas.iter().map(|&sigma| {
+        let floor = 1.0 / (sigma * sigma) * (SPREAD * SPREAD / (SPREAD * SPREAD + sigma * sigma)) + 0.02 / sigma.powi(2);
+        let fisher = 0.0085 / (sigma * sigma) * (0.3 * noise.normal() + 0.4 * (sigma / 0.7).ln().abs()).exp() * 0.6;
+        let error = |v: f64| Estimate::new(v, 0.02 * v);
+        LevelRecord {
+            sigma,
+            weight: sigma * sigma,
+            train: error(floor + 0.8 * fisher),
+            held_out: error(floor + fisher),
+            floor: Some(error(floor)),
+            memorising_train: Some(error(floor * (-0.12 / sigma).exp())),
+            memorising_held_out: Some(error(floor * (1.02 + 0.004 / (sigma * sigma)))),
+            gaussian_held_out: Some(error(floor * (1.0 + 0.8 / (1.0 + (sigma.ln() - 0.3).powi(2))))),
+            fisher: Some(Estimate::new(fisher, 0.15 * fisher)),
+            relative_fisher: Some(Estimate::new(fisher * (0.3 + sigma * sigma) * 0.7, 0.1 * fisher * (0.3 + sigma * sigma))),
+        }
+    });
+    let evaluation = Evaluation {
+        samples: 2000,
+        nfe: 201,
+        sampling_seconds: 2.1,
+        step: 3000,
+        metrics: metrics().split_off(3),
+        levels: levels.collect(),
+        mode_weights: Some(vec![0.512, 0.284, 0.187]),
+        modes: Some(Modes {
+            truth: vec![0.5, 0.3, 0.2],
+            standard_error: vec![0.0112, 0.0101, 0.0087],
+            stray: Estimate::new(0.017, 0.003),
+            stray_truth: Estimate::new(0.011, 0.0),
+        }),
+        trajectory_sigmas,
+        nearest_distances: Vec::new(),
+    };
+    dir.write_evaluation(&evaluation).unwrap();
+    folder
+}

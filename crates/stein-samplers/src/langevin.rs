@@ -1,0 +1,84 @@
+//! The unadjusted Langevin algorithm.
+
+use burn::tensor::Tensor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stein_core::{
+    ChainNoise, Component, Condition, Invalid, Level, NoiseSchedule, Observer, SampleError, Sampler, SamplerContext,
+    SamplerPart, ScoreNetwork, StepInfo, matrix,
+};
+
+use crate::{Convention, denoise};
+
+/// Unadjusted Langevin dynamics with the score at the smallest σ.
+///
+/// Its stationary law is that density only as the step size goes to 0: on N(0, 1) its variance is 1/(1 − α/4). Between well
+/// separated modes it does not mix.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Langevin {
+    /// Steps.
+    #[schemars(range(min = 1))]
+    pub steps: usize,
+    /// The step size α.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub step_size: f64,
+    /// What the step size means.
+    pub convention: Convention,
+    /// Whether the last step replaces x by its Tweedie mean x + σ² s.
+    pub denoise: bool,
+}
+
+impl Default for Langevin {
+    fn default() -> Self {
+        Self { steps: 1000, step_size: 0.01, convention: Convention::Paper, denoise: false }
+    }
+}
+
+impl Component<SamplerPart> for Langevin {
+    const KIND: &'static str = "langevin";
+    const PAPER: &'static str = "Roberts & Tweedie 1996; Welling & Teh 2011";
+
+    fn check(&self) -> Result<(), Invalid> {
+        Invalid::unless_some("steps", self.steps)?;
+        Invalid::unless_positive("step-size", self.step_size)
+    }
+
+    fn build(&self, _: SamplerContext<'_>) -> Result<Box<dyn Sampler>, Invalid> {
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Sampler for Langevin {
+    fn sample(
+        &self,
+        score: &dyn ScoreNetwork,
+        schedule: &dyn NoiseSchedule,
+        mut x: Tensor<2>,
+        noise: &mut ChainNoise,
+        observer: &mut dyn Observer,
+    ) -> Result<Tensor<2>, SampleError> {
+        let level = schedule.last();
+        let ([batch, d], device) = (x.dims(), x.device());
+        let condition = Condition::uniform(level, batch, &device);
+        let (drift, diffusion) = self.convention.factors(self.step_size);
+        let steps = self.steps + usize::from(self.denoise);
+        for step in 1..=self.steps {
+            let z = matrix(noise.normals(d), d, &device);
+            let s = score.score(x.clone(), &condition);
+            x = x + s * drift + z * diffusion;
+            if observer.step(StepInfo { step, steps, level }, &x).is_break() {
+                return Err(SampleError::Stopped { step });
+            }
+        }
+        if self.denoise {
+            x = denoise(score, x, level);
+            let _ = observer.step(StepInfo { step: steps, steps, level: Level { sigma: 0.0, ..level } }, &x);
+        }
+        Ok(x)
+    }
+
+    fn evaluations(&self, _: &dyn NoiseSchedule) -> u64 {
+        (self.steps + usize::from(self.denoise)) as u64
+    }
+}

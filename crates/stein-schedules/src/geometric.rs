@@ -1,0 +1,112 @@
+//! σ_i = σ₁ γ^{−(i−1)}, γ = (σ₁/σ_L)^{1/(L−1)}.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stein_core::{Component, Dataset, Invalid, Level, NoiseSchedule, SchedulePart};
+
+/// A geometric ladder from sigma-max down to sigma-min, both included: each level is the one before over γ.
+///
+/// `levels = 1` means the one level sigma-max.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Geometric {
+    /// σ₁, the largest standard deviation; about the data's largest pairwise distance (NCSNv2, technique 1).
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub sigma_max: f64,
+    /// σ_L, the smallest.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub sigma_min: f64,
+    /// L, the number of levels.
+    #[schemars(range(min = 1, max = 100000))]
+    pub levels: usize,
+}
+
+impl Default for Geometric {
+    fn default() -> Self {
+        Self { sigma_max: 4.0, sigma_min: 0.02, levels: 20 }
+    }
+}
+
+/// The σ of a geometric ladder, both ends exact.
+pub fn geometric(sigma_max: f64, sigma_min: f64, levels: usize) -> Vec<f64> {
+    let last = levels.saturating_sub(1);
+    (0..levels)
+        .map(|i| match i {
+            0 => sigma_max,
+            i if i == last => sigma_min,
+            i => sigma_max * (sigma_min / sigma_max).powf(i as f64 / last as f64),
+        })
+        .collect()
+}
+
+/// The levels of a ladder.
+#[derive(Debug)]
+struct Ladder(Vec<Level>);
+
+impl NoiseSchedule for Ladder {
+    fn levels(&self) -> &[Level] {
+        &self.0
+    }
+}
+
+impl Component<SchedulePart> for Geometric {
+    const KIND: &'static str = "geometric";
+    const PAPER: &'static str = "Song & Ermon 2019, arXiv 1907.05600";
+
+    fn check(&self) -> Result<(), Invalid> {
+        Invalid::unless_positive("sigma-max", self.sigma_max)?;
+        Invalid::unless_positive("sigma-min", self.sigma_min)?;
+        Invalid::unless_some("levels", self.levels)?;
+        if self.levels > 100_000 {
+            return Err(Invalid::key("levels", format!("`levels` is {}; at most 100000 are sensible", self.levels)));
+        }
+        if self.levels > 1 && self.sigma_min >= self.sigma_max {
+            let (low, high) = (self.sigma_min, self.sigma_max);
+            return Err(Invalid::key("sigma-min", format!("`sigma-min` is {low}; it must be below `sigma-max`, {high}")));
+        }
+        Ok(())
+    }
+
+    fn build(&self, _: &Dataset) -> Result<Arc<dyn NoiseSchedule>, Invalid> {
+        let sigmas = geometric(self.sigma_max, self.sigma_min, self.levels);
+        Ok(Arc::new(Ladder(sigmas.into_iter().map(Level::exploding).collect())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ratios(sigmas: &[f64]) -> Vec<f64> {
+        sigmas.windows(2).map(|w| w[0] / w[1]).collect()
+    }
+
+    #[test]
+    fn both_ends_are_included_and_the_ratio_is_constant() {
+        // NCSN's CIFAR-10 ladder: 1 → 0.01 in 10 levels has γ = 100^{1/9}.
+        let sigmas = geometric(1.0, 0.01, 10);
+        assert_eq!((sigmas.len(), sigmas[0], sigmas[9]), (10, 1.0, 0.01));
+        let gamma = 100f64.powf(1.0 / 9.0);
+        assert!(ratios(&sigmas).iter().all(|r| (r / gamma - 1.0).abs() < 1e-12));
+        // The twin with L in place of L − 1 in the exponent misses the last level.
+        let wrong: Vec<f64> = (0..10).map(|i| 0.01f64.powf(f64::from(i) / 10.0)).collect();
+        assert!((wrong[9] - 0.01).abs() > 1e-3);
+        assert!(ratios(&wrong).iter().any(|r| (r / gamma - 1.0).abs() > 1e-2));
+    }
+
+    #[test]
+    fn one_level_is_sigma_max() {
+        assert_eq!(geometric(3.0, 0.1, 1), [3.0]);
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        let wrong = |sigma_max, sigma_min, levels| Geometric { sigma_max, sigma_min, levels }.check().unwrap_err().key;
+        assert_eq!(wrong(-1.0, 0.1, 3).as_deref(), Some("sigma-max"));
+        assert_eq!(wrong(1.0, 2.0, 3).as_deref(), Some("sigma-min"));
+        assert_eq!(wrong(1.0, f64::NAN, 3).as_deref(), Some("sigma-min"));
+        assert_eq!(wrong(1.0, 0.1, 0).as_deref(), Some("levels"));
+    }
+}

@@ -1,0 +1,16 @@
+//! Noise schedules: the levels σ₁ > … > σ_L of the kernel x̃ = α x + σ z, one file each.
+//!
+//! A schedule is chosen by `kind` in `[schedule]`. Training draws levels from it, samplers walk down it. All schedules here
+//! are variance-exploding (α = 1).
+
+mod geometric;
+
+pub use geometric::{Geometric, geometric};
+
+use stein_core::Catalogue;
+use stein_core::SchedulePart;
+
+/// Makes the schedules of this crate known.
+pub fn register(catalogue: &mut Catalogue<SchedulePart>) {
+    catalogue.add::<Geometric>();
+}

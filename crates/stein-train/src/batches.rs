@@ -1,0 +1,93 @@
+//! Training batches: rows, levels and noise of a step, from the run's streams.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Distribution, Tensor};
+use stein_core::{Condition, Dataset, Level, Noise, NoiseSchedule, Perturbed, Streams, matrix, vector};
+use stein_experiment::{Plan, WhereNoise};
+use stein_objectives::Weighting;
+
+/// One batch with its weights.
+#[derive(Debug, Clone)]
+pub struct TrainingBatch {
+    /// The perturbed examples.
+    pub perturbed: Perturbed,
+    /// λ(σ) of each, `[B]`.
+    pub weights: Tensor<1>,
+    /// The objective's own noise.
+    pub noise: Noise,
+}
+
+/// Makes the batch of any step, without those before it.
+#[derive(Debug, Clone)]
+pub struct Batches {
+    dataset: Arc<Dataset>,
+    schedule: Arc<dyn NoiseSchedule>,
+    weighting: Weighting,
+    streams: Streams,
+    size: usize,
+    noise: WhereNoise,
+    exact_score: bool,
+    device: Device,
+}
+
+impl Batches {
+    /// The batches of a plan on a device.
+    pub fn new(plan: &Plan, device: &Device) -> Self {
+        Self {
+            dataset: Arc::new(plan.dataset.clone()),
+            schedule: plan.schedule.clone(),
+            weighting: plan.experiment.weighting,
+            streams: plan.streams,
+            size: plan.experiment.training.batch_size,
+            noise: plan.experiment.training.noise,
+            exact_score: plan.objective.needs_exact_score(),
+            device: device.clone(),
+        }
+    }
+
+    /// The training batch number `index`, counted from 0.
+    pub fn training(&self, index: u64) -> TrainingBatch {
+        let rows = self.dataset.batch(self.size, &mut self.streams.at("batch", index));
+        let levels = self.schedule.draw(&mut self.streams.at("levels", index), self.size);
+        self.perturb(rows, &levels, "noise", "objective", index, self.noise)
+    }
+
+    /// A batch of held-out rows `from..to` of `rows` (dequantised, row major), the same whenever it is asked for.
+    pub fn held_out(&self, rows: &[f32], index: u64) -> TrainingBatch {
+        let count = rows.len() / self.dataset.dimension();
+        let levels = self.schedule.draw(&mut self.streams.at("held-out levels", index), count);
+        self.perturb(rows.to_vec(), &levels, "held-out noise", "held-out objective", index, WhereNoise::Host)
+    }
+
+    /// Rows perturbed at given levels, with noise of a stream.
+    pub(crate) fn perturb(
+        &self,
+        rows: Vec<f32>,
+        levels: &[Level],
+        noise_stream: &str,
+        objective_stream: &str,
+        index: u64,
+        place: WhereNoise,
+    ) -> TrainingBatch {
+        let d = self.dataset.dimension();
+        let clean = matrix(rows, d, &self.device);
+        let z = match place {
+            WhereNoise::Host => {
+                matrix(self.streams.at(noise_stream, index).normals(levels.len() * d), d, &self.device)
+            }
+            WhereNoise::Device => Tensor::random([levels.len(), d], Distribution::Normal(0.0, 1.0), &self.device),
+        };
+        let condition = Condition::at(levels, &self.device);
+        let mut perturbed = Perturbed::new(clean, z, condition);
+        if self.exact_score && let Some(target) = &self.dataset.target {
+            perturbed.exact_score = Some(target.score(perturbed.noisy.clone(), &perturbed.condition));
+        }
+        let weights = levels.iter().map(|l| self.weighting.at(l.sigma) as f32).collect();
+        TrainingBatch {
+            perturbed,
+            weights: vector(weights, &self.device),
+            noise: self.streams.at(objective_stream, index),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Why a run did not finish.
+
+use std::path::PathBuf;
+
+use stein_core::{Invalid, SampleError};
+use stein_record::RecordError;
+
+/// Why a run did not finish. [`RunError::exit_code`] is what the process answers with.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Stopped by a signal; a checkpoint is there.
+    #[error("stopped by {name}; a checkpoint is saved, and the same command goes on from there")]
+    Interrupted {
+        /// SIGINT or SIGTERM.
+        name: &'static str,
+        /// 128 plus the signal's number.
+        code: u8,
+    },
+    /// A loss or gradient is not a finite number.
+    #[error("diverged at step {step}: the {what} is {value}; try a smaller learning rate, or clip the gradient")]
+    Diverged {
+        /// The step.
+        step: u64,
+        /// What is not finite.
+        what: &'static str,
+        /// Its value.
+        value: f64,
+    },
+    /// Samples are not finite numbers.
+    #[error(transparent)]
+    Sampling(#[from] SampleError),
+    /// Another process works on this cell.
+    #[error("{path}: another process is at work there ({holder}); wait for it, or stop it")]
+    Locked {
+        /// The run directory.
+        path: PathBuf,
+        /// Host and process.
+        holder: String,
+    },
+    /// A file could not be read or written.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Checkpoints are there, but none verifies.
+    #[error("{path}: no checkpoint can be used:\n{problems}\nmove the folder away to train from the beginning")]
+    Checkpoint {
+        /// The checkpoints.
+        path: PathBuf,
+        /// What is wrong with each.
+        problems: String,
+    },
+    /// A component refused what it met.
+    #[error(transparent)]
+    Component(#[from] Invalid),
+    /// burn-train stopped with an error.
+    #[error("burn-train: {0}")]
+    Training(String),
+}
+
+impl RunError {
+    /// The exit code: 3 data, 5 diverged, 6 checkpoint damaged, 7 locked, 8 disk, 130 and 143 interrupted, 1 anything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Interrupted { code, .. } => *code,
+            Self::Diverged { .. } | Self::Sampling(SampleError::Diverged { .. }) => 5,
+            Self::Sampling(_) => 130,
+            Self::Checkpoint { .. } => 6,
+            Self::Locked { .. } => 7,
+            Self::Record(RecordError::Damaged { .. }) => 6,
+            Self::Record(RecordError::Io { .. }) => 8,
+            Self::Component(_) => 3,
+            Self::Training(_) => 1,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! From samples to `evaluation.json`.
+
+use burn::tensor::Device;
+use stein_core::{MetricContext, ScoreNetwork};
+use stein_experiment::Plan;
+use stein_metrics::stats::{Gaussian, RIDGE, Rows, nearest_rows};
+use stein_record::{Array, Evaluation, LevelRecord, RecordError, RunDir};
+
+use crate::RunError;
+use crate::sampling::Drawn;
+
+/// Samples whose nearest training rows a report shows.
+const SHOWN: usize = 64;
+
+/// The sets that samples are compared with.
+pub(crate) struct References {
+    train: Array,
+    held_out: Array,
+    gaussian: Array,
+}
+
+impl References {
+    /// Dequantised rows, the training rows shuffled, and as many draws of a fitted Gaussian as there are samples.
+    pub(crate) fn of(plan: &Plan) -> Result<Self, RunError> {
+        let (data, streams) = (&plan.dataset, plan.streams);
+        let count = plan.experiment.evaluation.samples;
+        let d = data.dimension();
+        let mut order: Vec<usize> = (0..data.train.rows()).collect();
+        streams.at("reference order", 0).shuffle(&mut order);
+        let shuffled = order.iter().flat_map(|&i| data.train.row(i).iter().copied()).collect();
+        let train = data.dequantized(&Array::new([order.len(), d], shuffled), &mut streams.at("reference train", 0));
+        let held_out = data.held_out.slice(0..data.held_out.rows().min(count));
+        let held_out = data.dequantized(&held_out, &mut streams.at("reference held-out", 0));
+        let failed = |e: stein_metrics::stats::StatsError| stein_core::Invalid::new(e.to_string());
+        let fitted = Gaussian::fit(Rows::new(&train.data, d).map_err(failed)?, RIDGE).map_err(failed)?;
+        let seed = streams.at("gaussian baseline", 0).seed();
+        let draws = match data.range {
+            Some([low, high]) => fitted.sample_clipped(count, seed, low, high).map_err(failed)?,
+            None => fitted.sample(count, seed),
+        };
+        Ok(Self { train, held_out, gaussian: Array::new([count, d], draws) })
+    }
+}
+
+/// Writes the samples, what they are shown beside, and the evaluation.
+pub(crate) fn evaluate(
+    plan: &Plan,
+    network: &dyn ScoreNetwork,
+    drawn: &Drawn,
+    levels: Vec<LevelRecord>,
+    seconds: f64,
+    step: u64,
+    device: &Device,
+    run: &RunDir,
+) -> Result<Evaluation, RunError> {
+    let references = References::of(plan)?;
+    let samples = &drawn.samples;
+    let context = MetricContext::new(
+        samples,
+        &references.held_out,
+        &references.train,
+        &references.gaussian,
+        &plan.dataset,
+        network,
+        &levels,
+        &*plan.schedule,
+        device,
+        plan.streams,
+    );
+    let mut metrics = Vec::new();
+    for (_, metric) in &plan.metrics {
+        metrics.extend(metric.evaluate(&context)?);
+    }
+    let counted = stein_metrics::count_modes(&plan.dataset, samples)?;
+    let (mode_weights, modes) = counted.unzip();
+
+    samples.write_npy(&run.sample("final.npy"))?;
+    references.held_out.write_npy(&run.sample("held-out.npy"))?;
+    drawn.trajectory.write_npy(&run.sample("trajectory.npy"))?;
+    let nearest_distances = write_nearest(samples, &references.train, plan, run)?;
+    crate::field::write(plan, network, samples, device, run)?;
+
+    let evaluation = Evaluation {
+        samples: samples.rows(),
+        nfe: plan.sampler.evaluations(&*plan.schedule),
+        sampling_seconds: seconds,
+        step,
+        metrics,
+        levels,
+        mode_weights,
+        modes,
+        trajectory_sigmas: drawn.sigmas.clone(),
+        nearest_distances,
+    };
+    run.write_evaluation(&evaluation)?;
+    Ok(evaluation)
+}
+
+/// Writes the nearest training image of the first samples; gives the distances. Only for images.
+fn write_nearest(samples: &Array, train: &Array, plan: &Plan, run: &RunDir) -> Result<Vec<f64>, RecordError> {
+    if plan.dataset.image.is_none() {
+        return Ok(Vec::new());
+    }
+    let d = samples.row_length();
+    let shown = samples.slice(0..samples.rows().min(SHOWN));
+    let (Ok(a), Ok(b)) = (Rows::new(&shown.data, d), Rows::new(&train.data, d)) else { return Ok(Vec::new()) };
+    let Ok(nearest) = nearest_rows(a, b) else { return Ok(Vec::new()) };
+    let data = nearest.iter().flat_map(|n| train.row(n.index).iter().copied()).collect();
+    Array::new([nearest.len(), d], data).write_npy(&run.sample("nearest.npy"))?;
+    Ok(nearest.iter().map(|n| n.distance).collect())
+}

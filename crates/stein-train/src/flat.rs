@@ -1,0 +1,146 @@
+//! A network's parameters as one vector.
+//!
+//! The optimiser, clipping, averaging and checkpoints all want the parameters as a whole; one vector makes each of them a
+//! few operations on one long tensor instead of a few on each of a hundred short ones.
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor};
+
+/// Names, shapes and order of a module's float parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    entries: Vec<Entry>,
+    length: usize,
+}
+
+/// One parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Its path in the module: `network.down.0.1.conv_in.weight`.
+    pub(crate) name: String,
+    /// The kind of the layer that it belongs to: `Linear`, `Conv2d`, …
+    pub(crate) layer: String,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) offset: usize,
+}
+
+impl Entry {
+    pub(crate) fn length(&self) -> usize {
+        self.shape.iter().product()
+    }
+}
+
+#[derive(Default)]
+struct Collect {
+    path: Vec<(String, String)>,
+    entries: Vec<Entry>,
+    length: usize,
+}
+
+impl ModuleVisitor for Collect {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let shape = param.val().dims().to_vec();
+        let name = self.path.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(".");
+        let layer = self.path.last().map(|(_, layer)| layer.clone()).unwrap_or_default();
+        let entry = Entry { name, layer, shape, offset: self.length };
+        self.length += entry.length();
+        self.entries.push(entry);
+    }
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.push((name.to_owned(), container.to_owned()));
+    }
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+}
+
+impl Layout {
+    /// The layout of a module.
+    pub fn of<M: Module>(module: &M) -> Self {
+        let mut collect = Collect::default();
+        module.visit(&mut collect);
+        Self { entries: collect.entries, length: collect.length }
+    }
+
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// How many numbers there are.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// The parameters as one vector, without autodiff.
+    pub fn flatten<M: Module>(&self, module: &M) -> Tensor<1> {
+        let mut parts = Flatten(Vec::with_capacity(self.entries.len()));
+        module.visit(&mut parts);
+        Tensor::cat(parts.0, 0)
+    }
+
+    /// The gradients as one vector; zeros where a parameter has none.
+    pub fn gradients<M: Module>(&self, module: &M, gradients: &GradientsParams) -> Tensor<1> {
+        let mut parts = Gradients { gradients, parts: Vec::with_capacity(self.entries.len()) };
+        module.visit(&mut parts);
+        Tensor::cat(parts.parts, 0)
+    }
+
+    /// The module with parameters from a vector.
+    ///
+    /// # Panics
+    /// If the vector is not of this layout's length.
+    pub fn unflatten<M: Module>(&self, module: M, vector: Tensor<1>) -> M {
+        assert_eq!(vector.dims()[0], self.length, "a vector of another network's parameters");
+        module.map(&mut Unflatten { vector, offset: 0 })
+    }
+}
+
+struct Flatten(Vec<Tensor<1>>);
+
+impl ModuleVisitor for Flatten {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.push(plain(param.val()).reshape([-1]));
+    }
+}
+
+struct Gradients<'a> {
+    gradients: &'a GradientsParams,
+    parts: Vec<Tensor<1>>,
+}
+
+impl ModuleVisitor for Gradients<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let gradient = self.gradients.get::<D>(param.id).unwrap_or_else(|| plain(param.val()).zeros_like());
+        self.parts.push(gradient.reshape([-1]));
+    }
+}
+
+struct Unflatten {
+    vector: Tensor<1>,
+    offset: usize,
+}
+
+impl ModuleMapper for Unflatten {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let old = param.val();
+        let (dims, length) = (old.dims(), old.shape().num_elements());
+        let new = self.vector.clone().narrow(0, self.offset, length).reshape(dims);
+        self.offset += length;
+        if old.is_autodiff() {
+            let tracked = old.is_require_grad();
+            param.map(|_| Tensor::from_inner(new).set_require_grad(tracked))
+        } else {
+            param.map(|_| new)
+        }
+    }
+}
+
+fn plain<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {
+    if tensor.is_autodiff() { tensor.inner() } else { tensor }
+}
+
+/// A vector from the host.
+pub(crate) fn from_host(values: Vec<f32>, device: &Device) -> Tensor<1> {
+    stein_core::vector(values, device)
+}

@@ -1,0 +1,39 @@
+//! Training on burn-train, checkpoints, resume, and everything else that happens to one cell of an experiment.
+//!
+//! [`run`] takes a [`Plan`](stein_experiment::Plan) and a run directory from wherever they are to finished: it locks the
+//! directory, restores the newest checkpoint that verifies, trains, draws samples, measures them and writes every record.
+//! Metrics, event store, renderer, interrupter and early stopping are burn-train's; the loop over steps, the optimiser, the
+//! learning rate, the averaged weights and the checkpoints are here, inside a burn-train strategy.
+
+mod adam;
+mod batches;
+mod error;
+mod evaluate;
+mod field;
+mod flat;
+mod levels;
+mod loader;
+mod lock;
+mod metric_log;
+mod objective_loss;
+mod progress;
+mod run;
+mod sampling;
+mod session;
+mod state;
+mod strategy;
+mod trainee;
+#[cfg(feature = "tui")]
+mod tui;
+mod weights;
+
+pub use batches::{Batches, TrainingBatch};
+pub use error::RunError;
+pub use flat::Layout;
+pub use levels::level_losses;
+pub use run::{Outcome, RunOptions, run};
+pub use sampling::draw_from_run;
+pub use session::Stop;
+pub use state::TrainingState;
+pub use trainee::Trainee;
+pub use weights::{load_network, network_file};

@@ -1,0 +1,84 @@
+//! Batches as burn-train's data loaders.
+
+use std::sync::Arc;
+
+use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
+use burn::data::dataset::DatasetError;
+use burn::tensor::Device;
+
+use crate::{Batches, TrainingBatch};
+
+/// The training batches from one index to another.
+#[derive(Debug, Clone)]
+pub(crate) struct TrainingLoader {
+    pub(crate) batches: Batches,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+}
+
+/// The held-out rows with the noise that is the same at every evaluation, in chunks.
+#[derive(Debug, Clone)]
+pub(crate) struct HeldOutLoader {
+    pub(crate) batches: Batches,
+    pub(crate) chunks: Arc<Vec<Vec<f32>>>,
+}
+
+struct Counted<I> {
+    inner: I,
+    done: usize,
+    total: usize,
+}
+
+impl<I: Iterator<Item = TrainingBatch>> Iterator for Counted<I> {
+    type Item = Result<TrainingBatch, DatasetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.inner.next()?;
+        self.done += 1;
+        Some(Ok(batch))
+    }
+}
+
+impl<I: Iterator<Item = TrainingBatch>> DataLoaderIterator<TrainingBatch> for Counted<I> {
+    fn progress(&self) -> Progress {
+        Progress::new(self.done, self.total, Some("batches".into()))
+    }
+}
+
+impl DataLoader<TrainingBatch> for TrainingLoader {
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<TrainingBatch> + 'a> {
+        let inner = (self.from..self.to).map(|i| self.batches.training(i));
+        Box::new(Counted { inner, done: 0, total: self.num_items() })
+    }
+
+    fn num_items(&self) -> usize {
+        (self.to - self.from) as usize
+    }
+
+    fn to_device(&self, _: &Device) -> Arc<dyn DataLoader<TrainingBatch>> {
+        Arc::new(self.clone())
+    }
+
+    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<TrainingBatch>> {
+        Arc::new(Self { from: self.from + start as u64, to: self.from + end as u64, ..self.clone() })
+    }
+}
+
+impl DataLoader<TrainingBatch> for HeldOutLoader {
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<TrainingBatch> + 'a> {
+        let inner = self.chunks.iter().enumerate().map(|(i, rows)| self.batches.held_out(rows, i as u64));
+        Box::new(Counted { inner, done: 0, total: self.num_items() })
+    }
+
+    fn num_items(&self) -> usize {
+        self.chunks.len()
+    }
+
+    fn to_device(&self, _: &Device) -> Arc<dyn DataLoader<TrainingBatch>> {
+        Arc::new(self.clone())
+    }
+
+    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<TrainingBatch>> {
+        Arc::new(Self { chunks: Arc::new(self.chunks[start..end].to_vec()), ..self.clone() })
+    }
+}

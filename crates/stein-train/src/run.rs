@@ -1,0 +1,317 @@
+//! One cell, from wherever it is to finished.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::{Instant, SystemTime};
+
+use burn::module::Module;
+use burn::optim::AdamConfig;
+use burn::tensor::Device;
+use burn_train::metric::store::{Aggregate, Direction, Split};
+use burn_train::{
+    Interrupter, Learner, MetricEarlyStoppingStrategy, StoppingCondition, SupervisedTraining, TrainingStrategy,
+};
+use stein_device::Chosen;
+use stein_experiment::Plan;
+use stein_networks::Parameterized;
+use stein_record::{
+    DataRecord, DeviceRecord, GitRecord, MetricsLog, NetworkRecord, Progress, RunDir, RunRecord, State, Timings, Versions,
+    run_record,
+};
+
+use crate::evaluate::evaluate;
+use crate::loader::{HeldOutLoader, TrainingLoader};
+use crate::lock::Lock;
+use crate::metric_log::{JsonLines, Series};
+use crate::progress::{Bar, OneLine};
+use crate::sampling::draw_samples;
+use crate::strategy::{Slot, Steps};
+use crate::{Batches, Layout, RunError, Stop, Trainee, TrainingState, network_file};
+
+/// What a run is told beside its plan.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// No progress, no notes.
+    pub quiet: bool,
+    /// burn-train's terminal interface in place of the one-line bar.
+    pub tui: bool,
+    /// The command line, for the record.
+    pub argv: Vec<String>,
+    /// The source that the program was built from, for the record.
+    pub git: Option<GitRecord>,
+    /// Set when somebody asks the process to stop.
+    pub stop: Stop,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was finished before; nothing was done.
+    Skipped,
+    /// It is finished now.
+    Finished,
+}
+
+/// Held-out examples that the loss is measured on during training: rows are repeated with other noise up to this.
+const HELD_OUT_EXAMPLES: usize = 720;
+/// Examples at a time in that.
+const HELD_OUT_CHUNK: usize = 240;
+
+/// Runs a cell: trains from the newest checkpoint, samples, evaluates, and records it all. A finished cell is left alone.
+///
+/// # Errors
+/// Why it did not finish; the reason is in `run.json` too.
+pub fn run(plan: &Plan, directory: &RunDir, chosen: &Chosen, options: &RunOptions) -> Result<Outcome, RunError> {
+    let _lock = Lock::take(directory.path())?;
+    let before = directory.read_record()?;
+    if before.as_ref().is_some_and(|record| record.state == State::Finished) {
+        return Ok(Outcome::Skipped);
+    }
+    let mut record = new_record(plan, chosen, options, before);
+    stein_record::atomic::write(&directory.experiment(), plan.experiment.to_toml().as_bytes())?;
+    directory.write_record(&record)?;
+
+    let result = train_sample_evaluate(plan, directory, chosen, options, &mut record);
+    record.ended = Some(now());
+    record.peak_memory = peak_memory().max(record.peak_memory);
+    let (state, reason) = match &result {
+        Ok(()) => (State::Finished, None),
+        Err(error @ RunError::Interrupted { .. }) => (State::Interrupted, Some(error.to_string())),
+        Err(error) if error.exit_code() == 5 => (State::Diverged, Some(error.to_string())),
+        Err(error) => (State::Failed, Some(error.to_string())),
+    };
+    (record.state, record.reason) = (state, reason);
+    let written = directory.write_record(&record);
+    result?;
+    written?;
+    Ok(Outcome::Finished)
+}
+
+fn train_sample_evaluate(
+    plan: &Plan,
+    directory: &RunDir,
+    chosen: &Chosen,
+    options: &RunOptions,
+    record: &mut RunRecord,
+) -> Result<(), RunError> {
+    let say = |text: &str| {
+        if !options.quiet {
+            eprintln!("{text}");
+        }
+    };
+    let started = Instant::now();
+    let device = &chosen.device;
+    let (network, state) = train(plan, directory, device, options, record, say)?;
+    record.timings.training += started.elapsed().as_secs_f64();
+    record.progress.step = state.step;
+    directory.write_record(record)?;
+
+    let layout = Layout::of(&network);
+    let resolved = plan.experiment.resolved();
+    let table = resolved.get("network").cloned().unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
+    network_file(&layout, &state.average, &table, state.step).write(&directory.network())?;
+    let network = layout.unflatten(network, state.average.clone());
+
+    let started = Instant::now();
+    let drawn = draw_samples(plan, &network, device, &options.stop, options.quiet)?;
+    let seconds = started.elapsed().as_secs_f64();
+    record.timings.sampling += seconds;
+
+    let started = Instant::now();
+    let levels = plan.schedule.levels().len();
+    let mut bar = Bar::new("evaluating", "levels", 0, levels as u64, options.quiet);
+    let records = crate::level_losses(plan, &network, device, |done| bar.update(done as u64, ""));
+    bar.finish();
+    evaluate(plan, &network, &drawn, records, seconds, state.step, device, directory)?;
+    record.timings.evaluation += started.elapsed().as_secs_f64();
+    match options.stop.requested() {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+/// Trains from the newest checkpoint to the last step. Gives the network (without autodiff) and the state.
+fn train(
+    plan: &Plan,
+    directory: &RunDir,
+    device: &Device,
+    options: &RunOptions,
+    record: &mut RunRecord,
+    say: impl Fn(&str),
+) -> Result<(Parameterized, TrainingState), RunError> {
+    let training = plan.experiment.training.clone();
+    let on_tape = device.clone().autodiff();
+    let trainee = Trainee::new(plan.network(&on_tape)?, plan.objective.clone());
+    let layout = Layout::of(&trainee);
+    let plain = trainee.network.valid();
+
+    let configuration = plan.experiment.cell().hash;
+    let restored = TrainingState::restore(&directory.checkpoints(), &configuration, &layout, device, &say)?;
+    if let Some(state) = &restored
+        && state.step > 0
+    {
+        say(&format!("resuming at step {} of {}", state.step, training.steps));
+    }
+    let state = restored.unwrap_or_else(|| TrainingState::new(&layout, &trainee));
+    let log = MetricsLog::resume(&directory.metrics(), state.step)?;
+    let first = state.step;
+    if first >= training.steps {
+        return Ok((plain, state));
+    }
+    let lines = directory.read_metrics()?;
+    let period = training.evaluation_period();
+    let log = JsonLines::new(log, lines, period);
+
+    let trainee = layout.unflatten(trainee, state.parameters.clone());
+    let accumulate = training.accumulate as u64;
+    let batches = Batches::new(plan, &on_tape);
+    let loader = TrainingLoader { batches, from: first * accumulate, to: training.steps * accumulate };
+    let held_out = HeldOutLoader { batches: Batches::new(plan, device), chunks: Arc::new(held_out_chunks(plan)) };
+    let strategy = Arc::new(Steps {
+        layout,
+        directory: directory.clone(),
+        configuration,
+        device: device.clone(),
+        log: log.clone(),
+        stop: options.stop.clone(),
+        slot: Mutex::new(Slot { state: Some(state), error: None }),
+        training: training.clone(),
+    });
+
+    let interrupter = Interrupter::new();
+    let mut supervised = SupervisedTraining::new(directory.path(), Arc::new(loader), Arc::new(held_out))
+        .with_application_logger(None)
+        .with_interrupter(interrupter.clone())
+        .with_metric_logger(log)
+        .metric_train_numeric(Series::step())
+        .metric_train_numeric(Series::new("loss"))
+        .metric_train_numeric(Series::new("gradient-norm"))
+        .metric_train_numeric(Series::new("learning-rate"))
+        .metric_valid_numeric(Series::step())
+        .metric_valid_numeric(Series::new("loss"))
+        .num_epochs(training.steps.div_ceil(period) as usize)
+        .renderer(renderer(first, training.steps, options, &interrupter))
+        .with_training_strategy(TrainingStrategy::Custom(strategy.clone()));
+    if training.patience > 0 {
+        supervised = supervised.early_stopping(MetricEarlyStoppingStrategy::new(
+            &Series::new("loss"),
+            Aggregate::Mean,
+            Direction::Lowest,
+            Split::Valid,
+            StoppingCondition::NoImprovementSince { n_epochs: training.patience as usize },
+        ));
+    }
+    let started = Instant::now();
+    // The learner wants an optimiser; the strategy has its own.
+    let result = supervised.launch(Learner::new(trainee, AdamConfig::new().init(), 0.0));
+
+    let mut slot = strategy.slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(error) = slot.error.take() {
+        if let Some(state) = &slot.state {
+            record.progress.step = state.step;
+        }
+        record.timings.training += started.elapsed().as_secs_f64();
+        return Err(error);
+    }
+    if let Some(error) = result.error {
+        return Err(RunError::Training(error.to_string()));
+    }
+    let state = slot.state.take().ok_or_else(|| RunError::Training("the strategy did not run".into()))?;
+    record.timings.steps_per_second = (state.step - first) as f64 / started.elapsed().as_secs_f64();
+    Ok((plain, state))
+}
+
+#[cfg_attr(not(feature = "tui"), expect(unused_variables, reason = "only the terminal interface stops training"))]
+fn renderer(
+    first: u64,
+    steps: u64,
+    options: &RunOptions,
+    interrupter: &Interrupter,
+) -> Box<dyn burn_train::renderer::MetricsRenderer> {
+    #[cfg(feature = "tui")]
+    if options.tui {
+        return Box::new(crate::tui::Guarded::new(interrupter.clone()));
+    }
+    Box::new(OneLine::new(first, steps, options.quiet))
+}
+
+/// The held-out rows, dequantised once and repeated, in chunks.
+fn held_out_chunks(plan: &Plan) -> Vec<Vec<f32>> {
+    let data = &plan.dataset;
+    let rows = data.dequantized(&data.held_out, &mut plan.streams.at("held-out dequantization", 0));
+    let count = HELD_OUT_EXAMPLES.max(rows.rows().min(2 * HELD_OUT_EXAMPLES));
+    let all: Vec<f32> = (0..count).flat_map(|i| rows.row(i % rows.rows()).iter().copied()).collect();
+    all.chunks(HELD_OUT_CHUNK * data.dimension()).map(<[f32]>::to_vec).collect()
+}
+
+fn new_record(plan: &Plan, chosen: &Chosen, options: &RunOptions, before: Option<RunRecord>) -> RunRecord {
+    let experiment = &plan.experiment;
+    let (data, cell) = (&plan.dataset, experiment.cell());
+    RunRecord {
+        schema: run_record::SCHEMA,
+        experiment: experiment.name.clone(),
+        cell: cell.name,
+        hash: cell.hash,
+        state: State::Running,
+        reason: None,
+        started: before.as_ref().map_or_else(now, |b| b.started.clone()),
+        ended: None,
+        sessions: before.as_ref().map_or(0, |b| b.sessions) + 1,
+        seed: experiment.seed,
+        git: options.git.clone(),
+        argv: options.argv.clone(),
+        versions: Versions {
+            stein: env!("CARGO_PKG_VERSION").into(),
+            burn: "0.22.1".into(),
+            platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
+        },
+        device: DeviceRecord {
+            requested: experiment.device.to_string(),
+            backend: chosen.backend.to_string(),
+            description: chosen.description.clone(),
+            software: chosen.software,
+        },
+        data: DataRecord {
+            kind: experiment.data.kind().into(),
+            dimension: data.dimension(),
+            image: data.image.map(|i| [i.height, i.width, i.channels]),
+            range: data.range.map(|r| r.map(f64::from)),
+            train: data.train.rows(),
+            held_out: data.held_out.rows(),
+            sha256: data.sha256(),
+        },
+        network: NetworkRecord { kind: experiment.network.kind().into(), parameters: plan.parameters() },
+        conventions: conventions(),
+        progress: Progress {
+            step: before.as_ref().map_or(0, |b| b.progress.step),
+            steps: experiment.training.steps,
+        },
+        timings: before.as_ref().map_or_else(Timings::default, |b| b.timings),
+        peak_memory: before.and_then(|b| b.peak_memory),
+    }
+}
+
+/// What papers differ in, as this program has it.
+fn conventions() -> BTreeMap<String, String> {
+    [
+        ("loss", "½ is kept, dimensions are summed, the batch is averaged"),
+        ("sigma", "standard deviation of the added noise"),
+        ("langevin step", "paper: x + (α/2) s + √α z; repository: x + α s + √(2α) z; the sampler's `convention` says which"),
+        ("start of chains", "mean of the training rows + σ₁ z"),
+        ("clipping", "by the global norm of the gradient"),
+    ]
+    .into_iter()
+    .map(|(k, v)| (k.to_owned(), v.to_owned()))
+    .collect()
+}
+
+fn now() -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+}
+
+/// The largest resident set of this process so far, in bytes.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
+}

@@ -1,0 +1,162 @@
+//! Drawing samples of a trained network, with their way recorded.
+
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use burn::tensor::{Device, Tensor};
+use stein_core::{Observer, SampleError, ScoreNetwork, StepInfo, Streams, to_host};
+use stein_experiment::Plan;
+use stein_record::{Array, RunDir};
+use stein_samplers::{Draw, draw};
+
+use crate::progress::Bar;
+use crate::{RunError, Stop, load_network};
+
+/// Samples, and the way of the first chains.
+pub(crate) struct Drawn {
+    /// `[N, D]`.
+    pub(crate) samples: Array,
+    /// `[F, n, D]`.
+    pub(crate) trajectory: Array,
+    /// σ at each of the F moments.
+    pub(crate) sigmas: Vec<f64>,
+}
+
+/// Draws what `[evaluation]` asks for.
+pub(crate) fn draw_samples(
+    plan: &Plan,
+    network: &dyn ScoreNetwork,
+    device: &Device,
+    stop: &Stop,
+    quiet: bool,
+) -> Result<Drawn, RunError> {
+    let evaluation = &plan.experiment.evaluation;
+    let recording = Rc::new(RefCell::new(Recording::default()));
+    let chunks = evaluation.samples.div_ceil(evaluation.chunk) as u64;
+    let bar = Rc::new(RefCell::new(None));
+    let samples = draw(
+        &*plan.sampler,
+        network,
+        &*plan.schedule,
+        Draw {
+            samples: evaluation.samples,
+            chunk: evaluation.chunk,
+            mean: &plan.dataset.mean(),
+            streams: plan.streams,
+            device,
+        },
+        |first| {
+            Box::new(Watch {
+                recording: (first == 0).then(|| recording.clone()),
+                chains: evaluation.trajectories.min(evaluation.samples).min(evaluation.chunk),
+                frames: evaluation.frames,
+                chunk: (first / evaluation.chunk) as u64,
+                chunks,
+                bar: bar.clone(),
+                stop: stop.clone(),
+                quiet,
+            })
+        },
+    );
+    if let Some(bar) = &*bar.borrow() {
+        Bar::finish(bar);
+    }
+    let samples = match samples {
+        Err(SampleError::Stopped { .. }) => return Err(stop.requested().unwrap_or(RunError::Interrupted { name: "the user", code: 130 })),
+        other => other?,
+    };
+    let recording = recording.take();
+    let (frames, d) = (recording.sigmas.len(), samples.row_length());
+    let chains = recording.data.len().checked_div(frames * d).unwrap_or(0);
+    Ok(Drawn {
+        samples,
+        trajectory: Array::new([frames, chains, d], recording.data),
+        sigmas: recording.sigmas,
+    })
+}
+
+#[derive(Default)]
+struct Recording {
+    data: Vec<f32>,
+    sigmas: Vec<f64>,
+}
+
+/// Records the first chunk's first chains at evenly spaced steps, shows progress, and stops when asked.
+struct Watch {
+    recording: Option<Rc<RefCell<Recording>>>,
+    chains: usize,
+    frames: usize,
+    chunk: u64,
+    chunks: u64,
+    bar: Rc<RefCell<Option<Bar>>>,
+    stop: Stop,
+    quiet: bool,
+}
+
+impl Watch {
+    /// Whether one of the moments falls on this step; the last step always does.
+    fn wanted(&self, info: StepInfo) -> bool {
+        let moment = |step: usize| step * (self.frames - 1) / info.steps.max(1);
+        info.step == 1 || info.step == info.steps || moment(info.step) != moment(info.step - 1)
+    }
+}
+
+impl Observer for Watch {
+    fn step(&mut self, info: StepInfo, x: &Tensor<2>) -> ControlFlow<()> {
+        if let Some(recording) = &self.recording
+            && self.chains > 0
+            && self.wanted(info)
+        {
+            let mut recording = recording.borrow_mut();
+            recording.data.extend(to_host(x.clone().narrow(0, 0, self.chains)));
+            recording.sigmas.push(info.level.sigma);
+        }
+        let total = info.steps as u64 * self.chunks;
+        let mut bar = self.bar.borrow_mut();
+        let bar = bar.get_or_insert_with(|| Bar::new("sampling", "steps", 0, total, self.quiet));
+        bar.update(self.chunk * info.steps as u64 + info.step as u64, "");
+        if self.stop.requested().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// Draws `count` samples `[N, D]` of a finished run's network, with noise of another seed.
+///
+/// # Errors
+/// If the weights cannot be read, or a sample is not finite.
+pub fn draw_from_run(
+    plan: &Plan,
+    run: &RunDir,
+    count: usize,
+    seed: u64,
+    device: &Device,
+    stop: &Stop,
+    quiet: bool,
+) -> Result<Array, RunError> {
+    let network = load_network(plan, run, device)?;
+    let mut bar: Option<Bar> = None;
+    let chunk = plan.experiment.evaluation.chunk;
+    let bar_cell = Rc::new(RefCell::new(bar.take()));
+    let samples = draw(
+        &*plan.sampler,
+        &network,
+        &*plan.schedule,
+        Draw { samples: count, chunk, mean: &plan.dataset.mean(), streams: Streams::new(seed), device },
+        |first| {
+            Box::new(Watch {
+                recording: None,
+                chains: 0,
+                frames: 2,
+                chunk: (first / chunk) as u64,
+                chunks: count.div_ceil(chunk) as u64,
+                bar: bar_cell.clone(),
+                stop: stop.clone(),
+                quiet,
+            })
+        },
+    )?;
+    if let Some(bar) = &*bar_cell.borrow() {
+        Bar::finish(bar);
+    }
+    Ok(samples)
+}

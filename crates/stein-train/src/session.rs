@@ -1,0 +1,36 @@
+//! What a user does to a running process.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A request to stop, set by a signal handler and read by whoever loops.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicUsize>);
+
+const SIGINT: usize = 2;
+
+impl Stop {
+    /// Nobody has asked.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The cell that a signal handler writes its signal's number to.
+    pub fn cell(&self) -> Arc<AtomicUsize> {
+        self.0.clone()
+    }
+
+    /// Asks to stop, as SIGINT does.
+    pub fn interrupt(&self) {
+        self.0.store(SIGINT, Ordering::SeqCst);
+    }
+
+    /// Whether somebody asked: the error that the run is to end with.
+    pub fn requested(&self) -> Option<crate::RunError> {
+        match self.0.load(Ordering::SeqCst) {
+            0 => None,
+            SIGINT => Some(crate::RunError::Interrupted { name: "SIGINT", code: 130 }),
+            _ => Some(crate::RunError::Interrupted { name: "SIGTERM", code: 143 }),
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Everything that a training step changes, and its checkpoint set.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use stein_core::to_host;
+use stein_experiment::Training;
+use stein_record::arrays::ArrayFile;
+use stein_record::{Array, checkpoint};
+
+use crate::adam::{Adam, clip};
+use crate::flat::from_host;
+use crate::{Layout, RunError};
+
+/// The parameters, their average, and the optimiser's state; each one vector.
+#[derive(Debug, Clone)]
+pub struct TrainingState {
+    /// Steps done.
+    pub step: u64,
+    /// The parameters.
+    pub parameters: Tensor<1>,
+    /// Their exponential moving average; the parameters themselves where none is kept.
+    pub average: Tensor<1>,
+    adam: Adam,
+}
+
+impl TrainingState {
+    /// The state before the first step.
+    pub fn new<M: Module>(layout: &Layout, module: &M) -> Self {
+        let parameters = layout.flatten(module);
+        Self { step: 0, average: parameters.clone(), adam: Adam::new(&parameters), parameters }
+    }
+
+    /// One optimiser step with a gradient. Gives the gradient's norm before clipping, `[1]`.
+    pub fn update(&mut self, gradient: Tensor<1>, training: &Training) -> Tensor<1> {
+        let (gradient, norm) = clip(gradient, training.clip);
+        let rate = training.learning_rate(self.step);
+        self.parameters = self.adam.step(self.parameters.clone(), gradient, rate, &training.optimizer);
+        self.average = if training.ema == 0.0 {
+            self.parameters.clone()
+        } else {
+            let decay = training.ema_decay(self.step);
+            self.average.clone() * decay + self.parameters.clone() * (1.0 - decay)
+        };
+        self.step += 1;
+        norm
+    }
+
+    /// The files of a checkpoint set: `model`, `average`, `optimizer` as safetensors with a vector each, and the names, shapes
+    /// and order of the parameters in it.
+    pub fn to_files(&self, layout: &Layout) -> Result<BTreeMap<String, Vec<u8>>, RunError> {
+        let file = |vectors: Vec<(&str, &Tensor<1>)>| -> Result<Vec<u8>, RunError> {
+            let mut file = ArrayFile::default();
+            for (name, vector) in vectors {
+                let data = to_host(vector.clone());
+                file.arrays.insert(name.into(), Array::new([data.len()], data));
+            }
+            file.metadata.insert("layout".into(), layout.describe());
+            file.to_bytes().map_err(RunError::Training)
+        };
+        let steps = serde_json::json!({ "step": self.step, "optimizer_steps": self.adam.steps });
+        Ok(BTreeMap::from([
+            ("model.safetensors".into(), file(vec![("parameters", &self.parameters)])?),
+            ("average.safetensors".into(), file(vec![("parameters", &self.average)])?),
+            ("optimizer.safetensors".into(), file(vec![("mean", &self.adam.mean), ("square", &self.adam.square)])?),
+            ("state.json".into(), steps.to_string().into_bytes()),
+        ]))
+    }
+
+    /// The state that a checkpoint set holds.
+    ///
+    /// # Errors
+    /// What is wrong with it: a set whose checksums hold can still be of another network.
+    pub fn from_files(set: &checkpoint::CheckpointSet, layout: &Layout, device: &Device) -> Result<Self, String> {
+        let bytes = |name: &str| set.files.get(name).ok_or_else(|| format!("it has no {name}"));
+        let vector = |file: &str, name: &str| -> Result<Tensor<1>, String> {
+            let mut content = ArrayFile::from_bytes(bytes(file)?).map_err(|e| format!("{file}: {e}"))?;
+            if content.metadata.get("layout") != Some(&layout.describe()) {
+                return Err(format!("{file} is of another network"));
+            }
+            let array = content.arrays.remove(name).ok_or_else(|| format!("{file} has no {name:?}"))?;
+            if array.shape != [layout.length()] {
+                return Err(format!("{file}: {name:?} has the shape {:?}, not [{}]", array.shape, layout.length()));
+            }
+            Ok(from_host(array.data, device))
+        };
+        let state: serde_json::Value =
+            serde_json::from_slice(bytes("state.json")?).map_err(|e| format!("state.json: {e}"))?;
+        let count = |key: &str| state.get(key).and_then(|v| v.as_u64()).ok_or_else(|| format!("state.json has no {key:?}"));
+        Ok(Self {
+            step: count("step")?,
+            parameters: vector("model.safetensors", "parameters")?,
+            average: vector("average.safetensors", "parameters")?,
+            adam: Adam {
+                mean: vector("optimizer.safetensors", "mean")?,
+                square: vector("optimizer.safetensors", "square")?,
+                steps: count("optimizer_steps")?,
+            },
+        })
+    }
+
+    /// Reads the newest checkpoint that verifies; `None` if there is none at all.
+    ///
+    /// # Errors
+    /// If there are checkpoints, but none that can be used: going on from the beginning would overwrite them.
+    pub fn restore(
+        checkpoints: &Path,
+        configuration: &str,
+        layout: &Layout,
+        device: &Device,
+        mut say: impl FnMut(&str),
+    ) -> Result<Option<Self>, RunError> {
+        let found = checkpoint::newest(checkpoints, configuration)?;
+        let mut problems = Vec::new();
+        for (path, problem) in &found.skipped {
+            say(&format!("skipping the checkpoint {}: {problem}", path.display()));
+            problems.push(format!("  {}: {problem}", path.display()));
+        }
+        let restored = found.set.map(|set| {
+            Self::from_files(&set, layout, device).map_err(|problem| format!("  {}: {problem}", set.path.display()))
+        });
+        match restored {
+            Some(Ok(state)) => Ok(Some(state)),
+            Some(Err(problem)) => {
+                problems.push(problem);
+                Err(RunError::Checkpoint { path: checkpoints.to_owned(), problems: problems.join("\n") })
+            }
+            None if problems.is_empty() => Ok(None),
+            None => Err(RunError::Checkpoint { path: checkpoints.to_owned(), problems: problems.join("\n") }),
+        }
+    }
+}
+
+impl Layout {
+    /// Names and shapes, as JSON.
+    pub(crate) fn describe(&self) -> String {
+        let entries: Vec<_> = self.entries().iter().map(|e| (e.name.as_str(), &e.shape)).collect();
+        serde_json::json!(entries).to_string()
+    }
+}

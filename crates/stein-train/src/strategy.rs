@@ -1,0 +1,241 @@
+//! The loop over steps, inside burn-train.
+
+use std::sync::Mutex;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use burn_train::metric::store::EventStoreClient;
+use burn_train::{
+    InferenceStep, Interrupter, Learner, LearnerEvent, SupervisedLearningStrategy, SupervisedTrainingEventProcessor,
+    TrainLoader, TrainingComponents, TrainingItem, ValidLoader,
+};
+use burn_train::{EventProcessorTraining, metric::store::Aggregate, metric::store::Split};
+use burn::data::dataloader::Progress;
+use stein_core::to_host;
+use stein_experiment::Training;
+use stein_record::{RunDir, checkpoint};
+
+use crate::metric_log::JsonLines;
+use crate::trainee::Measurement;
+use crate::{Layout, RunError, Stop, Trainee, TrainingState};
+
+/// Training as a burn-train strategy: starts at any step, owns optimiser, average and checkpoints.
+pub(crate) struct Steps {
+    pub(crate) training: Training,
+    pub(crate) layout: Layout,
+    pub(crate) directory: RunDir,
+    pub(crate) configuration: String,
+    pub(crate) device: Device,
+    pub(crate) log: JsonLines,
+    pub(crate) stop: Stop,
+    /// The state in, the state or the error out. burn-train's `fit` takes `&self` and gives back a model only.
+    pub(crate) slot: Mutex<Slot>,
+}
+
+/// What goes into a strategy and comes out of it.
+#[derive(Default)]
+pub(crate) struct Slot {
+    pub(crate) state: Option<TrainingState>,
+    pub(crate) error: Option<RunError>,
+}
+
+type Events = SupervisedTrainingEventProcessor<Trainee>;
+
+impl Steps {
+    fn slot(&self) -> std::sync::MutexGuard<'_, Slot> {
+        self.slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Writes a checkpoint set, after the metrics that belong to it.
+    fn save(&self, state: &TrainingState, events: &mut Events, store: &EventStoreClient) -> Result<(), RunError> {
+        // Events pass through two threads; the flush empties the first, and a question to the store the second.
+        events.flush().map_err(|e| RunError::Training(e.to_string()))?;
+        let _ = store.find_metric("loss", 0, Aggregate::Mean, &Split::Train);
+        self.log.sync()?;
+        let files = state.to_files(&self.layout)?;
+        checkpoint::save(
+            &self.directory.checkpoints(),
+            state.step,
+            &self.configuration,
+            &files,
+            self.training.keep_checkpoints,
+        )?;
+        Ok(())
+    }
+
+    /// The loss of the averaged network on the held-out rows.
+    fn held_out_loss(&self, model: &Trainee, state: &TrainingState, valid: &ValidLoader<Trainee>) -> f64 {
+        let averaged = self.layout.unflatten(model.valid(), state.average.clone());
+        let (mut sum, mut rows) = (0.0, 0.0);
+        for batch in valid.iter().flatten() {
+            let n = batch.perturbed.clean.dims()[0] as f64;
+            let loss = InferenceStep::step(&averaged, batch).values[0].1;
+            sum += loss * n;
+            rows += n;
+        }
+        sum / rows
+    }
+
+    fn run(
+        &self,
+        model: &mut Trainee,
+        state: &mut TrainingState,
+        components: &mut TrainingComponents<Trainee>,
+        train: &TrainLoader<Trainee>,
+        valid: &ValidLoader<Trainee>,
+    ) -> Result<(), RunError> {
+        let training = &self.training;
+        let period = training.evaluation_period();
+        let interrupter = components.interrupter.clone();
+        let store = components.event_store.clone();
+        self.replay_early_stopping(components, state.step / period);
+        let events = &mut components.event_processor;
+        send(&interrupter, events.process_train(LearnerEvent::StartSplit {
+            epoch_number: (state.step / period) as usize + 1,
+            total_items: training.steps as usize,
+        }));
+
+        let mut loss = Interval::new(&self.device);
+        let mut batches = train.iter();
+        while state.step < training.steps {
+            let Some(batch) = batches.next() else { break };
+            let mut batch = batch.map_err(|e| RunError::Training(e.to_string()))?;
+            let mut gradient: Option<Tensor<1>> = None;
+            for part in 0..training.accumulate {
+                if part > 0 {
+                    let next = batches.next().ok_or_else(|| RunError::Training("the data ended early".into()))?;
+                    batch = next.map_err(|e| RunError::Training(e.to_string()))?;
+                }
+                let (value, gradients) = model.loss_and_gradients(batch.clone());
+                loss.add(value);
+                let flat = self.layout.gradients(model, &gradients);
+                gradient = Some(gradient.map_or(flat.clone(), |sum| sum + flat));
+            }
+            let Some(gradient) = gradient else { break };
+            let rate = training.learning_rate(state.step);
+            let norm = state.update(gradient / training.accumulate as f64, training);
+            *model = self.layout.unflatten(model.clone(), state.parameters.clone());
+
+            let last = state.step == training.steps;
+            if state.step.is_multiple_of(training.log_every) || last {
+                let values = self.measure(state.step, &mut loss, norm, rate)?;
+                let item = Measurement { step: state.step, values };
+                send(&interrupter, events.process_train(event(item, state.step, training.steps)));
+            }
+            let mut stopping = false;
+            if state.step.is_multiple_of(period) || last {
+                let epoch = state.step.div_ceil(period) as usize;
+                let value = self.held_out_loss(model, state, valid);
+                let item = Measurement { step: state.step, values: vec![("loss", value)] };
+                send(&interrupter, events.process_valid(event(item, state.step, training.steps)));
+                send(&interrupter, events.flush());
+                if let Some(early) = &mut components.early_stopping {
+                    stopping = early.should_stop(epoch, &store);
+                }
+            }
+            let due = training.checkpoint_every > 0 && state.step.is_multiple_of(training.checkpoint_every);
+            let asked = self.stop.requested();
+            let interrupted = asked.is_some() || interrupter.should_stop();
+            if due || last || interrupted || stopping {
+                self.save(state, events, &store)?;
+            }
+            if let Some(error) = interrupter.error() {
+                return Err(RunError::Training(error.to_string()));
+            }
+            match asked {
+                Some(error) => return Err(error),
+                // burn-train's terminal interface asks by its interrupter: like SIGINT.
+                None if interrupted => return Err(RunError::Interrupted { name: "the user", code: 130 }),
+                None if stopping => break,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The mean loss since the last measurement, the last gradient norm and the learning rate.
+    fn measure(
+        &self,
+        step: u64,
+        loss: &mut Interval,
+        norm: Tensor<1>,
+        rate: f64,
+    ) -> Result<Vec<(&'static str, f64)>, RunError> {
+        let (loss, norm) = (loss.take(), f64::from(to_host(norm)[0]));
+        for (what, value) in [("loss", loss), ("gradient norm", norm)] {
+            if !value.is_finite() {
+                return Err(RunError::Diverged { step, what, value });
+            }
+        }
+        Ok(vec![("loss", loss), ("gradient-norm", norm), ("learning-rate", rate)])
+    }
+
+    /// A resumed run's early stopping must know what it saw before: the log still has it.
+    fn replay_early_stopping(&self, components: &mut TrainingComponents<Trainee>, epochs: u64) {
+        if let Some(early) = &mut components.early_stopping {
+            for epoch in 1..=epochs {
+                early.should_stop(epoch as usize, &components.event_store);
+            }
+        }
+    }
+}
+
+fn event(item: Measurement, step: u64, steps: u64) -> LearnerEvent<Measurement> {
+    let progress = Progress::new(step as usize, steps as usize, Some("steps".into()));
+    LearnerEvent::ProcessedItem(TrainingItem::new(item, progress, Some(step as usize), None))
+}
+
+fn send<E: Into<burn_train::TrainingError>>(interrupter: &Interrupter, result: Result<(), E>) {
+    interrupter.fail_on_error(result);
+}
+
+/// The mean loss of the steps since the last look, summed on the device.
+struct Interval {
+    sum: Tensor<1>,
+    count: usize,
+}
+
+impl Interval {
+    fn new(device: &Device) -> Self {
+        Self { sum: Tensor::zeros([1], device), count: 0 }
+    }
+
+    fn add(&mut self, loss: Tensor<1>) {
+        self.sum = self.sum.clone() + loss;
+        self.count += 1;
+    }
+
+    fn take(&mut self) -> f64 {
+        let sum = f64::from(to_host(self.sum.clone())[0]);
+        let mean = sum / self.count.max(1) as f64;
+        self.sum = self.sum.zeros_like();
+        self.count = 0;
+        mean
+    }
+}
+
+impl SupervisedLearningStrategy<Trainee> for Steps {
+    fn fit(
+        &self,
+        mut components: TrainingComponents<Trainee>,
+        learner: Learner<Trainee>,
+        train: TrainLoader<Trainee>,
+        valid: ValidLoader<Trainee>,
+        _starting_epoch: usize,
+    ) -> (Trainee, Events) {
+        let mut model = learner.model();
+        // A second owner of the parameters would forbid updates in place.
+        drop(learner);
+        let state = self.slot().state.take();
+        if let Some(mut state) = state {
+            let result = self.run(&mut model, &mut state, &mut components, &train, &valid);
+            let mut slot = self.slot();
+            slot.state = Some(state);
+            slot.error = result.err();
+        }
+        let epoch = self.training.steps.div_ceil(self.training.evaluation_period().max(1)) as usize;
+        let end = components.event_processor.process_train(LearnerEvent::EndSplit(epoch));
+        send(&components.interrupter, end);
+        (model, components.event_processor)
+    }
+}

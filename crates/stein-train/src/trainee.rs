@@ -1,0 +1,79 @@
+//! The network in training, as burn-train wants it.
+
+use std::sync::Arc;
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use burn_train::metric::Adaptor;
+use burn_train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
+use stein_core::Objective;
+use stein_networks::Parameterized;
+
+use crate::TrainingBatch;
+use crate::objective_loss::weighted_loss;
+
+/// A score network with the objective that it is trained by.
+#[derive(Module, Debug)]
+pub struct Trainee {
+    /// The network.
+    pub network: Parameterized,
+    #[module(skip)]
+    objective: Arc<dyn Objective>,
+}
+
+impl Trainee {
+    /// A network to be trained.
+    pub fn new(network: Parameterized, objective: Arc<dyn Objective>) -> Self {
+        Self { network, objective }
+    }
+}
+
+
+/// What burn-train is told of a step: numbers on the host, with the step that they belong to.
+#[derive(Debug, Clone, Default)]
+pub struct Measurement {
+    pub(crate) step: u64,
+    pub(crate) values: Vec<(&'static str, f64)>,
+}
+
+impl ItemLazy for Measurement {
+    fn sync(self) -> Result<Self, burn::tensor::ExecutionError> {
+        Ok(self)
+    }
+}
+
+impl Adaptor<Self> for Measurement {
+    fn adapt(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Trainee {
+    /// Loss and gradients of a batch.
+    pub(crate) fn loss_and_gradients(&self, batch: TrainingBatch) -> (Tensor<1>, burn::optim::GradientsParams) {
+        let loss = weighted_loss(&*self.objective, &self.network, batch);
+        let gradients = burn::optim::GradientsParams::from_grads(loss.backward(), self);
+        (loss.inner(), gradients)
+    }
+}
+
+impl TrainStep for Trainee {
+    type Input = TrainingBatch;
+    type Output = Measurement;
+
+    fn step(&self, batch: TrainingBatch) -> TrainOutput<Measurement> {
+        let (loss, grads) = self.loss_and_gradients(batch);
+        let loss = f64::from(stein_core::to_host(loss)[0]);
+        TrainOutput { grads, item: Measurement { step: 0, values: vec![("loss", loss)] } }
+    }
+}
+
+impl InferenceStep for Trainee {
+    type Input = TrainingBatch;
+    type Output = Measurement;
+
+    fn step(&self, batch: TrainingBatch) -> Measurement {
+        let loss = weighted_loss(&*self.objective, &self.network, batch);
+        Measurement { step: 0, values: vec![("loss", f64::from(stein_core::to_host(loss)[0]))] }
+    }
+}

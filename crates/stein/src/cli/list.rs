@@ -1,0 +1,147 @@
+//! `stein list`.
+
+use serde_json::{Value, json};
+use stein_core::{Catalogue, Entry, Part, Registry};
+use stein_record::run_dir;
+use stein_record::source::{list_of, nearest};
+
+use super::arguments::{List, What};
+use super::{Failure, Outcome, print, print_json};
+
+pub(crate) fn list(arguments: &List, registry: &Registry) -> Outcome {
+    match arguments.what {
+        Some(What::Runs) => runs(arguments),
+        Some(what) => {
+            let components = of(registry, what);
+            match &arguments.name {
+                None => show(&components, arguments.json),
+                Some(name) => one(&components, name, arguments.json),
+            }
+        }
+        None => {
+            let all = [What::Objectives, What::Schedules, What::Samplers, What::Networks, What::Data, What::Metrics];
+            if arguments.json {
+                let object = all.map(|what| {
+                    let list = of(registry, what).iter().map(Described::json).collect::<Vec<_>>();
+                    (format!("{what:?}").to_lowercase(), Value::from(list))
+                });
+                print_json(&Value::Object(object.into_iter().collect()));
+                return Ok(());
+            }
+            for what in all {
+                print(&format!("{what:?}").to_lowercase());
+                show(&of(registry, what), false)?;
+                print("");
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A component as it is listed.
+struct Described {
+    kind: &'static str,
+    noun: &'static str,
+    summary: String,
+    paper: &'static str,
+    schema: Value,
+}
+
+impl Described {
+    fn of<P: Part>(entry: &Entry<P>) -> Self {
+        Self {
+            kind: entry.kind,
+            noun: P::NOUN,
+            summary: entry.summary(),
+            paper: entry.paper,
+            schema: entry.schema().to_value(),
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({ "kind": self.kind, "summary": self.summary, "paper": self.paper, "schema": self.schema })
+    }
+}
+
+fn of(registry: &Registry, what: What) -> Vec<Described> {
+    fn all<P: Part>(catalogue: &Catalogue<P>) -> Vec<Described> {
+        catalogue.entries().iter().map(Described::of).collect()
+    }
+    match what {
+        What::Objectives => all(&registry.objectives),
+        What::Schedules => all(&registry.schedules),
+        What::Samplers => all(&registry.samplers),
+        What::Networks => all(&registry.networks),
+        What::Data => all(&registry.data),
+        What::Metrics => all(&registry.metrics),
+        What::Runs => Vec::new(),
+    }
+}
+
+fn show(components: &[Described], as_json: bool) -> Outcome {
+    if as_json {
+        print_json(&components.iter().map(Described::json).collect());
+        return Ok(());
+    }
+    let width = components.iter().map(|c| c.kind.len()).max().unwrap_or(0);
+    for component in components {
+        print(&format!("  {:width$}  {}", component.kind, component.summary));
+    }
+    Ok(())
+}
+
+fn one(components: &[Described], name: &str, as_json: bool) -> Outcome {
+    let Some(component) = components.iter().find(|c| c.kind == name) else {
+        let kinds = || components.iter().map(|c| c.kind);
+        let noun = components.first().map_or("component", |c| c.noun);
+        let near = nearest(name, kinds()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+        let known = list_of(kinds());
+        return Err(Failure::usage(format!("no {noun} is called `{name}`{near}\n  there are {known}")));
+    };
+    if as_json {
+        print_json(&component.json());
+        return Ok(());
+    }
+    print(&format!("{} ({})", component.kind, component.noun));
+    let about = component.schema.get("description").and_then(Value::as_str).unwrap_or_default();
+    print(&format!("\n{about}"));
+    if !component.paper.is_empty() {
+        print(&format!("\nSource: {}", component.paper));
+    }
+    let properties = component.schema.get("properties").and_then(Value::as_object);
+    for (key, schema) in properties.into_iter().flatten() {
+        let about = schema.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
+        let default = schema.get("default").map(|d| format!(" [default: {d}]")).unwrap_or_default();
+        print(&format!("\n  {key}{default}\n      {about}"));
+    }
+    Ok(())
+}
+
+fn runs(arguments: &List) -> Outcome {
+    let mut rows = Vec::new();
+    for directory in run_dir::list(&arguments.runs)? {
+        match directory.read_record() {
+            Ok(Some(record)) => rows.push((directory, record)),
+            Ok(None) => {}
+            Err(error) => eprintln!("warning: {error}"),
+        }
+    }
+    if arguments.json {
+        let list: Vec<Value> = rows
+            .iter()
+            .map(|(directory, record)| json!({ "path": directory.path(), "record": record }))
+            .collect();
+        print_json(&list.into());
+        return Ok(());
+    }
+    if rows.is_empty() {
+        print(&format!("there are no runs under {}", arguments.runs.display()));
+    }
+    let shown: Vec<String> = rows.iter().map(|(directory, _)| directory.path().display().to_string()).collect();
+    let width = shown.iter().map(String::len).max().unwrap_or(0);
+    for (path, (_, record)) in shown.iter().zip(&rows) {
+        let progress = format!("{}/{} steps", record.progress.step, record.progress.steps);
+        print(&format!("{path:width$}  {:11}  {progress:16}  {}", record.state.to_string(), record.started));
+    }
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! From a file name to a plan.
+
+use std::path::Path;
+
+use stein_core::Registry;
+use stein_experiment::{Experiment, Plan};
+use stein_record::source::{Diagnostic, MAX_BYTES, Source};
+
+use super::Failure;
+
+/// Reads an experiment file with assignments.
+pub(crate) fn source(file: &Path, set: &[String]) -> Result<Source, Failure> {
+    let shown = file.display();
+    let unreadable = |e: std::io::Error| {
+        let hint = if e.kind() == std::io::ErrorKind::NotFound { "; the ones that ship are in experiments/" } else { "" };
+        Failure::usage(format!("cannot read {shown}: {e}{hint}"))
+    };
+    let length = std::fs::metadata(file).map_err(unreadable)?.len();
+    if length > MAX_BYTES as u64 {
+        return Err(Failure::usage(format!("{shown} has {length} bytes; at most {MAX_BYTES} are read")));
+    }
+    let bytes = std::fs::read(file).map_err(unreadable)?;
+    let wrong = |diagnostics: Vec<Diagnostic>| {
+        let empty = Source::new(shown.to_string(), b"").unwrap_or_else(|_| unreachable!("an empty file is fine"));
+        Failure::Experiment(Box::new(empty), diagnostics)
+    };
+    let mut source = Source::new(shown.to_string(), &bytes).map_err(wrong)?;
+    for assignment in set {
+        source.set(assignment).map_err(wrong)?;
+    }
+    Ok(source)
+}
+
+/// Reads, checks and builds an experiment.
+pub(crate) fn plan(file: &Path, set: &[String], registry: &Registry) -> Result<Plan, Failure> {
+    let source = source(file, set)?;
+    Experiment::read(&source, registry)
+        .and_then(|experiment| Plan::build(experiment, registry))
+        .map_err(|diagnostics| Failure::Experiment(Box::new(source), diagnostics))
+}

@@ -1,0 +1,106 @@
+//! The command line.
+//!
+//! Results go to stdout; progress, notes and errors to stderr. Exit codes: 0 done, 1 anything else, 2 usage or
+//! configuration, 3 data, 5 diverged, 6 checkpoint damaged, 7 locked by another process, 8 disk, 130 and 143 interrupted with
+//! a checkpoint saved.
+
+mod arguments;
+mod check;
+mod devices;
+mod list;
+mod load;
+mod pictures;
+mod report;
+mod run;
+mod sample;
+mod signals;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+use stein_core::Registry;
+use stein_record::RecordError;
+use stein_record::source::{Diagnostic, Source};
+use stein_train::RunError;
+
+use arguments::{Arguments, Command};
+
+/// Runs the command line with the built-in components and those that `register` adds.
+pub fn main(register: impl FnOnce(&mut Registry)) -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut registry = stein_experiment::builtin();
+    register(&mut registry);
+    let result = match arguments.command {
+        Command::Run(run) => run::run(&run, &registry),
+        Command::Check(check) => check::check(&check, &registry),
+        Command::List(list) => list::list(&list, &registry),
+        Command::Devices(devices) => devices::devices(&devices),
+        Command::Sample(sample) => sample::sample(&sample, &registry),
+        Command::Report(report) => report::report(&report, &registry),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}
+
+/// Why a command failed.
+pub(crate) enum Failure {
+    /// The experiment is wrong.
+    Experiment(Box<Source>, Vec<Diagnostic>),
+    /// A run did not finish.
+    Run(RunError),
+    /// Anything that one line tells.
+    Message(String, u8),
+}
+
+/// What a command gives.
+pub(crate) type Outcome = Result<(), Failure>;
+
+impl Failure {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::Message(message.into(), 2)
+    }
+
+    fn tell(self) -> ExitCode {
+        let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+        match self {
+            Self::Experiment(source, diagnostics) => {
+                eprint!("{}", source.render(&diagnostics, color));
+                ExitCode::from(2)
+            }
+            Self::Run(error) => {
+                eprintln!("error: {error}");
+                ExitCode::from(error.exit_code())
+            }
+            Self::Message(message, code) => {
+                eprintln!("error: {message}");
+                ExitCode::from(code)
+            }
+        }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        Self::Run(error)
+    }
+}
+
+impl From<RecordError> for Failure {
+    fn from(error: RecordError) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+/// Prints to stdout. A reader that has gone away (`stein list | head`) is no error.
+pub(crate) fn print(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
+}
+
+/// Prints a value as JSON.
+pub(crate) fn print_json(value: &serde_json::Value) {
+    print(&serde_json::to_string_pretty(value).unwrap_or_else(|e| panic!("JSON: {e}")));
+}

@@ -1,0 +1,54 @@
+//! The pictures of a run directory, drawn from its arrays.
+
+use stein_record::arrays::ArrayFile;
+use stein_record::{Array, RecordError, RunDir};
+use stein_report::images::{View, sample_grid, scatter, trajectory_gif, write_png};
+
+/// Columns of a grid of samples.
+const COLUMNS: usize = 8;
+/// Images in it.
+const SHOWN: usize = 64;
+/// Width and height of a picture of points.
+const SIZE: u32 = 640;
+
+/// Draws `samples/final.png` and `samples/trajectory.gif`, if there is anything to draw.
+pub(crate) fn draw(run: &RunDir) -> Result<(), RecordError> {
+    let Some(record) = run.read_record()? else { return Ok(()) };
+    if let Some(samples) = Array::read_npy(&run.sample("final.npy"))? {
+        let field = ArrayFile::read(&run.field())?;
+        let data = &record.data;
+        draw_samples(&samples, data.image, data.range, field.as_ref(), &run.sample("final.png"))?;
+        let Some(frames) = Array::read_npy(&run.sample("trajectory.npy"))? else { return Ok(()) };
+        let sigmas = run.read_evaluation()?.map(|e| e.trajectory_sigmas).unwrap_or_default();
+        let view = match data.image {
+            Some(image) => View::Images { image, range: data.range.unwrap_or([0.0, 1.0]), columns: COLUMNS },
+            None if data.dimension == 2 => View::Plane { field: field.as_ref() },
+            None => return Ok(()),
+        };
+        if !frames.data.is_empty() {
+            trajectory_gif(&run.sample("trajectory.gif"), &frames, &sigmas, view)?;
+        }
+    }
+    Ok(())
+}
+
+/// Draws samples as a grid of images or as points; nothing for rows that are neither.
+pub(crate) fn draw_samples(
+    samples: &Array,
+    image: Option<[usize; 3]>,
+    range: Option<[f64; 2]>,
+    field: Option<&ArrayFile>,
+    path: &std::path::Path,
+) -> Result<bool, RecordError> {
+    let picture = match image {
+        Some(image) => {
+            let scale = (256 / image[1].max(1) / COLUMNS).clamp(1, 8) * 2;
+            let shown = samples.slice(0..samples.rows().min(SHOWN));
+            sample_grid(&shown, image, range.unwrap_or([0.0, 1.0]), COLUMNS, scale)?
+        }
+        None if samples.row_length() == 2 => scatter(samples, field, SIZE)?,
+        None => return Ok(false),
+    };
+    write_png(path, &picture)?;
+    Ok(true)
+}

@@ -1,0 +1,63 @@
+//! `stein report`.
+
+use std::path::{Path, PathBuf};
+
+use stein_core::Registry;
+use stein_experiment::Experiment;
+use stein_record::{RecordError, RunDir};
+
+use super::arguments::Report;
+use super::{Failure, Outcome, load, pictures, print, print_json};
+
+pub(crate) fn report(arguments: &Report, registry: &Registry) -> Outcome {
+    let runs = &arguments.folders.runs;
+    let folders = if arguments.of.is_empty() { subfolders(runs)? } else { named(&arguments.of, runs, registry)? };
+    if folders.is_empty() {
+        return Err(Failure::usage(format!("there are no runs under {}", runs.display())));
+    }
+    let mut pages = Vec::new();
+    for folder in folders {
+        for cell in subfolders(&folder)? {
+            pictures::draw(&RunDir::new(cell))?;
+        }
+        let page = stein_report::write(&folder, &arguments.folders.reports)?;
+        if !arguments.json {
+            print(&page.display().to_string());
+        }
+        pages.push(page);
+    }
+    if arguments.json {
+        print_json(&serde_json::json!(pages));
+    }
+    Ok(())
+}
+
+fn named(of: &[PathBuf], runs: &Path, registry: &Registry) -> Result<Vec<PathBuf>, Failure> {
+    of.iter()
+        .map(|path| {
+            if path.is_dir() {
+                return Ok(path.clone());
+            }
+            let source = load::source(path, &[])?;
+            let experiment = Experiment::read(&source, registry)
+                .map_err(|diagnostics| Failure::Experiment(Box::new(source), diagnostics))?;
+            let folder = runs.join(&experiment.name);
+            if !folder.is_dir() {
+                let (shown, path) = (folder.display(), path.display());
+                return Err(Failure::usage(format!("there are no runs in {shown}; begin with: stein run {path}")));
+            }
+            Ok(folder)
+        })
+        .collect()
+}
+
+fn subfolders(path: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(RecordError::io(path, "list", e).into()),
+    };
+    let mut out: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).filter(|p| p.is_dir()).collect();
+    out.sort();
+    Ok(out)
+}

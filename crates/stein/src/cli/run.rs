@@ -1,0 +1,88 @@
+//! `stein run`.
+
+use stein_core::Registry;
+use stein_device::choose;
+use stein_record::{GitRecord, RunDir};
+use stein_train::{Outcome as Ended, RunOptions};
+
+use super::arguments::Run;
+use super::{Failure, Outcome, load, pictures, print, signals};
+
+pub(crate) fn run(arguments: &Run, registry: &Registry) -> Outcome {
+    let plan = load::plan(&arguments.experiment.file, &arguments.experiment.set, registry)?;
+    let say = |text: &str| {
+        if !arguments.quiet {
+            eprintln!("{text}");
+        }
+    };
+    let experiment = &plan.experiment;
+    let folder = arguments.folders.runs.join(&experiment.name);
+    let directory = RunDir::new(folder.join(experiment.cell().name));
+    let stop = signals::install().map_err(|e| Failure::Message(format!("cannot handle signals: {e}"), 1))?;
+
+    let finished = directory.read_record()?.is_some_and(|r| r.state == stein_record::State::Finished);
+    if finished {
+        say(&format!("{} is finished; nothing to train (another seed is another run: --set seed=1)", directory.path().display()));
+    } else {
+        if !experiment.runtime.fusion {
+            stein_device::disable_fusion().map_err(|e| Failure::usage(e.to_string()))?;
+        }
+        let chosen = choose(&experiment.device).map_err(|e| Failure::usage(e.to_string()))?;
+        say(&format!("device  {}", chosen.description));
+        chosen.notes.iter().for_each(|note| say(&format!("note    {note}")));
+        say(&format!("run     {}", directory.path().display()));
+        let options = RunOptions {
+            quiet: arguments.quiet,
+            tui: arguments.tui,
+            argv: std::env::args().collect(),
+            git: git(),
+            stop,
+        };
+        let ended = stein_train::run(&plan, &directory, &chosen, &options)?;
+        if ended == Ended::Skipped {
+            say("another process has finished it");
+        }
+    }
+    if !directory.sample("final.png").exists() {
+        pictures::draw(&directory)?;
+    }
+    let page = stein_report::write(&folder, &arguments.folders.reports)?;
+    print(&summary(&directory)?);
+    print(&format!("report  {}", page.display()));
+    Ok(())
+}
+
+/// The metrics as a table for a terminal.
+fn summary(directory: &RunDir) -> Result<String, Failure> {
+    let Some(evaluation) = directory.read_evaluation()? else { return Ok(String::new()) };
+    let width = evaluation.metrics.iter().map(|m| m.label.chars().count()).max().unwrap_or(0);
+    let number = |e: &stein_record::Estimate| format!("{} ± {}", short(e.value), short(e.standard_error));
+    let optional = |e: &Option<stein_record::Estimate>| e.as_ref().map(number).unwrap_or_else(|| "–".into());
+    let mut out = format!("{:width$}  {:>19}  {:>19}  {:>19}\n", "", "samples", "real data", "fitted Gaussian");
+    for metric in &evaluation.metrics {
+        let (value, floor, baseline) = (number(&metric.estimate), optional(&metric.floor), optional(&metric.baseline));
+        out += &format!("{:width$}  {value:>19}  {floor:>19}  {baseline:>19}\n", metric.label);
+    }
+    if let (Some(weights), Some(modes)) = (&evaluation.mode_weights, &evaluation.modes) {
+        let list = |w: &[f64]| w.iter().map(|w| format!("{w:.3}")).collect::<Vec<_>>().join(" ");
+        out += &format!("{:width$}  {} (truth {})\n", "mode weights", list(weights), list(&modes.truth));
+    }
+    Ok(out)
+}
+
+/// Three digits that count.
+fn short(x: f64) -> String {
+    match x.abs() {
+        0.0 => "0".into(),
+        a if (1e-3..1e4).contains(&a) => {
+            let decimals = (2 - a.log10().floor() as i32).max(0) as usize;
+            format!("{x:.decimals$}")
+        }
+        _ => format!("{x:.1e}"),
+    }
+}
+
+fn git() -> Option<GitRecord> {
+    let commit = option_env!("STEIN_GIT_COMMIT")?;
+    Some(GitRecord { commit: commit.into(), dirty: option_env!("STEIN_GIT_DIRTY") == Some("true") })
+}

@@ -1,0 +1,51 @@
+//! `stein sample`.
+
+use serde_json::json;
+use stein_core::Registry;
+use stein_device::choose;
+use stein_record::RunDir;
+
+use super::arguments::Sample;
+use super::{Failure, Outcome, load, pictures, print, print_json, signals};
+
+pub(crate) fn sample(arguments: &Sample, registry: &Registry) -> Outcome {
+    let run = RunDir::new(&arguments.run);
+    if !run.experiment().is_file() {
+        let shown = arguments.run.display();
+        return Err(Failure::usage(format!("{shown} is no run directory: it has no experiment.toml (see stein list runs)")));
+    }
+    if arguments.count == 0 {
+        return Err(Failure::usage("--count is 0; it must be at least 1"));
+    }
+    let plan = load::plan(&run.experiment(), &arguments.set, registry)?;
+    let chosen = choose(&plan.experiment.device).map_err(|e| Failure::usage(e.to_string()))?;
+    let stop = signals::install().map_err(|e| Failure::Message(format!("cannot handle signals: {e}"), 1))?;
+    if !arguments.quiet {
+        eprintln!("device  {}", chosen.description);
+    }
+    let samples = stein_train::draw_from_run(
+        &plan,
+        &run,
+        arguments.count,
+        arguments.seed,
+        &chosen.device,
+        &stop,
+        arguments.quiet,
+    )?;
+    let out = arguments.out.clone().unwrap_or_else(|| run.path().join("drawn"));
+    let array = out.join("samples.npy");
+    samples.write_npy(&array)?;
+    let image = plan.dataset.image.map(|i| [i.height, i.width, i.channels]);
+    let range = plan.dataset.range.map(|r| r.map(f64::from));
+    let picture = out.join("samples.png");
+    let drawn = pictures::draw_samples(&samples, image, range, None, &picture)?;
+    if arguments.json {
+        print_json(&json!({ "samples": array, "picture": drawn.then_some(picture), "count": arguments.count, "seed": arguments.seed }));
+        return Ok(());
+    }
+    print(&format!("samples  {}", array.display()));
+    if drawn {
+        print(&format!("picture  {}", picture.display()));
+    }
+    Ok(())
+}

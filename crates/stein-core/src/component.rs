@@ -141,9 +141,7 @@ impl<P: Part, C: Component<P>> Configured<P> for Erased<P, C> {
 
 /// Drops every key without which the table means the same.
 pub fn without_defaults<C: Serialize + DeserializeOwned>(full: toml::Table) -> toml::Table {
-    let means = |table: toml::Table| -> Option<toml::Table> {
-        toml::Table::try_from(table.try_into::<C>().ok()?).ok()
-    };
+    let means = |table: toml::Table| -> Option<toml::Table> { toml::Table::try_from(table.try_into::<C>().ok()?).ok() };
     let keys: Vec<String> = full.keys().cloned().collect();
     let mut kept = full.clone();
     for key in keys {

@@ -8,12 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::Noise;
 
 /// A parameter with entries uniform in [−bound, bound].
-pub fn uniform<const D: usize>(
-    shape: [usize; D],
-    bound: f64,
-    noise: &mut Noise,
-    device: &Device,
-) -> Param<Tensor<D>> {
+pub fn uniform<const D: usize>(shape: [usize; D], bound: f64, noise: &mut Noise, device: &Device) -> Param<Tensor<D>> {
     let n = shape.iter().product();
     let values: Vec<f32> = noise.uniforms(n).into_iter().map(|u| ((2.0 * f64::from(u) - 1.0) * bound) as f32).collect();
     Param::from_data(TensorData::new(values, shape), device)

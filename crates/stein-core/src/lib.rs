@@ -36,8 +36,8 @@ pub use component::{
     DataPart, MetricPart, NetworkContext, NetworkPart, ObjectivePart, SamplerContext, SamplerPart, SchedulePart,
 };
 pub use dataset::{Dataset, ImageShape};
-pub use exact::ExactScore;
 pub use erased::{AnyNetwork, ErasedNetwork};
+pub use exact::ExactScore;
 pub use level::{Condition, Level, Levels};
 pub use metric::{Metric, MetricContext};
 pub use network::{Network, ScoreNetwork};

@@ -38,7 +38,9 @@ impl Observer for NoObserver {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SampleError {
     /// Chains left the numbers.
-    #[error("{chains} of {of} chains are not finite: the step size is too large for this score, or the network has diverged")]
+    #[error(
+        "{chains} of {of} chains are not finite: the step size is too large for this score, or the network has diverged"
+    )]
     Diverged {
         /// Chains that are not finite.
         chains: usize,

@@ -4,9 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use stein_core::{
-    Configured, DataPart, NetworkPart, ObjectivePart, Registry, SamplerPart, SchedulePart,
-};
+use stein_core::{Configured, DataPart, NetworkPart, ObjectivePart, Registry, SamplerPart, SchedulePart};
 use stein_device::DeviceRequest;
 use stein_networks::Parameterization;
 use stein_objectives::Weighting;
@@ -19,7 +17,17 @@ use crate::settings::{Evaluation, Runtime, Training};
 use crate::{Cell, checked_name};
 
 const TABLES: [&str; 11] = [
-    "name", "seed", "device", "data", "network", "objective", "schedule", "training", "sampler", "evaluation", "runtime",
+    "name",
+    "seed",
+    "device",
+    "data",
+    "network",
+    "objective",
+    "schedule",
+    "training",
+    "sampler",
+    "evaluation",
+    "runtime",
 ];
 
 /// What one experiment file asks for.
@@ -333,7 +341,8 @@ fn device(root: &mut DeTable<'_>) -> Result<DeviceRequest, Diagnostic> {
         let found = article(value.get_ref().type_str());
         return Err(Diagnostic::new(format!("`device` must be a string, found {found}")).at(Some(span), ""));
     };
-    text.parse().map_err(|e: stein_device::ParseRequestError| Diagnostic::new(format!("`device`: {e}")).at(Some(span), ""))
+    text.parse()
+        .map_err(|e: stein_device::ParseRequestError| Diagnostic::new(format!("`device`: {e}")).at(Some(span), ""))
 }
 
 fn check_metrics(evaluation: &Evaluation, registry: &Registry, places: &Places) -> Result<(), Diagnostic> {

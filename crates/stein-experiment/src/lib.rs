@@ -18,10 +18,8 @@ mod settings;
 pub use cell::Cell;
 pub use experiment::Experiment;
 pub use names::checked_name;
-pub use plan::Plan;
-pub use settings::{
-    Evaluation, LearningRateSchedule, Optimizer, Runtime, Training, WhereNoise,
-};
+pub use plan::{NamedMetric, Plan};
+pub use settings::{Evaluation, LearningRateSchedule, Optimizer, Runtime, Training, WhereNoise};
 
 use stein_core::Registry;
 

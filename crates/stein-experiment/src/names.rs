@@ -8,9 +8,8 @@ pub fn checked_name(name: &str) -> Result<&str, String> {
     const RESERVED: [&str; 4] = ["con", "prn", "aux", "nul"];
     let lower = name.to_lowercase();
     let stem = lower.split('.').next().unwrap_or_default();
-    let device = |prefix| {
-        stem.strip_prefix(prefix).is_some_and(|n: &str| n.len() == 1 && n.chars().all(|c| c.is_ascii_digit()))
-    };
+    let device =
+        |prefix| stem.strip_prefix(prefix).is_some_and(|n: &str| n.len() == 1 && n.chars().all(|c| c.is_ascii_digit()));
     if name.is_empty() || name.len() > 100 {
         return Err(format!("the name has {} characters; it must have 1 to 100", name.len()));
     }

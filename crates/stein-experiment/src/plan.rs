@@ -12,6 +12,9 @@ use stein_record::source::Diagnostic;
 
 use crate::Experiment;
 
+/// A metric with its kind.
+pub type NamedMetric = (&'static str, Box<dyn Metric>);
+
 /// An experiment that is ready to run.
 #[derive(Debug)]
 pub struct Plan {
@@ -26,7 +29,7 @@ pub struct Plan {
     /// The sampler.
     pub sampler: Box<dyn Sampler>,
     /// The metrics that say something about these data, by kind.
-    pub metrics: Vec<(&'static str, Box<dyn Metric>)>,
+    pub metrics: Vec<NamedMetric>,
     /// The run's noise.
     pub streams: Streams,
 }
@@ -104,11 +107,7 @@ fn network(
     Ok(Parameterized::new(raw, experiment.parameterization))
 }
 
-fn metrics(
-    experiment: &Experiment,
-    dataset: &Dataset,
-    registry: &Registry,
-) -> Result<Vec<(&'static str, Box<dyn Metric>)>, Diagnostic> {
+fn metrics(experiment: &Experiment, dataset: &Dataset, registry: &Registry) -> Result<Vec<NamedMetric>, Diagnostic> {
     let places = &experiment.places.evaluation;
     let named = experiment.evaluation.metrics.as_deref();
     let mut out = Vec::new();

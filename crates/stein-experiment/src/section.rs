@@ -101,8 +101,7 @@ impl<'s> Section<'s> {
         self.refuse_missing(&what, &schema)?;
         let (name, places) = (self.name, self.places.clone());
         let table = Spanned::new(places.table.clone().unwrap_or(0..0), self.table);
-        let config =
-            entry.parse(table).map_err(|e| vec![value_error(name, &places, None, &e, None)])?;
+        let config = entry.parse(table).map_err(|e| vec![value_error(name, &places, None, &e, None)])?;
         config.check().map_err(|invalid| vec![places.diagnostic(&invalid)])?;
         Ok(config)
     }

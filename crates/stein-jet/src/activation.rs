@@ -47,7 +47,7 @@ impl Activation {
 
 /// SiLU, also called swish: x · s with s = sigmoid(x). Elementwise on `[B, ...]`.
 pub fn silu<const D: usize>(x: Jet<D>) -> Jet<D> {
-    x.map(activation::silu, |x| {
+    x.map(stein_kernels::silu, |x| {
         let s = activation::sigmoid(x.clone());
         let y = x * s.clone();
         // s + x s (1 − s), with y = x s

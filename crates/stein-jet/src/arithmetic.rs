@@ -49,7 +49,11 @@ impl<const D: usize> Jet<D> {
         assert!(dim > 0, "the first dimension is the batch");
         let mut dims = c.dims();
         dims[0] *= self.k;
-        let c = if self.k == 0 { c } else { Tensor::cat(vec![c.clone(), Tensor::zeros(dims, (&c.device(), c.dtype()))], 0) };
+        let c = if self.k == 0 {
+            c
+        } else {
+            Tensor::cat(vec![c.clone(), Tensor::zeros(dims, (&c.device(), c.dtype()))], 0)
+        };
         Self { data: Tensor::cat(vec![self.data, c], dim), k: self.k }
     }
 

@@ -54,7 +54,12 @@ impl<'a> Sets<'a> {
 }
 
 impl Reading {
-    pub(crate) fn record(&self, estimate: Estimate, floor: Option<Estimate>, baseline: Option<Estimate>) -> MetricRecord {
+    pub(crate) fn record(
+        &self,
+        estimate: Estimate,
+        floor: Option<Estimate>,
+        baseline: Option<Estimate>,
+    ) -> MetricRecord {
         MetricRecord {
             name: self.name.into(),
             label: self.label.into(),

@@ -87,11 +87,7 @@ impl Metric for ModeWeights {
             worst.map_or(Estimate::new(f64::NAN, f64::NAN), |(error, se)| Estimate::new(error, se))
         };
         Ok(vec![
-            readings[0].record(
-                worst(&weights, &modes),
-                Some(worst(&real, &floor)),
-                Some(worst(&gaussian, &baseline)),
-            ),
+            readings[0].record(worst(&weights, &modes), Some(worst(&real, &floor)), Some(worst(&gaussian, &baseline))),
             readings[1].record(modes.stray, Some(floor.stray), Some(baseline.stray)),
         ])
     }
@@ -109,8 +105,7 @@ pub fn count_modes(dataset: &Dataset, samples: &Array) -> Result<Option<(Vec<f64
     let Some(view) = dataset.target.as_ref().and_then(|t| t.modes()) else { return Ok(None) };
     let d = dataset.dimension();
     let means: Vec<f32> = view.means.iter().flatten().map(|&x| x as f32).collect();
-    let mixture =
-        Mixture { means: Rows::new(&means, d).map_err(invalid)?, std: view.std, weights: view.weights };
+    let mixture = Mixture { means: Rows::new(&means, d).map_err(invalid)?, std: view.std, weights: view.weights };
     let radius = stray_radius(d);
     let count = |set: &Array| -> Result<stats::ModeWeights, Invalid> {
         mode_weights(rows(set)?, &mixture, radius).map_err(invalid)

@@ -76,7 +76,9 @@ impl Component<NetworkPart> for UnetConfig {
             let ImageShape { height, width, .. } = image;
             return Err(Invalid::key(
                 "multipliers",
-                format!("{halvings} halvings need a height and width divisible by {unit}; the images are {height}×{width}"),
+                format!(
+                    "{halvings} halvings need a height and width divisible by {unit}; the images are {height}×{width}"
+                ),
             ));
         }
         Ok(AnyNetwork::new(Unet::new(self, image, noise, device)))

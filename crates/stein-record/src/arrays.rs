@@ -101,11 +101,8 @@ fn parse_npy(bytes: &[u8]) -> Result<Array, String> {
     if !header.contains("'descr': '<f4'") || !header.contains("'fortran_order': False") {
         return Err("only little-endian f32 in C order is read".into());
     }
-    let shape = header
-        .split_once("'shape': (")
-        .and_then(|(_, tail)| tail.split_once(')'))
-        .ok_or("the header has no shape")?
-        .0;
+    let shape =
+        header.split_once("'shape': (").and_then(|(_, tail)| tail.split_once(')')).ok_or("the header has no shape")?.0;
     let shape: Vec<usize> = shape
         .split(',')
         .map(str::trim)

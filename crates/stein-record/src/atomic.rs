@@ -16,9 +16,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
         .permissions(ordinary_permissions())
         .tempfile_in(parent)
         .map_err(|e| RecordError::io(path, "write", e))?;
-    file.write_all(bytes)
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(|e| RecordError::io(path, "write", e))?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(|e| RecordError::io(path, "write", e))?;
     file.persist(path).map_err(|e| RecordError::io(path, "write", e.error))?;
     sync_directory(parent)
 }

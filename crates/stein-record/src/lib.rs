@@ -33,8 +33,7 @@ pub use evaluation::{Better, Estimate, Evaluation, LevelRecord, MetricRecord, Mo
 pub use metrics_log::{MetricLine, MetricsLog, Split};
 pub use run_dir::RunDir;
 pub use run_record::{
-    Conventions, DataRecord, DeviceRecord, GitRecord, NetworkRecord, Progress, RunRecord, State, Timings,
-    Versions,
+    Conventions, DataRecord, DeviceRecord, GitRecord, NetworkRecord, Progress, RunRecord, State, Timings, Versions,
 };
 
 /// What can go wrong while a record is read or written. Every variant names the file.

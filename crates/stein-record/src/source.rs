@@ -227,9 +227,10 @@ impl Source {
             }
             if depth > MAX_DEPTH {
                 let at = part.offset + i;
-                return Err(vec![
-                    Diagnostic::new(format!("{}: brackets nested more than {MAX_DEPTH} deep", self.place(&(at..at)))),
-                ]);
+                return Err(vec![Diagnostic::new(format!(
+                    "{}: brackets nested more than {MAX_DEPTH} deep",
+                    self.place(&(at..at))
+                ))]);
             }
         }
         Ok(())

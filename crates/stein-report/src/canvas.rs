@@ -3,8 +3,10 @@
 use std::sync::OnceLock;
 
 use plotters::coord::Shift;
-use plotters::prelude::{BitMapBackend, Circle, DrawingBackend, IntoDrawingArea, PathElement, Polygon, SVGBackend, Text};
 use plotters::drawing::DrawingArea;
+use plotters::prelude::{
+    BitMapBackend, Circle, DrawingBackend, IntoDrawingArea, PathElement, Polygon, SVGBackend, Text,
+};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{Color, FontFamily, FontStyle, RGBColor, ShapeStyle, TextStyle, register_font};
 

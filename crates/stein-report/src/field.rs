@@ -43,7 +43,8 @@ impl Field {
             }
             Ok(Some(array.clone()))
         };
-        let (learned, density, truth) = (part("learned_score", Some(2))?, part("density", None)?, part("true_score", Some(2))?);
+        let (learned, density, truth) =
+            (part("learned_score", Some(2))?, part("density", None)?, part("true_score", Some(2))?);
         Ok(Self { x, y, sigma, learned, density, truth })
     }
 

@@ -1,6 +1,6 @@
 //! Figures and report pages, from run directories alone.
 //!
-//! [`write`] turns `runs/<experiment>/` into `reports/<experiment>/index.html`: one self-contained page that asks
+//! [`write()`] turns `runs/<experiment>/` into `reports/<experiment>/index.html`: one self-contained page that asks
 //! nothing of a network and runs no script. It reads what [`stein_record`] defines and never sees a tensor, so it
 //! builds in seconds and works on runs that are still going: what is missing is left out with a plain sentence, and
 //! a file that is half written or damaged is named on the page instead of making the report fail.
@@ -35,9 +35,10 @@ use crate::run::Run;
 /// If `experiment_dir` cannot be listed or a page cannot be written. Files that are missing, unfinished or damaged
 /// are no error: the page says what it had to leave out.
 pub fn write(experiment_dir: &Path, reports: &Path) -> Result<PathBuf, RecordError> {
-    let name = experiment_dir.canonicalize().ok().and_then(|p| p.file_name().map(|n| n.to_owned()));
-    let name = name.or_else(|| experiment_dir.file_name().map(|n| n.to_owned())).unwrap_or_else(|| "report".into());
-    let folder = reports.join(&name);
+    // A path like `..` has no name of its own.
+    let resolved = experiment_dir.canonicalize().unwrap_or_default();
+    let name = experiment_dir.file_name().or_else(|| resolved.file_name()).unwrap_or("report".as_ref());
+    let folder = reports.join(name);
     let index = folder.join("index.html");
     let cells = cells(experiment_dir)?;
     if let [cell] = cells.as_slice() {

@@ -46,7 +46,8 @@ pub(crate) fn tick(x: f64) -> String {
     let magnitude = x.abs();
     if (1e-3..1e5).contains(&magnitude) {
         let text = format!("{x:.6}");
-        let short = if magnitude >= 1e4 { grouped(x) } else { text.trim_end_matches('0').trim_end_matches('.').to_owned() };
+        let short =
+            if magnitude >= 1e4 { grouped(x) } else { text.trim_end_matches('0').trim_end_matches('.').to_owned() };
         return minus(short);
     }
     let text = format!("{x:.1e}");
@@ -136,7 +137,10 @@ mod tests {
 
     #[test]
     fn ticks_and_units() {
-        assert_eq!(["0.02", "4", "10,000", "10⁵", "2×10⁻⁴", "−0.5"], [0.02, 4.0, 1e4, 1e5, 2e-4, -0.5].map(tick).each_ref().map(String::as_str));
+        assert_eq!(
+            ["0.02", "4", "10,000", "10⁵", "2×10⁻⁴", "−0.5"],
+            [0.02, 4.0, 1e4, 1e5, 2e-4, -0.5].map(tick).each_ref().map(String::as_str)
+        );
         assert_eq!(grouped(305_123.0), "305,123");
         assert_eq!(duration(75.4), "75 s");
         assert_eq!(duration(3725.0), "62 min 5 s");

@@ -135,7 +135,12 @@ fn metrics(path: &Path, notes: &mut Vec<String>) -> Vec<MetricLine> {
     let lines: Vec<_> = bytes[..whole].split(|&b| b == b'\n').filter(|line| !line.is_empty()).collect();
     let read: Vec<MetricLine> = lines.iter().filter_map(|line| serde_json::from_slice(line).ok()).collect();
     if read.len() < lines.len() {
-        notes.push(format!("{}: {} of {} lines are no measurements.", short(path), lines.len() - read.len(), lines.len()));
+        notes.push(format!(
+            "{}: {} of {} lines are no measurements.",
+            short(path),
+            lines.len() - read.len(),
+            lines.len()
+        ));
     }
     read
 }

@@ -44,22 +44,39 @@ fn check(page: &str) {
     let lower = page.to_lowercase();
     assert!(!lower.contains("<script") && !lower.contains("javascript:") && !lower.contains("<iframe"));
     assert!(lower.contains("content-security-policy") && lower.contains("default-src 'none'"));
-    let text: String = page.split("base64,").enumerate().map(|(i, part)| if i == 0 { part } else { part.split_once('"').map_or("", |p| p.1) }).collect();
+    let text: String = page
+        .split("base64,")
+        .enumerate()
+        .map(|(i, part)| if i == 0 { part } else { part.split_once('"').map_or("", |p| p.1) })
+        .collect();
     assert!(!text.contains("NaN") && !text.contains("inf "), "{}", around(&text, "NaN"));
     for attribute in ["src=\"", "srcset=\"", "href=\""] {
         for value in page.split(attribute).skip(1) {
             let value = value.split('"').next().unwrap();
             let scheme = value.split(['/', '#', '?']).next().unwrap();
-            assert!(value.starts_with("data:image/") || !scheme.contains(':'), "{attribute}{}", &value[..value.len().min(80)]);
+            assert!(
+                value.starts_with("data:image/") || !scheme.contains(':'),
+                "{attribute}{}",
+                &value[..value.len().min(80)]
+            );
             assert!(!value.starts_with("//"));
         }
     }
     assert!(!page.contains("url(") && !page.contains("@import"));
     for image in tags(page, "<img") {
-        assert!(image.contains(" alt=\"") && !image.contains(" alt=\"\""), "{}", &image[image.len().saturating_sub(200)..]);
+        assert!(
+            image.contains(" alt=\"") && !image.contains(" alt=\"\""),
+            "{}",
+            &image[image.len().saturating_sub(200)..]
+        );
     }
     for drawing in tags(page, "<svg") {
-        assert!(drawing.contains("role=\"img\"") && drawing.contains("aria-label=\"") && !drawing.contains("aria-label=\"\""), "{drawing}");
+        assert!(
+            drawing.contains("role=\"img\"")
+                && drawing.contains("aria-label=\"")
+                && !drawing.contains("aria-label=\"\""),
+            "{drawing}"
+        );
     }
     // Every marker colour has become a variable.
     assert!(!page.contains("\"#01"), "{}", around(page, "\"#01"));
@@ -79,10 +96,29 @@ fn an_image_run_has_every_section() {
     let place = place("digits");
     let page = place.report(&digits(&place.runs(), "digits", "digits-1a2b3c4d"));
     for text in [
-        "Samples", "Held-out data", "Nearest training images", "Metrics", "k-NN precision", "Training", "moving average",
-        "Noise levels", "memorises the training set: not a goal", "Wiener", "Sampling", "data:image/gif;base64,",
-        "What was run", "sigma-max = 4.0", "4be1c0de", "with uncommitted changes", "22.6", "612 MB", "burn 0.22.1", "paper: x + (α/2) s + √α z",
-        "0.881 ± 0.017", "as real data", "prefers-reduced-motion",
+        "Samples",
+        "Held-out data",
+        "Nearest training images",
+        "Metrics",
+        "k-NN precision",
+        "Training",
+        "moving average",
+        "Noise levels",
+        "memorises the training set: not a goal",
+        "Wiener",
+        "Sampling",
+        "data:image/gif;base64,",
+        "What was run",
+        "sigma-max = 4.0",
+        "4be1c0de",
+        "with uncommitted changes",
+        "22.6",
+        "612 MB",
+        "burn 0.22.1",
+        "paper: x + (α/2) s + √α z",
+        "0.881 ±\u{a0}0.017",
+        "as real data",
+        "prefers-reduced-motion",
     ] {
         assert!(page.contains(text), "{text:?} is missing");
     }
@@ -96,8 +132,15 @@ fn a_plane_run_shows_its_field() {
     let place = place("mixture");
     let page = place.report(&mixture_run(&place.runs(), "mixture", "mixture-1a2b3c4d", 3));
     for text in [
-        "Score field", "True, σ = 8.00", "Learned, σ = 0.050", "Where the score is wrong", "Mode weights", "mode 3 0.19 (truth 0.20)",
-        "Fisher divergence", "the lowest loss that any network can reach", "from noise to the data",
+        "Score field",
+        "True, σ = 8.00",
+        "Learned, σ = 0.050",
+        "Where the score is wrong",
+        "Mode weights",
+        "mode 3 0.19 (truth 0.20)",
+        "Fisher divergence",
+        "the lowest loss that any network can reach",
+        "from noise to the data",
     ] {
         assert!(page.contains(text), "{text:?} is missing");
     }
@@ -139,7 +182,11 @@ fn hostile_text_is_shown_as_text() {
     dir.write_record(&about).unwrap();
     std::fs::write(dir.experiment(), "name = \"</pre><script>\u{200f}\"\n").unwrap();
     let page = place.report(&folder);
-    assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && page.contains("\\u{202e}") && page.contains("\\u{200f}"));
+    assert!(
+        page.contains("&lt;script&gt;alert(1)&lt;/script&gt;")
+            && page.contains("\\u{202e}")
+            && page.contains("\\u{200f}")
+    );
     assert!(!page.contains('\u{202e}') && !page.contains("<img src=x") && page.contains("\\u{1b}[31m"));
 }
 
@@ -155,7 +202,12 @@ fn a_record_alone_makes_a_page() {
     about.peak_memory = None;
     dir.write_record(&about).unwrap();
     let page = place.report(&folder);
-    for text in ["No samples have been drawn yet.", "No losses have been recorded yet.", "have not been evaluated yet", "still running"] {
+    for text in [
+        "No samples have been drawn yet.",
+        "No losses have been recorded yet.",
+        "have not been evaluated yet",
+        "still running",
+    ] {
         assert!(page.contains(text), "{text:?} is missing");
     }
     assert!(stein_report::page_of(&RunDir::new(place.root.join("nothing-here"))).contains("no readable run record"));
@@ -182,7 +234,9 @@ fn half_written_files_are_named_and_left_out() {
     log.push_str("{\"step\":3005,\"split\":\"train\",\"name\":\"loss\",\"val");
     std::fs::write(dir.metrics(), log).unwrap();
     let page = place.report(&folder);
-    for text in ["evaluation.json:", "final.npy:", "field.safetensors:", "2 of", "training loss ends at", "cannot be read"] {
+    for text in
+        ["evaluation.json:", "final.npy:", "field.safetensors:", "2 of", "training loss ends at", "cannot be read"]
+    {
         assert!(page.contains(text), "{text:?} is missing");
     }
     std::fs::write(dir.record(), "{").unwrap();

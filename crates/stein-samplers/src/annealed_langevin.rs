@@ -90,7 +90,9 @@ impl Component<SamplerPart> for AnnealedLangevin {
             let most = sigma_min * sigma_min * 2.0 / self.convention.factors(1.0).0;
             return Err(Invalid::key(
                 "step-size",
-                format!("`step-size` makes every Langevin step overshoot; with σ_L = {sigma_min} it must be below {most:.3e}"),
+                format!(
+                    "`step-size` makes every Langevin step overshoot; with σ_L = {sigma_min} it must be below {most:.3e}"
+                ),
             ));
         }
         Ok(Box::new(self.clone()))

@@ -1,9 +1,7 @@
 //! Drawing samples: starts, chunks, and a look at whether they are numbers.
 
 use burn::tensor::Device;
-use stein_core::{
-    ChainNoise, NoiseSchedule, Observer, SampleError, Sampler, ScoreNetwork, Streams, matrix, to_array,
-};
+use stein_core::{ChainNoise, NoiseSchedule, Observer, SampleError, Sampler, ScoreNetwork, Streams, matrix, to_array};
 use stein_record::Array;
 
 /// What to draw.

@@ -14,7 +14,7 @@ mod denoise;
 mod draw;
 mod langevin;
 
-pub use annealed_langevin::AnnealedLangevin;
+pub use annealed_langevin::{AnnealedLangevin, Auto, StepSize};
 pub use convention::Convention;
 pub use denoise::denoise;
 pub use draw::{Draw, draw};

@@ -64,7 +64,10 @@ impl Component<SchedulePart> for Geometric {
         }
         if self.levels > 1 && self.sigma_min >= self.sigma_max {
             let (low, high) = (self.sigma_min, self.sigma_max);
-            return Err(Invalid::key("sigma-min", format!("`sigma-min` is {low}; it must be below `sigma-max`, {high}")));
+            return Err(Invalid::key(
+                "sigma-min",
+                format!("`sigma-min` is {low}; it must be below `sigma-max`, {high}"),
+            ));
         }
         Ok(())
     }

@@ -73,14 +73,14 @@ impl Batches {
         let d = self.dataset.dimension();
         let clean = matrix(rows, d, &self.device);
         let z = match place {
-            WhereNoise::Host => {
-                matrix(self.streams.at(noise_stream, index).normals(levels.len() * d), d, &self.device)
-            }
+            WhereNoise::Host => matrix(self.streams.at(noise_stream, index).normals(levels.len() * d), d, &self.device),
             WhereNoise::Device => Tensor::random([levels.len(), d], Distribution::Normal(0.0, 1.0), &self.device),
         };
         let condition = Condition::at(levels, &self.device);
         let mut perturbed = Perturbed::new(clean, z, condition);
-        if self.exact_score && let Some(target) = &self.dataset.target {
+        if self.exact_score
+            && let Some(target) = &self.dataset.target
+        {
             perturbed.exact_score = Some(target.score(perturbed.noisy.clone(), &perturbed.condition));
         }
         let weights = levels.iter().map(|l| self.weighting.at(l.sigma) as f32).collect();

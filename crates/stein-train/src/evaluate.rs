@@ -48,7 +48,6 @@ pub(crate) fn evaluate(
     network: &dyn ScoreNetwork,
     drawn: &Drawn,
     levels: Vec<LevelRecord>,
-    seconds: f64,
     step: u64,
     device: &Device,
     run: &RunDir,
@@ -83,7 +82,7 @@ pub(crate) fn evaluate(
     let evaluation = Evaluation {
         samples: samples.rows(),
         nfe: plan.sampler.evaluations(&*plan.schedule),
-        sampling_seconds: seconds,
+        sampling_seconds: drawn.seconds,
         step,
         metrics,
         levels,

@@ -53,7 +53,8 @@ pub(crate) fn write(
 
 /// An axis around the middle 99 % of the data, with a margin.
 fn axis_of(data: &Array, samples: &Array, axis: usize) -> Vec<f32> {
-    let mut values: Vec<f32> = [data, samples].iter().flat_map(|a| a.data.iter().skip(axis).step_by(2)).copied().collect();
+    let mut values: Vec<f32> =
+        [data, samples].iter().flat_map(|a| a.data.iter().skip(axis).step_by(2)).copied().collect();
     values.sort_by(f32::total_cmp);
     let at = |q: f64| values[((values.len() - 1) as f64 * q) as usize];
     let (low, high) = (at(0.005), at(0.995));

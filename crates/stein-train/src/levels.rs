@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use stein_core::{
-    Condition, ExactScore, Level, Objective, ScoreNetwork, Target, matrix, to_host,
-};
+use stein_core::{Condition, ExactScore, Level, Objective, ScoreNetwork, Target, matrix, to_host};
 use stein_data::IsotropicMixture;
 use stein_experiment::{Plan, WhereNoise};
 use stein_jet::Jet;

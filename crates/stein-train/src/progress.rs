@@ -61,7 +61,8 @@ impl Bar {
         }
         let rate = done / seconds;
         let unit = self.unit.trim_end_matches('s');
-        let speed = if rate >= 1.0 { format!("{rate:.1} {}/s", self.unit) } else { format!("{:.1} s/{unit}", 1.0 / rate) };
+        let speed =
+            if rate >= 1.0 { format!("{rate:.1} {}/s", self.unit) } else { format!("{:.1} s/{unit}", 1.0 / rate) };
         let left = total.saturating_sub(position) as f64 / rate;
         let left = if position < total { format!("{} left", clock(left)) } else { format!("took {}", clock(seconds)) };
         (speed, left)

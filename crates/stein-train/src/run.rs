@@ -15,8 +15,8 @@ use stein_device::Chosen;
 use stein_experiment::Plan;
 use stein_networks::Parameterized;
 use stein_record::{
-    DataRecord, DeviceRecord, GitRecord, MetricsLog, NetworkRecord, Progress, RunDir, RunRecord, State, Timings, Versions,
-    run_record,
+    DataRecord, DeviceRecord, GitRecord, MetricsLog, NetworkRecord, Progress, RunDir, RunRecord, State, Timings,
+    Versions, run_record,
 };
 
 use crate::evaluate::evaluate;
@@ -112,17 +112,15 @@ fn train_sample_evaluate(
     network_file(&layout, &state.average, &table, state.step).write(&directory.network())?;
     let network = layout.unflatten(network, state.average.clone());
 
-    let started = Instant::now();
     let drawn = draw_samples(plan, &network, device, &options.stop, options.quiet)?;
-    let seconds = started.elapsed().as_secs_f64();
-    record.timings.sampling += seconds;
+    record.timings.sampling += drawn.seconds;
 
     let started = Instant::now();
     let levels = plan.schedule.levels().len();
     let mut bar = Bar::new("evaluating", "levels", 0, levels as u64, options.quiet);
     let records = crate::level_losses(plan, &network, device, |done| bar.update(done as u64, ""));
     bar.finish();
-    evaluate(plan, &network, &drawn, records, seconds, state.step, device, directory)?;
+    evaluate(plan, &network, &drawn, records, state.step, device, directory)?;
     record.timings.evaluation += started.elapsed().as_secs_f64();
     match options.stop.requested() {
         Some(error) => Err(error),
@@ -282,10 +280,7 @@ fn new_record(plan: &Plan, chosen: &Chosen, options: &RunOptions, before: Option
         },
         network: NetworkRecord { kind: experiment.network.kind().into(), parameters: plan.parameters() },
         conventions: conventions(),
-        progress: Progress {
-            step: before.as_ref().map_or(0, |b| b.progress.step),
-            steps: experiment.training.steps,
-        },
+        progress: Progress { step: before.as_ref().map_or(0, |b| b.progress.step), steps: experiment.training.steps },
         timings: before.as_ref().map_or_else(Timings::default, |b| b.timings),
         peak_memory: before.and_then(|b| b.peak_memory),
     }
@@ -296,7 +291,10 @@ fn conventions() -> BTreeMap<String, String> {
     [
         ("loss", "½ is kept, dimensions are summed, the batch is averaged"),
         ("sigma", "standard deviation of the added noise"),
-        ("langevin step", "paper: x + (α/2) s + √α z; repository: x + α s + √(2α) z; the sampler's `convention` says which"),
+        (
+            "langevin step",
+            "paper: x + (α/2) s + √α z; repository: x + α s + √(2α) z; the sampler's `convention` says which",
+        ),
         ("start of chains", "mean of the training rows + σ₁ z"),
         ("clipping", "by the global norm of the gradient"),
     ]

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::rc::Rc;
+use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use stein_core::{Observer, SampleError, ScoreNetwork, StepInfo, Streams, to_host};
@@ -21,6 +22,8 @@ pub(crate) struct Drawn {
     pub(crate) trajectory: Array,
     /// σ at each of the F moments.
     pub(crate) sigmas: Vec<f64>,
+    /// Seconds that it took.
+    pub(crate) seconds: f64,
 }
 
 /// Draws what `[evaluation]` asks for.
@@ -31,6 +34,7 @@ pub(crate) fn draw_samples(
     stop: &Stop,
     quiet: bool,
 ) -> Result<Drawn, RunError> {
+    let started = Instant::now();
     let evaluation = &plan.experiment.evaluation;
     let recording = Rc::new(RefCell::new(Recording::default()));
     let chunks = evaluation.samples.div_ceil(evaluation.chunk) as u64;
@@ -63,7 +67,9 @@ pub(crate) fn draw_samples(
         Bar::finish(bar);
     }
     let samples = match samples {
-        Err(SampleError::Stopped { .. }) => return Err(stop.requested().unwrap_or(RunError::Interrupted { name: "the user", code: 130 })),
+        Err(SampleError::Stopped { .. }) => {
+            return Err(stop.requested().unwrap_or(RunError::Interrupted { name: "the user", code: 130 }));
+        }
         other => other?,
     };
     let recording = recording.take();
@@ -73,6 +79,7 @@ pub(crate) fn draw_samples(
         samples,
         trajectory: Array::new([frames, chains, d], recording.data),
         sigmas: recording.sigmas,
+        seconds: started.elapsed().as_secs_f64(),
     })
 }
 

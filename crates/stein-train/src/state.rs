@@ -88,7 +88,8 @@ impl TrainingState {
         };
         let state: serde_json::Value =
             serde_json::from_slice(bytes("state.json")?).map_err(|e| format!("state.json: {e}"))?;
-        let count = |key: &str| state.get(key).and_then(|v| v.as_u64()).ok_or_else(|| format!("state.json has no {key:?}"));
+        let count =
+            |key: &str| state.get(key).and_then(|v| v.as_u64()).ok_or_else(|| format!("state.json has no {key:?}"));
         Ok(Self {
             step: count("step")?,
             parameters: vector("model.safetensors", "parameters")?,

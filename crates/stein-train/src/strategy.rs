@@ -2,15 +2,15 @@
 
 use std::sync::Mutex;
 
+use burn::data::dataloader::Progress;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use burn_train::metric::store::EventStoreClient;
+use burn_train::{EventProcessorTraining, metric::store::Aggregate, metric::store::Split};
 use burn_train::{
     InferenceStep, Interrupter, Learner, LearnerEvent, SupervisedLearningStrategy, SupervisedTrainingEventProcessor,
     TrainLoader, TrainingComponents, TrainingItem, ValidLoader,
 };
-use burn_train::{EventProcessorTraining, metric::store::Aggregate, metric::store::Split};
-use burn::data::dataloader::Progress;
 use stein_core::to_host;
 use stein_experiment::Training;
 use stein_record::{RunDir, checkpoint};
@@ -90,10 +90,13 @@ impl Steps {
         let store = components.event_store.clone();
         self.replay_early_stopping(components, state.step / period);
         let events = &mut components.event_processor;
-        send(&interrupter, events.process_train(LearnerEvent::StartSplit {
-            epoch_number: (state.step / period) as usize + 1,
-            total_items: training.steps as usize,
-        }));
+        send(
+            &interrupter,
+            events.process_train(LearnerEvent::StartSplit {
+                epoch_number: (state.step / period) as usize + 1,
+                total_items: training.steps as usize,
+            }),
+        );
 
         let mut loss = Interval::new(&self.device);
         let mut batches = train.iter();

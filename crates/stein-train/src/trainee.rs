@@ -28,7 +28,6 @@ impl Trainee {
     }
 }
 
-
 /// What burn-train is told of a step: numbers on the host, with the step that they belong to.
 #[derive(Debug, Clone, Default)]
 pub struct Measurement {

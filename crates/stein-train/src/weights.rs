@@ -9,8 +9,8 @@ use stein_networks::Parameterized;
 use stein_record::arrays::ArrayFile;
 use stein_record::{Array, RecordError, RunDir};
 
-use crate::flat::{Entry, Layout, from_host};
 use crate::RunError;
+use crate::flat::{Entry, Layout, from_host};
 
 /// A parameter's name in PyTorch, and whether burn holds it transposed.
 fn torch_name(entry: &Entry) -> (String, bool) {
@@ -81,12 +81,8 @@ mod tests {
 
     #[test]
     fn names_and_layout_are_pytorchs() {
-        let entry = |name: &str, layer: &str| Entry {
-            name: name.into(),
-            layer: layer.into(),
-            shape: vec![2, 3],
-            offset: 0,
-        };
+        let entry =
+            |name: &str, layer: &str| Entry { name: name.into(), layer: layer.into(), shape: vec![2, 3], offset: 0 };
         assert_eq!(torch_name(&entry("network.layers.0.weight", "Struct:Linear")), ("layers.0.weight".into(), true));
         assert_eq!(torch_name(&entry("network.norm.gamma", "Struct:GroupNorm")), ("norm.weight".into(), false));
         assert_eq!(torch_name(&entry("network.conv.weight", "Struct:Conv2d")), ("conv.weight".into(), false));

@@ -141,12 +141,19 @@ mod tests {
 
     #[test]
     fn hostile_values_have_no_place() {
-        for axis in [Axis::auto([]), Axis::auto([f64::NAN]), Axis::log([-1.0]), Axis::auto([1e-308, 1e308]), Axis::auto([3.0])] {
+        for axis in
+            [Axis::auto([]), Axis::auto([f64::NAN]), Axis::log([-1.0]), Axis::auto([1e-308, 1e308]), Axis::auto([3.0])]
+        {
             assert!(!axis.ticks(5).is_empty(), "{axis:?}");
             assert!(axis.place(f64::NAN).is_none());
-            assert!(axis.ticks(5).iter().all(|(v, _)| axis.place(*v).is_some_and(|t| (-0.01..=1.01).contains(&t))), "{axis:?}");
+            assert!(
+                axis.ticks(5).iter().all(|(v, _)| axis.place(*v).is_some_and(|t| (-0.01..=1.01).contains(&t))),
+                "{axis:?}"
+            );
         }
-        assert!(Axis::auto([0.1, 5.0]).is_log() && !Axis::auto([0.0, 5.0]).is_log() && !Axis::auto([1.0, 5.0]).is_log());
+        assert!(
+            Axis::auto([0.1, 5.0]).is_log() && !Axis::auto([0.0, 5.0]).is_log() && !Axis::auto([1.0, 5.0]).is_log()
+        );
         assert!(Axis::log([1.0, 2.0]).place(0.0).is_none());
     }
 }

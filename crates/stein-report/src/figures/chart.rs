@@ -6,7 +6,7 @@ use super::axis::Axis;
 use crate::canvas::{Anchor, Canvas, Point, Style, Svg, Trouble, svg, text_width};
 use crate::palette::Tone;
 
-const SIZE: (f64, f64) = (520.0, 330.0);
+const SIZE: (f64, f64) = (480.0, 320.0);
 const TEXT: f64 = 13.0;
 
 /// One line of a chart.

@@ -16,7 +16,8 @@ pub(crate) fn lines(values: &[f64], columns: usize, level: f64) -> Vec<Vec<(f64,
         for column in 0..columns - 1 {
             let (bottom, top) = ((column, row, false), (column, row + 1, false));
             let (left, right) = ((column, row, true), (column + 1, row, true));
-            let corners = [above(column, row), above(column + 1, row), above(column + 1, row + 1), above(column, row + 1)];
+            let corners =
+                [above(column, row), above(column + 1, row), above(column + 1, row + 1), above(column, row + 1)];
             let sides = [(bottom, 0, 1), (right, 1, 2), (top, 2, 3), (left, 3, 0)];
             let crossed: Vec<Edge> = sides.into_iter().filter(|s| corners[s.1] != corners[s.2]).map(|s| s.0).collect();
             // A saddle's four crossings are joined in the order found: either way is right between grid points.
@@ -27,7 +28,8 @@ pub(crate) fn lines(values: &[f64], columns: usize, level: f64) -> Vec<Vec<(f64,
         }
     }
     let point = |(column, row, up): Edge| {
-        let (a, b) = (values[row * columns + column], values[(row + usize::from(up)) * columns + column + usize::from(!up)]);
+        let (a, b) =
+            (values[row * columns + column], values[(row + usize::from(up)) * columns + column + usize::from(!up)]);
         let t = ((level - a) / (b - a)).clamp(0.0, 1.0);
         let t = if t.is_finite() { t } else { 0.5 };
         if up { (column as f64, row as f64 + t) } else { (column as f64 + t, row as f64) }
@@ -40,10 +42,10 @@ pub(crate) fn lines(values: &[f64], columns: usize, level: f64) -> Vec<Vec<(f64,
         let mut path = vec![point(start)];
         let mut here = start;
         while let Some(to) = next.get_mut(&here).and_then(Vec::pop) {
-            if let Some(back) = next.get_mut(&to) {
-                if let Some(i) = back.iter().position(|e| *e == here) {
-                    back.swap_remove(i);
-                }
+            if let Some(back) = next.get_mut(&to)
+                && let Some(i) = back.iter().position(|e| *e == here)
+            {
+                back.swap_remove(i);
             }
             path.push(point(to));
             here = to;
@@ -99,7 +101,9 @@ mod tests {
     fn open_lines_and_odd_inputs() {
         let slope: Vec<f64> = (0..12).map(|i| f64::from(i % 4)).collect();
         assert_eq!(lines(&slope, 4, 1.5), [[(1.5, 0.0), (1.5, 1.0), (1.5, 2.0)]]);
-        assert!(lines(&[], 4, 1.0).is_empty() && lines(&slope, 4, f64::NAN).is_empty() && lines(&slope, 0, 1.0).is_empty());
+        assert!(
+            lines(&[], 4, 1.0).is_empty() && lines(&slope, 4, f64::NAN).is_empty() && lines(&slope, 0, 1.0).is_empty()
+        );
         assert!(mass_levels(&[0.0, 0.0], &[0.5]).is_empty());
     }
 }

@@ -23,7 +23,8 @@ pub(crate) fn figure(field: &Field) -> Drawn {
     let mut panels = Vec::new();
     for (level, errors) in &levels {
         let density = field.density(*level);
-        let heat: Vec<f64> = errors.iter().map(|e| if e.is_finite() { 0.95 * (e / full).min(1.0) } else { 1.0 }).collect();
+        let heat: Vec<f64> =
+            errors.iter().map(|e| if e.is_finite() { 0.95 * (e / full).min(1.0) } else { 1.0 }).collect();
         let plane = Plane {
             heat: Some((heat, field.x.len(), VERMILION)),
             contours: density.clone().map(|d| (d, field.x.len())),
@@ -38,7 +39,8 @@ pub(crate) fn figure(field: &Field) -> Drawn {
             alt: format!(
                 "Heat map of the score's error at {name}: median over the square {}{}.",
                 significant(median, 2),
-                typical.map_or(String::new(), |t| format!(", root mean square under the density {}", significant(t, 2)))
+                typical
+                    .map_or(String::new(), |t| format!(", root mean square under the density {}", significant(t, 2)))
             ),
             picture: Picture::Svg(plane.draw(WIDTH)?),
         });

@@ -56,8 +56,13 @@ pub(crate) fn plane(frames: &Array, sigmas: &[f64], field: Option<&Field>) -> Dr
             picture: Picture::Svg(plane.draw(230.0)?),
         });
     }
-    let shaded = if field.is_some_and(|f| f.density(0).is_some()) { " Shading is the density smoothed by the noise of that moment." } else { "" };
-    let caption = format!("From noise to samples: particles at some moments of sampling, in time from left to right.{shaded}");
+    let shaded = if field.is_some_and(|f| f.density(0).is_some()) {
+        " Shading is the density smoothed by the noise of that moment."
+    } else {
+        ""
+    };
+    let caption =
+        format!("From noise to samples: particles at some moments of sampling, in time from left to right.{shaded}");
     Ok((!panels.is_empty()).then_some(Figure { panels, layout: Layout::Strip, legend: None, caption }))
 }
 

@@ -46,8 +46,13 @@ pub(crate) fn figure(metrics: &[MetricLine]) -> Drawn {
         ends.iter().filter_map(|(name, v)| Some(format!("{name} loss ends at {}", significant((*v)?, 3)))).collect();
     let alt = format!("Line chart of the loss over training steps; {}.", ends.join(", "));
     let mut caption = format!(
-        "Weighted loss over training{}. The held-out loss is the averaged network's, on the same rows and noise each time, so its changes are the network's.",
-        if y.is_log() { ", on a logarithmic axis" } else { "" }
+        "Weighted loss over training{}.{}",
+        if y.is_log() { ", on a logarithmic axis" } else { "" },
+        if held_out.is_empty() {
+            ""
+        } else {
+            " The held-out loss is the averaged network's, on the same rows and noise each time, so its changes are the network's."
+        }
     );
     if !spans.is_empty() {
         caption.push_str(&format!(

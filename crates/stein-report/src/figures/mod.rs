@@ -59,11 +59,7 @@ pub(crate) enum Picture {
     /// A drawing.
     Svg(Svg),
     /// Pixels, as a PNG file, with the width and height to reserve, and whether they are to be seen as squares.
-    Png {
-        bytes: Vec<u8>,
-        size: (u32, u32),
-        pixelated: bool,
-    },
+    Png { bytes: Vec<u8>, size: (u32, u32), pixelated: bool },
 }
 
 impl Figure {

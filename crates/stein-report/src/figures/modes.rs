@@ -8,7 +8,7 @@ use crate::canvas::{Anchor, Style, svg};
 use crate::number::significant;
 use crate::palette::Tone;
 
-const WIDTH: f64 = 520.0;
+const WIDTH: f64 = 480.0;
 const TEXT: f64 = 13.0;
 const MOST: usize = 40;
 

@@ -164,7 +164,12 @@ pub(crate) fn arrows<DB: DrawingBackend>(
 
 /// Arrows for about `across` grid points in a row. Lengths grow with the square root of the norm and reach the spacing
 /// at `longest`, beyond which they stay.
-pub(crate) fn score_arrows(field: &Field, across: usize, longest: f64, score: impl Fn(usize, usize) -> Option<[f64; 2]>) -> Vec<Arrow> {
+pub(crate) fn score_arrows(
+    field: &Field,
+    across: usize,
+    longest: f64,
+    score: impl Fn(usize, usize) -> Option<[f64; 2]>,
+) -> Vec<Arrow> {
     let step = field.x.len().max(field.y.len()).div_ceil(across.max(1)).max(1);
     let spacing = step as f64 / field.x.len() as f64;
     // Half a step from the edge, so that no arrow leaves the panel.

@@ -11,8 +11,7 @@ use crate::number::{sigma, significant};
 use crate::palette::Tone;
 use crate::text::count;
 
-const COLUMNS: usize = 8;
-const MOST_IMAGES: usize = 64;
+const MOST_COLUMNS: usize = 8;
 /// About the width of a grid.
 const GRID_PIXELS: usize = 320;
 const MOST_PAIRS: usize = 24;
@@ -21,15 +20,18 @@ const MOST_POINTS: usize = 1000;
 /// A grid of samples beside one of held-out images.
 pub(crate) fn grids(samples: &Array, held_out: Option<&Array>, image: [usize; 3], range: [f64; 2]) -> Drawn {
     let mut panels = Vec::new();
-    for (array, title, what) in [(Some(samples), "Samples", "samples"), (held_out, "Held-out data", "held-out images")] {
+    // Small images are enlarged; of large ones fewer fit, at twice their size at least.
+    let columns = (GRID_PIXELS / (2 * image[1] + 1).max(1)).clamp(2, MOST_COLUMNS);
+    for (array, title, what) in [(Some(samples), "Samples", "samples"), (held_out, "Held-out data", "held-out images")]
+    {
         let Some(array) = array else { continue };
-        let rows = first_rows(array, MOST_IMAGES);
+        let rows = first_rows(array, columns * columns);
         let number = rows.shape[0];
         panels.push(Panel {
             title: title.into(),
             note: String::new(),
             alt: format!("A grid of {}.", count(number, what.trim_end_matches('s'))),
-            picture: grid_png(&rows, image, range, COLUMNS.min(number.max(1)), GRID_PIXELS)?,
+            picture: grid_png(&rows, image, range, columns.min(number.max(1)), GRID_PIXELS)?,
         });
     }
     let caption = if panels.len() == 2 {
@@ -41,7 +43,13 @@ pub(crate) fn grids(samples: &Array, held_out: Option<&Array>, image: [usize; 3]
 }
 
 /// Each of the first samples over the training image nearest to it.
-pub(crate) fn nearest(samples: &Array, nearest: &Array, distances: &[f64], image: [usize; 3], range: [f64; 2]) -> Drawn {
+pub(crate) fn nearest(
+    samples: &Array,
+    nearest: &Array,
+    distances: &[f64],
+    image: [usize; 3],
+    range: [f64; 2],
+) -> Drawn {
     let (Some(width), Some(n)) = (samples.shape.get(1), samples.shape.first()) else { return Ok(None) };
     if nearest.shape.get(1) != Some(width) {
         return Err("samples and nearest images have rows of different lengths".into());
@@ -68,13 +76,12 @@ pub(crate) fn nearest(samples: &Array, nearest: &Array, distances: &[f64], image
 pub(crate) fn scatter(samples: Option<&Array>, held_out: Option<&Array>, field: Option<&Field>) -> Drawn {
     let rows = |array: Option<&Array>| array.and_then(points).unwrap_or_default();
     let (samples, held_out) = (rows(samples), rows(held_out));
-    let extent = field.map_or_else(
-        || Extent::around(if held_out.is_empty() { &samples } else { &held_out }),
-        Field::extent,
-    );
+    let extent =
+        field.map_or_else(|| Extent::around(if held_out.is_empty() { &samples } else { &held_out }), Field::extent);
     let level = field.map(|f| f.nearest_level(0.0));
     let mut panels = Vec::new();
-    let kinds = [("Samples", &samples, Tone::Train, "samples"), ("Held-out data", &held_out, Tone::HeldOut, "held-out points")];
+    let kinds =
+        [("Samples", &samples, Tone::Train, "samples"), ("Held-out data", &held_out, Tone::HeldOut, "held-out points")];
     for (title, all, tone, what) in kinds {
         let shown = &all[..all.len().min(MOST_POINTS)];
         if shown.is_empty() {
@@ -85,7 +92,10 @@ pub(crate) fn scatter(samples: Option<&Array>, held_out: Option<&Array>, field: 
         panels.push(Panel {
             title: title.into(),
             note: if outside > 0 { format!("{outside} of {} lie outside", shown.len()) } else { String::new() },
-            alt: format!("Scatter plot of {} in the plane, {outside} of them outside the frame.", count(shown.len(), what.trim_end_matches('s'))),
+            alt: format!(
+                "Scatter plot of {} in the plane, {outside} of them outside the frame.",
+                count(shown.len(), what.trim_end_matches('s'))
+            ),
             picture: Picture::Svg(plane.draw(330.0)?),
         });
     }
@@ -95,7 +105,9 @@ pub(crate) fn scatter(samples: Option<&Array>, held_out: Option<&Array>, field: 
         }
         _ => String::new(),
     };
-    let caption = format!("Samples and held-out points, at most {MOST_POINTS} of each.{shaded} Axes are the data's two coordinates, on one scale.");
+    let caption = format!(
+        "Samples and held-out points, at most {MOST_POINTS} of each.{shaded} Axes are the data's two coordinates, on one scale."
+    );
     Ok((!panels.is_empty()).then_some(Figure { panels, layout: Layout::Pairs, legend: None, caption }))
 }
 
@@ -107,7 +119,13 @@ pub(crate) fn first_rows(array: &Array, most: usize) -> Array {
 }
 
 /// A grid of images as a PNG of about `wide` pixels.
-pub(crate) fn grid_png(rows: &Array, image: [usize; 3], range: [f64; 2], columns: usize, wide: usize) -> Result<Picture, Trouble> {
+pub(crate) fn grid_png(
+    rows: &Array,
+    image: [usize; 3],
+    range: [f64; 2],
+    columns: usize,
+    wide: usize,
+) -> Result<Picture, Trouble> {
     let scale = (wide / (columns * image[1]).max(1)).clamp(1, 8);
     let grid = sample_grid(rows, image, range, columns, scale).map_err(|e| e.to_string())?;
     let size = grid.dimensions();

@@ -87,7 +87,12 @@ pub fn trajectory_gif(path: &Path, frames: &Array, sigmas: &[f64], view: View<'_
     }
 }
 
-fn plane(field: Option<&Field>, last: &[[f64; 2]], points: &[[f64; 2]], noise: Option<f64>) -> Result<RgbaImage, RecordError> {
+fn plane(
+    field: Option<&Field>,
+    last: &[[f64; 2]],
+    points: &[[f64; 2]],
+    noise: Option<f64>,
+) -> Result<RgbaImage, RecordError> {
     let level = field.map(|f| (f, f.nearest_level(noise.unwrap_or(0.0))));
     let arrows = level.map_or_else(Vec::new, |(field, level)| {
         let score = |row, column| field.learned(level, row, column);

@@ -126,7 +126,9 @@ mod tests {
     #[test]
     fn shapes_that_do_not_fit_are_errors() {
         let rows = Array::new([2, 6], vec![0.0; 12]);
-        for (image, columns, scale) in [([1, 2, 2], 1, 1), ([usize::MAX, 2, 3], 1, 1), ([0, 0, 0], 1, 1), ([1, 2, 3], 1, usize::MAX)] {
+        for (image, columns, scale) in
+            [([1, 2, 2], 1, 1), ([usize::MAX, 2, 3], 1, 1), ([0, 0, 0], 1, 1), ([1, 2, 3], 1, usize::MAX)]
+        {
             assert!(sample_grid(&rows, image, [0.0, 1.0], columns, scale).is_err());
         }
         let lies = Array { shape: vec![1, 6], data: vec![] };

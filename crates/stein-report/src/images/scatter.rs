@@ -22,7 +22,8 @@ pub fn scatter(rows: &Array, field: Option<&ArrayFile>, size: u32) -> Result<Rgb
     let found = points(rows).ok_or_else(|| unfit(format!("rows of the shape {:?} are no points", rows.shape)))?;
     let field = field.map(Field::from_arrays).transpose().map_err(unfit)?;
     let extent = field.as_ref().map_or_else(|| Extent::around(&found), Field::extent);
-    let backdrop = Backdrop { extent, density: field.as_ref().and_then(|f| shade(f, f.nearest_level(0.0))), arrows: Vec::new() };
+    let backdrop =
+        Backdrop { extent, density: field.as_ref().and_then(|f| shade(f, f.nearest_level(0.0))), arrows: Vec::new() };
     let picture = backdrop.draw(&found, "", size).map_err(unfit)?;
     Ok(DynamicImage::ImageRgb8(picture).into_rgba8())
 }
@@ -39,7 +40,7 @@ pub(super) struct Backdrop {
 pub(super) fn shade(field: &Field, level: usize) -> Option<(Vec<f64>, usize)> {
     let density = field.density(level)?;
     let strengths = strengths(&density);
-    (!strengths.is_empty()).then(|| (strengths, field.x.len()))
+    (!strengths.is_empty()).then_some((strengths, field.x.len()))
 }
 
 impl Backdrop {

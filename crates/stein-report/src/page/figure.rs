@@ -59,7 +59,7 @@ pub(super) fn svg(drawing: &Svg, alt: &str) -> Markup {
     let (width, height) = (drawing.width * SVG_UNIT, drawing.height * SVG_UNIT);
     html! {
         svg role="img" aria-label=(alt) viewBox={ "0 0 " (width.round()) " " (height.round()) }
-            style={ "max-width:" (drawing.width.round()) "px" } font-family="system-ui, sans-serif" {
+            style={ "max-width:" ((1.1 * drawing.width).round()) "px" } font-family="system-ui, sans-serif" {
             (PreEscaped(&drawing.inner))
         }
     }

@@ -60,7 +60,7 @@ fn picture(run: &Run) -> Option<(Vec<u8>, (u32, u32))> {
         };
     }
     points(samples)?;
-    let picture = images::scatter(&first_rows(samples, 300), None, 96).ok()?;
+    let picture = images::scatter(&first_rows(samples, 400), None, 240).ok()?;
     let size = picture.dimensions();
     Some((images::png_bytes(&picture.into()).ok()?, size))
 }

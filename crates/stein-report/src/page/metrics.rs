@@ -39,11 +39,11 @@ pub(super) fn section(run: &Run) -> Markup {
 }
 
 fn row(metric: &MetricRecord) -> Markup {
-    let cell = |value: &Option<Estimate>| value.as_ref().map_or_else(|| "–".to_owned(), estimate);
+    let cell = |value: &Option<Estimate>| value.as_ref().map_or_else(|| "–".to_owned(), |e| together(&estimate(e)));
     html! {
         tbody { tr {
             th scope="row" { (visible(&metric.label)) " " (direction(metric.better)) }
-            td.number.samples data-label="Samples" { (estimate(&metric.estimate)) }
+            td.number.samples data-label="Samples" { (together(&estimate(&metric.estimate))) }
             td.number data-label="Real data" { (cell(&metric.floor)) }
             td.number data-label="Fitted Gaussian" { (cell(&metric.baseline)) }
             td.place data-label="" {
@@ -55,6 +55,11 @@ fn row(metric: &MetricRecord) -> Markup {
             tr.about { td colspan="6" { (visible(&metric.about)) } }
         } }
     }
+}
+
+/// Where a line has to break, it breaks before the ±.
+fn together(text: &str) -> String {
+    text.replace("± ", "±\u{a0}")
 }
 
 /// An arrow for which values are good, in words for those who hear it.
@@ -84,11 +89,8 @@ fn verdict(metric: &MetricRecord) -> Markup {
         Better::Higher => difference < 0.0,
         Better::Near(goal) => (value.value - goal).abs() > (floor.value - goal).abs(),
     };
-    let distance = if error > 0.0 {
-        format!(" by {} s.e.", significant(difference.abs() / error, 2))
-    } else {
-        String::new()
-    };
+    let distance =
+        if error > 0.0 { format!(" by {} s.e.", significant(difference.abs() / error, 2)) } else { String::new() };
     if worse {
         html! { span.mark.open { "short" (distance) } }
     } else {

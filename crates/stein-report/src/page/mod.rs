@@ -20,7 +20,8 @@ use crate::text::visible;
 const STYLE: &str = include_str!("style.css");
 
 /// What a page may do: show what it holds, and nothing else.
-const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+const POLICY: &str =
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 /// A section: its anchor, its heading and what it holds.
 struct Section {

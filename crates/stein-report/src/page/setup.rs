@@ -66,7 +66,10 @@ fn facts(record: &RunRecord) -> Markup {
     let times = record.timings;
     let mut cost = vec![
         ("Steps", html! { (grouped(record.progress.step as f64)) " of " (grouped(record.progress.steps as f64)) }),
-        ("Training", html! { (duration(times.training)) ", " (significant(times.steps_per_second, 3)) " steps a second" }),
+        (
+            "Training",
+            html! { (duration(times.training)) ", " (significant(times.steps_per_second, 3)) " steps a second" },
+        ),
         ("Sampling", html! { (duration(times.sampling)) }),
         ("Evaluation", html! { (duration(times.evaluation)) }),
     ];
@@ -77,22 +80,25 @@ fn facts(record: &RunRecord) -> Markup {
     let data = &record.data;
     let mut learned = vec![
         ("Network", html! { (visible(&record.network.kind)) ", " (count(record.network.parameters, "parameter")) }),
-        ("Data", html! {
-            (visible(&data.kind)) ", " (grouped(data.train as f64)) " rows to train on, " (grouped(data.held_out as f64)) " held out"
-        }),
-        ("Row", html! {
-            (count(data.dimension, "number"))
-            @if let Some([h, w, c]) = data.image { " (" (h) " × " (w) @if c != 1 { " × " (c) } " image)" }
-            @if let Some([low, high]) = data.range { " from " (significant(low, 3)) " to " (significant(high, 3)) }
-        }),
+        (
+            "Data",
+            html! {
+                (visible(&data.kind)) ", " (grouped(data.train as f64)) " rows to train on, " (grouped(data.held_out as f64)) " held out"
+            },
+        ),
+        (
+            "Row",
+            html! {
+                (count(data.dimension, "number"))
+                @if let Some([h, w, c]) = data.image { " (" (h) " × " (w) @if c != 1 { " × " (c) } " image)" }
+                @if let Some([low, high]) = data.range { " from " (significant(low, 3)) " to " (significant(high, 3)) }
+            },
+        ),
         ("Data hash", code(&data.sha256)),
     ];
     learned.retain(|(name, _)| *name != "Data hash" || !data.sha256.is_empty());
-    let conventions: Vec<(&str, Markup)> = record
-        .conventions
-        .iter()
-        .map(|(name, value)| (name.as_str(), text(value)))
-        .collect();
+    let conventions: Vec<(&str, Markup)> =
+        record.conventions.iter().map(|(name, value)| (name.as_str(), text(value))).collect();
     html! {
         div.facts-column {
             (group("Run", run))

@@ -9,13 +9,18 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// An experiment is a TOML file. `stein run` trains the score network that it describes, draws samples, measures them and
 /// writes a report page.
 #[derive(Debug, Parser)]
-#[command(name = "stein", version, max_term_width = 100, after_help = "\
+#[command(
+    name = "stein",
+    version,
+    max_term_width = 100,
+    after_help = "\
 Examples:
   stein run experiments/digits.toml
   stein run experiments/mixture.toml --set seed=1 --set schedule.levels=10
   stein check experiments/digits.toml
   stein list samplers
-  stein sample runs/digits/seed-0-1a2b3c4d --count 100")]
+  stein sample runs/digits/seed-0-1a2b3c4d --count 100"
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,

@@ -37,7 +37,12 @@ pub(crate) fn check(arguments: &Check, registry: &Registry) -> Outcome {
     let data = &plan.dataset;
     print(&experiment.to_toml());
     print("");
-    print(&format!("data     {} training rows, {} held out, of {} numbers", data.train.rows(), data.held_out.rows(), data.dimension()));
+    print(&format!(
+        "data     {} training rows, {} held out, of {} numbers",
+        data.train.rows(),
+        data.held_out.rows(),
+        data.dimension()
+    ));
     print(&format!("network  {parameters} parameters"));
     let batch = experiment.training.batch_size * experiment.training.accumulate;
     print(&format!("training {} steps of {batch} examples", experiment.training.steps));

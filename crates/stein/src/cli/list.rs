@@ -127,10 +127,8 @@ fn runs(arguments: &List) -> Outcome {
         }
     }
     if arguments.json {
-        let list: Vec<Value> = rows
-            .iter()
-            .map(|(directory, record)| json!({ "path": directory.path(), "record": record }))
-            .collect();
+        let list: Vec<Value> =
+            rows.iter().map(|(directory, record)| json!({ "path": directory.path(), "record": record })).collect();
         print_json(&list.into());
         return Ok(());
     }

@@ -12,7 +12,8 @@ use super::Failure;
 pub(crate) fn source(file: &Path, set: &[String]) -> Result<Source, Failure> {
     let shown = file.display();
     let unreadable = |e: std::io::Error| {
-        let hint = if e.kind() == std::io::ErrorKind::NotFound { "; the ones that ship are in experiments/" } else { "" };
+        let hint =
+            if e.kind() == std::io::ErrorKind::NotFound { "; the ones that ship are in experiments/" } else { "" };
         Failure::usage(format!("cannot read {shown}: {e}{hint}"))
     };
     let length = std::fs::metadata(file).map_err(unreadable)?.len();

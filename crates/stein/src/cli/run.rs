@@ -22,7 +22,10 @@ pub(crate) fn run(arguments: &Run, registry: &Registry) -> Outcome {
 
     let finished = directory.read_record()?.is_some_and(|r| r.state == stein_record::State::Finished);
     if finished {
-        say(&format!("{} is finished; nothing to train (another seed is another run: --set seed=1)", directory.path().display()));
+        say(&format!(
+            "{} is finished; nothing to train (another seed is another run: --set seed=1)",
+            directory.path().display()
+        ));
     } else {
         if !experiment.runtime.fusion {
             stein_device::disable_fusion().map_err(|e| Failure::usage(e.to_string()))?;

@@ -12,7 +12,9 @@ pub(crate) fn sample(arguments: &Sample, registry: &Registry) -> Outcome {
     let run = RunDir::new(&arguments.run);
     if !run.experiment().is_file() {
         let shown = arguments.run.display();
-        return Err(Failure::usage(format!("{shown} is no run directory: it has no experiment.toml (see stein list runs)")));
+        return Err(Failure::usage(format!(
+            "{shown} is no run directory: it has no experiment.toml (see stein list runs)"
+        )));
     }
     if arguments.count == 0 {
         return Err(Failure::usage("--count is 0; it must be at least 1"));
@@ -40,7 +42,9 @@ pub(crate) fn sample(arguments: &Sample, registry: &Registry) -> Outcome {
     let picture = out.join("samples.png");
     let drawn = pictures::draw_samples(&samples, image, range, None, &picture)?;
     if arguments.json {
-        print_json(&json!({ "samples": array, "picture": drawn.then_some(picture), "count": arguments.count, "seed": arguments.seed }));
+        print_json(
+            &json!({ "samples": array, "picture": drawn.then_some(picture), "count": arguments.count, "seed": arguments.seed }),
+        );
         return Ok(());
     }
     print(&format!("samples  {}", array.display()));

@@ -1,0 +1,135 @@
+//! The kernels' own backward passes.
+
+use burn::backend::Autodiff;
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+
+use crate::backend::Kernels;
+
+#[derive(Debug)]
+struct Conv;
+
+impl<B: Kernels> Backward<B, 3> for Conv {
+    /// x, the weight and its side.
+    type State = (FloatTensor<B>, FloatTensor<B>, usize);
+
+    fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let (x, weight, kernel) = ops.state;
+        let gradient = gradients.consume::<B>(&ops.node);
+        let [of_x, of_weight, of_bias] = ops.parents;
+        if let Some(node) = of_x {
+            gradients.register::<B>(node.id, B::stein_conv_input_grad(gradient.clone(), weight));
+        }
+        if of_weight.is_some() || of_bias.is_some() {
+            let (weight, bias) = B::stein_conv_weight_grad(x, gradient, kernel);
+            if let Some(node) = of_weight {
+                gradients.register::<B>(node.id, weight);
+            }
+            if let Some(node) = of_bias {
+                gradients.register::<B>(node.id, bias);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct GroupNorm;
+
+impl<B: Kernels> Backward<B, 3> for GroupNorm {
+    /// x, γ, groups and ε.
+    type State = (FloatTensor<B>, FloatTensor<B>, usize, f32);
+
+    fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let (x, gamma, groups, epsilon) = ops.state;
+        let gradient = gradients.consume::<B>(&ops.node);
+        let (dx, dgamma, dbeta) = B::stein_group_norm_grad(x, gamma, gradient, groups, epsilon);
+        for (node, gradient) in ops.parents.into_iter().zip([dx, dgamma, dbeta]) {
+            if let Some(node) = node {
+                gradients.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Silu;
+
+impl<B: Kernels> Backward<B, 1> for Silu {
+    type State = FloatTensor<B>;
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        if let [Some(node)] = ops.parents {
+            gradients.register::<B>(node.id, B::stein_silu_grad(ops.state, gradient));
+        }
+    }
+}
+
+const FIRST_ORDER: &str = "burn's autodiff is of the first order: gradients have no gradients";
+
+impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
+    fn stein_conv(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        use burn::backend::TensorMetadata;
+        let kernel = weight.primitive().shape()[2];
+        let nodes = [x.node(), weight.node(), bias.node()];
+        let y = B::stein_conv(x.primitive().clone(), weight.primitive().clone(), bias.into_primitive());
+        match Conv.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish((x.into_primitive(), weight.into_primitive(), kernel), y),
+            OpsKind::UnTracked(prepared) => prepared.finish(y),
+        }
+    }
+
+    fn stein_group_norm(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        groups: usize,
+        epsilon: f32,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), gamma.node(), beta.node()];
+        let (px, pg, pb) = (x.primitive().clone(), gamma.primitive().clone(), beta.into_primitive());
+        let y = B::stein_group_norm(px, pg, pb, groups, epsilon);
+        match GroupNorm.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                prepared.finish((x.into_primitive(), gamma.into_primitive(), groups, epsilon), y)
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(y),
+        }
+    }
+
+    fn stein_silu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        let y = B::stein_silu(x.primitive().clone());
+        match Silu.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish(x.into_primitive(), y),
+            OpsKind::UnTracked(prepared) => prepared.finish(y),
+        }
+    }
+
+    fn stein_conv_input_grad(_: FloatTensor<Self>, _: FloatTensor<Self>) -> FloatTensor<Self> {
+        unreachable!("{FIRST_ORDER}")
+    }
+
+    fn stein_conv_weight_grad(
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        unreachable!("{FIRST_ORDER}")
+    }
+
+    fn stein_group_norm_grad(
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: usize,
+        _: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        unreachable!("{FIRST_ORDER}")
+    }
+
+    fn stein_silu_grad(_: FloatTensor<Self>, _: FloatTensor<Self>) -> FloatTensor<Self> {
+        unreachable!("{FIRST_ORDER}")
+    }
+}

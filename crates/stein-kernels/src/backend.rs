@@ -1,0 +1,34 @@
+//! The extension trait.
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, backend_extension};
+
+/// Operations with a kernel of their own. Only reached on flex (see `tensor`).
+#[backend_extension(Flex, Autodiff)]
+pub(crate) trait Kernels: Backend {
+    fn stein_conv(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn stein_conv_input_grad(gradient: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn stein_conv_weight_grad(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        kernel: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    fn stein_group_norm(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        groups: usize,
+        epsilon: f32,
+    ) -> FloatTensor<Self>;
+    fn stein_group_norm_grad(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        groups: usize,
+        epsilon: f32,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    fn stein_silu(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn stein_silu_grad(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
+}

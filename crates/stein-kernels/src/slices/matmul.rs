@@ -1,0 +1,58 @@
+//! A matrix product on slices.
+
+/// A matrix in a slice: element (i, j) at `offset + i·rows + j·columns`.
+#[derive(Clone, Copy)]
+pub(crate) struct Strides {
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+}
+
+impl Strides {
+    /// One past the last element's index of an m×n matrix.
+    fn end(self, m: usize, n: usize) -> usize {
+        if m == 0 || n == 0 { 0 } else { (m - 1) * self.rows + (n - 1) * self.columns + 1 }
+    }
+}
+
+/// out `[m, n]` ← a `[m, k]` b `[k, n]`, or out + a b if `add`. On the calling thread.
+///
+/// # Panics
+/// If a slice is too short for its matrix.
+pub(crate) fn matmul(
+    [m, n, k]: [usize; 3],
+    (out, so): (&mut [f32], Strides),
+    (a, sa): (&[f32], Strides),
+    (b, sb): (&[f32], Strides),
+    add: bool,
+) {
+    assert!(out.len() >= so.end(m, n) && a.len() >= sa.end(m, k) && b.len() >= sb.end(k, n));
+    // Two elements of `out` must not be one.
+    assert!(so.columns > 0 && so.rows >= n * so.columns || n <= 1 || m <= 1);
+    let stride = |s: usize| s as isize;
+    // SAFETY: every element that the strides reach lies within its slice (asserted above); `out` is borrowed mutably, so it
+    // does not overlap the others.
+    #[expect(unsafe_code, reason = "gemm takes pointers")]
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            stride(so.columns),
+            stride(so.rows),
+            add,
+            a.as_ptr(),
+            stride(sa.columns),
+            stride(sa.rows),
+            b.as_ptr(),
+            stride(sb.columns),
+            stride(sb.rows),
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}

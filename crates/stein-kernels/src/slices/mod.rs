@@ -1,0 +1,9 @@
+//! The inner loops, on slices.
+
+pub mod activation;
+pub mod conv;
+mod matmul;
+pub mod norm;
+
+/// Elements of one task of an elementwise kernel.
+pub(crate) const CHUNK: usize = 16_384;

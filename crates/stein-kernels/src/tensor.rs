@@ -1,0 +1,80 @@
+//! The kernels on tensors, with burn's own operations where there is none.
+
+use burn::backend::{Dispatch, DispatchDevice};
+use burn::nn::conv::Conv2d;
+use burn::nn::{GroupNorm, PaddingConfig2d};
+use burn::tensor::{DType, Device, Tensor, activation};
+
+use crate::backend::Kernels;
+
+/// Whether the kernels can take a tensor: flex, with or without autodiff, in f32.
+fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
+    x.dtype() == DType::F32 && on_flex(&x.device())
+}
+
+fn on_flex(device: &Device) -> bool {
+    match device.as_dispatch() {
+        DispatchDevice::Flex(_) => true,
+        DispatchDevice::Autodiff(_) => {
+            matches!(device.clone().without_autodiff().as_dispatch(), DispatchDevice::Flex(_))
+        }
+        #[allow(unreachable_patterns, reason = "other backends are compiled in by cargo features")]
+        _ => false,
+    }
+}
+
+/// The side of a kernel that keeps the size of images: stride 1, odd and square, padded by half on every side.
+fn same_padded(layer: &Conv2d) -> Option<usize> {
+    let [outputs, inputs, k, other] = layer.weight.dims();
+    let pad = k / 2;
+    let padding = match &layer.padding {
+        PaddingConfig2d::Same => true,
+        PaddingConfig2d::Valid => k == 1,
+        PaddingConfig2d::Explicit(top, left, bottom, right) => [top, left, bottom, right].iter().all(|&&p| p == pad),
+    };
+    let plain = layer.stride == [1, 1] && layer.dilation == [1, 1] && layer.groups == 1;
+    (plain && padding && k == other && k % 2 == 1 && inputs * outputs > 0).then_some(k)
+}
+
+/// A convolution layer at `x` `[B, C, H, W]`.
+pub fn conv2d(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+    if !has_kernels(&x) || same_padded(layer).is_none() || layer.weight.val().dtype() != DType::F32 {
+        return layer.forward(x);
+    }
+    let weight = layer.weight.val();
+    let bias = match &layer.bias {
+        Some(bias) => bias.val(),
+        None => Tensor::zeros([weight.dims()[0]], &weight.device()),
+    };
+    assert_eq!(x.dims()[1], weight.dims()[1], "the images must have as many channels as the layer takes");
+    Tensor::from_dispatch(<Dispatch as Kernels>::stein_conv(
+        x.into_dispatch(),
+        weight.into_dispatch(),
+        bias.into_dispatch(),
+    ))
+}
+
+/// A group normalisation layer at `x` `[B, C, H, W]`.
+pub fn group_norm(layer: &GroupNorm, x: Tensor<4>) -> Tensor<4> {
+    let (Some(gamma), Some(beta)) = (&layer.gamma, &layer.beta) else { return layer.forward(x) };
+    let (gamma, beta) = (gamma.val(), beta.val());
+    if !has_kernels(&x) || gamma.dtype() != DType::F32 {
+        return layer.forward(x);
+    }
+    assert_eq!(x.dims()[1], gamma.dims()[0], "the images must have as many channels as the layer takes");
+    Tensor::from_dispatch(<Dispatch as Kernels>::stein_group_norm(
+        x.into_dispatch(),
+        gamma.into_dispatch(),
+        beta.into_dispatch(),
+        layer.num_groups,
+        layer.epsilon as f32,
+    ))
+}
+
+/// x σ(x).
+pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    if !has_kernels(&x) {
+        return activation::silu(x);
+    }
+    Tensor::from_dispatch(<Dispatch as Kernels>::stein_silu(x.into_dispatch()))
+}

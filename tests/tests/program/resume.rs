@@ -1,0 +1,164 @@
+//! Stopped anywhere, a run ends where an undisturbed one ends.
+
+use std::process::{Child, Command};
+
+use stein_record::{RunDir, State};
+
+use crate::harness::{Folder, SMALL, Said, hide_drivers, newest_step};
+
+/// Long enough to be stopped in the middle.
+const LONG: &[&str] = &["run", "small.toml", "--set", "training.steps=3000"];
+
+/// All that must be the same, bit for bit.
+fn results(run: &RunDir) -> (Vec<u8>, Vec<u8>, String, String) {
+    let mut evaluation = run.read_evaluation().unwrap().unwrap();
+    evaluation.sampling_seconds = 0.0;
+    (
+        std::fs::read(run.network()).unwrap(),
+        std::fs::read(run.sample("final.npy")).unwrap(),
+        std::fs::read_to_string(run.metrics()).unwrap(),
+        serde_json::to_string(&evaluation).unwrap(),
+    )
+}
+
+fn undisturbed() -> &'static (Vec<u8>, Vec<u8>, String, String) {
+    static RESULTS: std::sync::OnceLock<(Vec<u8>, Vec<u8>, String, String)> = std::sync::OnceLock::new();
+    RESULTS.get_or_init(|| {
+        let folder = Folder::with(SMALL);
+        folder.stein(LONG).exits(0);
+        results(&folder.cell())
+    })
+}
+
+fn same_as_undisturbed(folder: &Folder) {
+    let (ours, theirs) = (results(&folder.cell()), undisturbed());
+    assert!(ours.0 == theirs.0, "the weights differ");
+    assert!(ours.1 == theirs.1, "the samples differ");
+    assert_eq!(ours.2, theirs.2, "the metrics differ");
+    assert_eq!(ours.3, theirs.3, "the evaluations differ");
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().expect("kill");
+    assert!(sent.success());
+}
+
+fn stopped_by(name: &str, code: i32) {
+    let folder = Folder::with(SMALL);
+    let child = folder.start(LONG);
+    folder.wait_for_checkpoint(200);
+    signal(&child, name);
+    let said = Said(child.wait_with_output().unwrap()).exits(code);
+    assert!(said.err().contains("a checkpoint is saved"), "{}", said.err());
+    let record = folder.cell().read_record().unwrap().unwrap();
+    assert_eq!(record.state, State::Interrupted);
+    assert!(record.progress.step < 3000, "it was stopped before the end");
+    let again = folder.stein(LONG).exits(0);
+    assert!(again.err().contains("resuming at step"), "{}", again.err());
+    assert_eq!(folder.cell().read_record().unwrap().unwrap().sessions, 2);
+    same_as_undisturbed(&folder);
+}
+
+#[test]
+fn sigint_saves_and_the_run_goes_on() {
+    stopped_by("INT", 130);
+}
+
+#[test]
+fn sigterm_saves_and_the_run_goes_on() {
+    stopped_by("TERM", 143);
+}
+
+#[test]
+fn a_killed_run_goes_on_from_its_last_checkpoint() {
+    let folder = Folder::with(SMALL);
+    for step in [100, 900, 1700] {
+        let mut child = folder.start(LONG);
+        folder.wait_for_checkpoint(step);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    folder.stein(LONG).exits(0);
+    same_as_undisturbed(&folder);
+}
+
+#[test]
+fn a_run_resumes_on_the_cpu_with_every_driver_hidden() {
+    let folder = Folder::with(SMALL);
+    let mut child = folder.start(LONG);
+    folder.wait_for_checkpoint(100);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let mut command = folder.command(LONG);
+    hide_drivers(&mut command);
+    Said(command.output().unwrap()).exits(0);
+    same_as_undisturbed(&folder);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
+    let folder = Folder::with(SMALL);
+    let mut child = folder.start(LONG);
+    folder.wait_for_checkpoint(300);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let checkpoints = folder.cell().checkpoints();
+    let newest = newest_step(&checkpoints).unwrap();
+    let file = checkpoints.join(format!("step-{newest}/optimizer.safetensors"));
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    std::fs::write(&file, bytes).unwrap();
+    let said = folder.stein(LONG).exits(0);
+    assert!(said.err().contains("skipping the checkpoint") && said.err().contains("checksum"), "{}", said.err());
+    same_as_undisturbed(&folder);
+}
+
+#[test]
+fn with_every_checkpoint_damaged_nothing_is_overwritten() {
+    let folder = Folder::with(SMALL);
+    let mut child = folder.start(LONG);
+    folder.wait_for_checkpoint(200);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let checkpoints = folder.cell().checkpoints();
+    for entry in std::fs::read_dir(&checkpoints).unwrap() {
+        let manifest = entry.unwrap().path().join("manifest.json");
+        if manifest.is_file() {
+            std::fs::write(manifest, "{").unwrap();
+        }
+    }
+    let said = folder.stein(LONG).exits(6);
+    assert!(said.err().contains("no checkpoint can be used"), "{}", said.err());
+}
+
+#[test]
+fn two_processes_do_not_work_on_one_cell() {
+    let folder = Folder::with(SMALL);
+    let mut child = folder.start(LONG);
+    folder.wait_for_checkpoint(50);
+    let second = folder.stein(LONG).exits(7);
+    assert!(second.err().contains(&format!("process {}", child.id())), "{}", second.err());
+    // Readers are not kept out.
+    folder.stein(&["list", "runs"]).exits(0);
+    folder.stein(&["report"]).exits(0);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn patience_is_kept_over_a_stop() {
+    let text = SMALL
+        .replace("[training]", "[training]\npatience = 2\nevaluate-every = 100\nlearning-rate-schedule = \"constant\"");
+    let whole = Folder::with(&text);
+    whole.stein(LONG).exits(0);
+    let stopped_at = whole.cell().read_evaluation().unwrap().unwrap().step;
+    assert!(stopped_at < 3000, "early stopping must have struck");
+    let folder = Folder::with(&text);
+    let mut child = folder.start(LONG);
+    folder.wait_for_checkpoint(stopped_at / 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    folder.stein(LONG).exits(0);
+    assert_eq!(results(&folder.cell()), results(&whole.cell()));
+}

@@ -1,0 +1,143 @@
+//! From a file to a page.
+
+use stein_record::{Array, State};
+
+use crate::harness::{Folder, SMALL, hide_drivers};
+
+#[test]
+fn a_run_leaves_everything_and_is_not_done_twice() {
+    let folder = Folder::with(SMALL);
+    let said = folder.stein(&["run", "small.toml"]).exits(0);
+    assert!(said.out().contains("reports/small/index.html"), "{}", said.out());
+    assert!(said.out().contains("mode weights"), "{}", said.out());
+    let run = folder.cell();
+    let record = run.read_record().unwrap().unwrap();
+    assert_eq!((record.state, record.progress.step, record.sessions), (State::Finished, 600, 1));
+    assert!(record.peak_memory.is_none_or(|bytes| bytes < 1_500_000_000), "{:?}", record.peak_memory);
+    let samples = Array::read_npy(&run.sample("final.npy")).unwrap().unwrap();
+    assert_eq!(samples.shape, [100, 2]);
+    for file in [
+        "samples/final.png",
+        "samples/trajectory.gif",
+        "samples/held-out.npy",
+        "network.safetensors",
+        "experiment.toml",
+    ] {
+        assert!(run.path().join(file).is_file(), "{file}");
+    }
+    let evaluation = run.read_evaluation().unwrap().unwrap();
+    assert_eq!(evaluation.levels.len(), 5);
+    assert!(evaluation.metric("sigma2-fisher").is_some() && evaluation.mode_weights.is_some());
+    let metrics = run.read_metrics().unwrap();
+    assert!(metrics.iter().any(|m| m.name == "gradient-norm"));
+    assert_eq!(metrics.iter().filter(|m| m.name == "loss" && m.split == stein_record::Split::Train).count(), 30);
+
+    let page = std::fs::read_to_string(folder.path().join("reports/small/index.html")).unwrap();
+    assert!(page.contains("<svg") && !page.contains("<script"));
+
+    let before = std::fs::metadata(run.network()).unwrap().modified().unwrap();
+    let again = folder.stein(&["run", "small.toml"]).exits(0);
+    assert!(again.err().contains("is finished; nothing to train"), "{}", again.err());
+    assert_eq!(std::fs::metadata(run.network()).unwrap().modified().unwrap(), before);
+}
+
+#[test]
+fn the_resolved_file_is_the_same_cell() {
+    let folder = Folder::with(SMALL);
+    let resolved = folder.stein(&["check", "small.toml", "--json"]).exits(0);
+    let value: serde_json::Value = serde_json::from_str(&resolved.out()).unwrap();
+    let table: toml::Table = serde_json::from_value(value["resolved"].clone()).unwrap();
+    folder.write("again.toml", &toml::to_string(&table).unwrap());
+    let again = folder.stein(&["check", "again.toml", "--json"]).exits(0);
+    let again: serde_json::Value = serde_json::from_str(&again.out()).unwrap();
+    assert_eq!(value["hash"], again["hash"]);
+    // Where it runs and where things lie does not matter; what is computed does.
+    let other = folder.stein(&["check", "small.toml", "--json", "--set", "schedule.levels=6"]).exits(0);
+    let other: serde_json::Value = serde_json::from_str(&other.out()).unwrap();
+    assert_ne!(value["hash"], other["hash"]);
+}
+
+#[test]
+fn results_do_not_depend_on_threads_or_place() {
+    let digest = |threads: &str| {
+        let folder = Folder::with(SMALL);
+        let mut command = folder.command(&["run", "small.toml", "--quiet", "--set", "training.steps=60"]);
+        assert!(command.env("RAYON_NUM_THREADS", threads).output().unwrap().status.success());
+        let run = folder.cell();
+        (std::fs::read(run.network()).unwrap(), std::fs::read(run.sample("final.npy")).unwrap())
+    };
+    let one = digest("1");
+    assert!(one == digest("2"), "one thread and two must give the same bits");
+}
+
+#[test]
+fn without_any_driver_it_runs_on_the_cpu() {
+    let folder = Folder::with(SMALL);
+    let mut command = folder.command(&["run", "small.toml", "--set", "training.steps=60"]);
+    hide_drivers(&mut command);
+    let said = crate::harness::Said(command.output().unwrap()).exits(0);
+    assert!(said.err().contains("burn flex"), "{}", said.err());
+    let mut command = folder.command(&["devices"]);
+    hide_drivers(&mut command);
+    let said = crate::harness::Said(command.output().unwrap()).exits(0);
+    assert!(said.out().contains("there is no wgpu adapter") && said.out().contains("auto takes cpu"), "{}", said.out());
+    let mut command = folder.command(&["run", "small.toml", "--set", "device=wgpu:discrete:1"]);
+    hide_drivers(&mut command);
+    let said = crate::harness::Said(command.output().unwrap()).exits(2);
+    assert!(said.err().contains("wgpu:discrete:1"), "{}", said.err());
+}
+
+#[test]
+fn more_samples_and_pages_of_a_finished_run() {
+    let folder = Folder::with(SMALL);
+    folder.stein(&["run", "small.toml", "--quiet", "--set", "training.steps=60"]).exits(0);
+    let run = folder.cell();
+    let path = run.path().to_str().unwrap();
+    let said = folder.stein(&["sample", path, "-n", "7", "--seed", "5", "--json"]).exits(0);
+    let value: serde_json::Value = serde_json::from_str(&said.out()).unwrap();
+    let samples = Array::read_npy(value["samples"].as_str().unwrap().as_ref()).unwrap().unwrap();
+    assert_eq!(samples.shape, [7, 2]);
+    // The run's own seed gives the run's own samples: chains do not depend on how many there are.
+    folder.stein(&["sample", path, "-n", "7", "--seed", "0", "--quiet"]).exits(0);
+    let again = Array::read_npy(&run.path().join("drawn/samples.npy")).unwrap().unwrap();
+    let first = Array::read_npy(&run.sample("final.npy")).unwrap().unwrap();
+    assert_eq!(again.data, first.data[..14]);
+
+    std::fs::remove_dir_all(folder.path().join("reports")).unwrap();
+    folder.stein(&["report"]).exits(0);
+    assert!(folder.path().join("reports/small/index.html").is_file());
+    let said = folder.stein(&["list", "runs", "--json"]).exits(0);
+    let list: serde_json::Value = serde_json::from_str(&said.out()).unwrap();
+    assert_eq!(list[0]["record"]["state"], "finished");
+}
+
+#[test]
+fn what_is_listed_is_what_there_is() {
+    let folder = Folder::new();
+    let all = folder.stein(&["list", "--json"]).exits(0);
+    let all: serde_json::Value = serde_json::from_str(&all.out()).unwrap();
+    for (what, kind) in
+        [("objectives", "denoising"), ("samplers", "annealed-langevin"), ("data", "digits"), ("networks", "unet")]
+    {
+        assert!(all[what].as_array().unwrap().iter().any(|c| c["kind"] == kind), "{kind}");
+        let one = folder.stein(&["list", what, kind]).exits(0);
+        assert!(one.out().starts_with(kind), "{}", one.out());
+    }
+    let near = folder.stein(&["list", "samplers", "langevim"]).exits(2);
+    assert!(near.err().contains("did you mean `langevin`?"), "{}", near.err());
+}
+
+#[test]
+fn experiments_that_ship_are_valid() {
+    let folder = Folder::new();
+    let experiments = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments");
+    let mut count = 0;
+    for entry in std::fs::read_dir(experiments).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "toml") {
+            folder.stein(&["check", path.to_str().unwrap()]).exits(0);
+            count += 1;
+        }
+    }
+    assert!(count >= 2);
+}

@@ -1,0 +1,14 @@
+//! Objectives, schedules, samplers and targets against closed forms.
+
+#[path = "proofs/common.rs"]
+mod common;
+#[path = "proofs/networks.rs"]
+mod networks;
+#[path = "proofs/objectives.rs"]
+mod objectives;
+#[path = "proofs/samplers.rs"]
+mod samplers;
+#[path = "proofs/targets.rs"]
+mod targets;
+#[path = "proofs/training.rs"]
+mod training;

@@ -1,0 +1,138 @@
+//! Networks: derivatives, parameterisations, a forward that is written once.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use stein_core::{Condition, Level, Network, ScoreNetwork, matrix, to_host};
+use stein_experiment::{Experiment, Plan, builtin};
+use stein_jet::Jet;
+use stein_networks::{Parameterization, Parameterized};
+use stein_record::source::Source;
+use stein_train::Layout;
+
+use crate::common::{device, levels, noise};
+
+pub(crate) fn plan(text: &str) -> Plan {
+    let registry = builtin();
+    let source = Source::new("test.toml", text.as_bytes()).expect("text");
+    Experiment::read(&source, &registry)
+        .and_then(|experiment| Plan::build(experiment, &registry))
+        .unwrap_or_else(|problems| panic!("{}", source.render(&problems, false)))
+}
+
+const MLP: &str = "[data]\nkind = \"gaussian-mixture\"\nmeans = [[0.0, 1.0, 2.0]]\n[network]\nkind = \"mlp\"\n";
+const UNET: &str = "[data]\nkind = \"digits\"\n[network]\nkind = \"unet\"\nchannels = 8\ngroups = 4\nblocks = 1\n";
+
+/// The network with random numbers in place of its parameters: zero-initialised layers would hide wrong derivatives.
+fn shaken(plan: &Plan, device: &Device) -> Parameterized {
+    let network = plan.network(device).expect("builds");
+    let layout = Layout::of(&network);
+    let values: Vec<f32> = noise("shaken").normals(layout.length()).into_iter().map(|z| 0.25 * z).collect();
+    layout.unflatten(network, stein_core::vector(values, device))
+}
+
+fn batch(plan: &Plan, n: usize) -> (Tensor<2>, Tensor<2>, Condition) {
+    let d = plan.dataset.dimension();
+    let mut noise = noise("network");
+    let x = matrix(noise.normals(n * d), d, &device());
+    let v = matrix(noise.normals(n * d), d, &device());
+    let sigmas = [0.05, 0.4, 1.0, 3.0, 0.7].map(Level::exploding);
+    (x, v, Condition::at(&sigmas[..n], &device()))
+}
+
+fn worst(a: &[f32], b: &[f32]) -> f32 {
+    let size = b.iter().fold(1e-6f32, |m, x| m.max(x.abs()));
+    a.iter().zip(b).fold(0.0f32, |m, (a, b)| m.max((a - b).abs())) / size
+}
+
+#[test]
+fn jets_of_networks_are_their_directional_derivatives() {
+    for text in [MLP, UNET] {
+        let plan = plan(text);
+        let network = shaken(&plan, &device());
+        let n = 4;
+        let (x, v, condition) = batch(&plan, n);
+        let jet = network.jet(Jet::seed(x.clone(), vec![v.clone()]), &condition);
+        let plain = network.score(x.clone(), &condition);
+        assert!(worst(&to_host(jet.value()), &to_host(plain)) < 1e-5, "the value does not depend on the order");
+        let h = 5e-3;
+        let forward = network.score(x.clone() + v.clone() * h, &condition);
+        let backward = network.score(x - v * h, &condition);
+        let difference = to_host((forward - backward) / (2.0 * h));
+        let tangent = to_host(jet.tangents());
+        // Scores at small σ dwarf the others, so compare example by example.
+        let d = plan.dataset.dimension();
+        for i in 0..n {
+            let error = worst(&tangent[i * d..][..d], &difference[i * d..][..d]);
+            assert!(error < 2e-2, "{text}: example {i}: {error}");
+            let twin: Vec<f32> = tangent[i * d..][..d].iter().map(|t| t * 1.1).collect();
+            assert!(worst(&twin, &difference[i * d..][..d]) > 5e-2, "10 % must be seen");
+        }
+    }
+}
+
+#[test]
+fn parameterisations_are_what_their_papers_say() {
+    let (n, d) = (3, 2);
+    let mut noise = noise("parameterisation");
+    let f = matrix(noise.normals(n * d), d, &device());
+    let x = matrix(noise.normals(n * d), d, &device());
+    let all = [Level { alpha: 0.9, sigma: 0.3 }, Level { alpha: 1.0, sigma: 2.0 }, Level { alpha: 0.5, sigma: 0.8 }];
+    let condition = Condition::at(&all, &device());
+    let score =
+        |p: Parameterization| to_host(p.score(Jet::plain(f.clone()), Jet::plain(x.clone()), &condition).value());
+    let (alpha, sigma) = (to_host(levels(&condition).alpha), to_host(levels(&condition).sigma));
+    let (f, x) = (to_host(f.clone()), to_host(x.clone()));
+    for i in 0..n * d {
+        let (a, s, f, x) = (alpha[i / d], sigma[i / d], f[i], x[i]);
+        for (p, expected) in [
+            (Parameterization::Score, f),
+            (Parameterization::Scaled, f / s),
+            (Parameterization::Noise, -f / s),
+            (Parameterization::Denoiser, (a * f - x) / (s * s)),
+        ] {
+            let got = score(p)[i];
+            assert!((got - expected).abs() < 1e-4 * expected.abs().max(1.0), "{p:?}: {got}, not {expected}");
+        }
+    }
+}
+
+#[test]
+fn networks_see_the_noise_to_signal_ratio() {
+    // Twice the signal and twice the noise are the same ratio: a raw network must not tell them apart.
+    for text in [MLP, UNET] {
+        let plan = plan(&format!("{text}parameterization = \"score\"\n"));
+        let network = shaken(&plan, &device());
+        let (x, ..) = batch(&plan, 2);
+        let at = |alpha: f64, sigma: f64| {
+            to_host(network.score(x.clone(), &Condition::uniform(Level { alpha, sigma }, 2, &device())))
+        };
+        assert!(worst(&at(0.5, 0.4), &at(1.0, 0.8)) < 1e-4);
+        assert!(worst(&at(1.0, 0.4), &at(1.0, 0.8)) > 1e-3, "and σ itself must matter");
+    }
+}
+
+#[test]
+fn an_erased_network_is_a_module_like_the_one_inside() {
+    let plan = plan(UNET);
+    let network = plan.network(&device().autodiff()).expect("builds");
+    let layout = Layout::of(&network);
+    assert_eq!(layout.length(), network.num_params());
+    let values = layout.flatten(&network);
+    let shifted = layout.unflatten(network.clone(), values.clone() + 1.0);
+    assert_eq!(to_host(layout.flatten(&shifted) - 1.0), to_host(values.clone() + 1.0 - 1.0));
+    let (x, _, condition) = batch(&plan, 2);
+    let inner = network.valid();
+    let erased = Network::forward(&inner, Jet::plain(x.clone()), &condition).value();
+    assert_eq!(to_host(erased), to_host(inner.score(x, &condition)));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_network_and_another_seed_another() {
+    let flat = |text: &str| {
+        let network = plan(text).network(&device()).expect("builds");
+        to_host(Layout::of(&network).flatten(&network))
+    };
+    let other = format!("seed = 1\n{UNET}");
+    assert_eq!(flat(UNET), flat(UNET));
+    assert_ne!(flat(UNET), flat(&other));
+}

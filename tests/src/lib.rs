@@ -1,6 +1,7 @@
-//! Whole-program tests live in `tests/`:
+//! Tests of the whole:
 //!
 //! - `proofs`: objectives, schedules, samplers and targets against closed forms, each with a twin that is wrong by a sign or
 //!   a factor and must be caught;
 //! - `adapters`: wgpu on whatever adapter there is, software included, against the CPU backend;
-//! - `program`: the `stein` command with real files, real processes and real signals.
+//! - `program` (a test of the package `stein`, which builds the program first): the `stein` command with real files, real
+//!   processes and real signals.

@@ -90,86 +90,62 @@ pub enum LearningRateSchedule {
 
 /// The optimiser.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", tag = "kind")]
-pub enum Optimizer {
-    /// Adam (Kingma & Ba 2015, arXiv 1412.6980).
-    #[serde(rename_all = "kebab-case")]
-    Adam {
-        /// The learning rate.
-        #[serde(default = "learning_rate")]
-        learning_rate: f64,
-        /// β₁, the decay of the gradient's mean.
-        #[serde(default = "beta_1")]
-        beta_1: f64,
-        /// β₂, the decay of its mean square.
-        #[serde(default = "beta_2")]
-        beta_2: f64,
-        /// ε, added to the root of the mean square.
-        #[serde(default = "epsilon")]
-        epsilon: f64,
-    },
-    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv 1711.05101).
-    #[serde(rename_all = "kebab-case")]
-    Adamw {
-        /// The learning rate.
-        #[serde(default = "learning_rate")]
-        learning_rate: f64,
-        /// β₁, the decay of the gradient's mean.
-        #[serde(default = "beta_1")]
-        beta_1: f64,
-        /// β₂, the decay of its mean square.
-        #[serde(default = "beta_2")]
-        beta_2: f64,
-        /// ε, added to the root of the mean square.
-        #[serde(default = "epsilon")]
-        epsilon: f64,
-        /// A step shrinks every weight by the factor 1 − learning rate × this.
-        #[serde(default = "weight_decay")]
-        weight_decay: f64,
-    },
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Optimizer {
+    /// Which one.
+    pub kind: OptimizerKind,
+    /// The learning rate η, after warming up.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub learning_rate: f64,
+    /// β₁, the decay of the gradient's mean.
+    #[serde(rename = "beta-1")]
+    pub beta_1: f64,
+    /// β₂, the decay of its mean square.
+    #[serde(rename = "beta-2")]
+    pub beta_2: f64,
+    /// ε, added to the root of the mean square.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub epsilon: f64,
+    /// λ of `adamw`: a step shrinks every weight by the factor 1 − ηλ. `adam` has none.
+    #[schemars(range(min = 0.0))]
+    pub weight_decay: f64,
 }
 
-fn learning_rate() -> f64 {
-    1e-3
-}
-fn beta_1() -> f64 {
-    0.9
-}
-fn beta_2() -> f64 {
-    0.999
-}
-fn epsilon() -> f64 {
-    1e-8
-}
-fn weight_decay() -> f64 {
-    0.01
+/// Which optimiser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerKind {
+    /// Adam (Kingma & Ba 2015, arXiv 1412.6980).
+    #[default]
+    Adam,
+    /// Adam with decoupled weight decay (Loshchilov & Hutter 2019, arXiv 1711.05101).
+    Adamw,
 }
 
 impl Default for Optimizer {
     fn default() -> Self {
-        Self::Adam { learning_rate: learning_rate(), beta_1: beta_1(), beta_2: beta_2(), epsilon: epsilon() }
+        Self {
+            kind: OptimizerKind::Adam,
+            learning_rate: 1e-3,
+            beta_1: 0.9,
+            beta_2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+        }
     }
 }
 
 impl Optimizer {
-    /// The learning rate after warming up.
-    pub fn learning_rate(&self) -> f64 {
-        match *self {
-            Self::Adam { learning_rate, .. } | Self::Adamw { learning_rate, .. } => learning_rate,
-        }
-    }
-
-    /// β₁, β₂, ε and the weight decay.
-    pub fn constants(&self) -> (f64, f64, f64, f64) {
-        match *self {
-            Self::Adam { beta_1, beta_2, epsilon, .. } => (beta_1, beta_2, epsilon, 0.0),
-            Self::Adamw { beta_1, beta_2, epsilon, weight_decay, .. } => (beta_1, beta_2, epsilon, weight_decay),
+    /// λ of this kind.
+    pub fn decay(&self) -> f64 {
+        match self.kind {
+            OptimizerKind::Adam => 0.0,
+            OptimizerKind::Adamw => self.weight_decay,
         }
     }
 
     fn check(&self) -> Result<(), Invalid> {
-        let rate = self.learning_rate();
-        let (beta_1, beta_2, epsilon, decay) = self.constants();
+        let &Self { learning_rate: rate, beta_1, beta_2, epsilon, weight_decay: decay, .. } = self;
         let fail = |message: String| Err(Invalid::key("optimizer", message));
         if !(rate > 0.0 && rate.is_finite()) {
             return fail(format!("`learning-rate` is {rate}; it must be above 0 and finite"));
@@ -225,7 +201,7 @@ impl Training {
 
     /// The learning rate of step `step`, counted from 0.
     pub fn learning_rate(&self, step: u64) -> f64 {
-        let base = self.optimizer.learning_rate();
+        let base = self.optimizer.learning_rate;
         if step < self.warm_up {
             return base * (step + 1) as f64 / self.warm_up as f64;
         }

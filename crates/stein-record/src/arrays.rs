@@ -130,24 +130,29 @@ pub struct ArrayFile {
 }
 
 impl ArrayFile {
-    /// The bytes of a safetensors file.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
-        let raw: Vec<(&String, Vec<u8>, &Vec<usize>)> = self
-            .arrays
-            .iter()
-            .map(|(name, a)| (name, a.data.iter().flat_map(|x| x.to_le_bytes()).collect(), &a.shape))
-            .collect();
-        let views = raw
-            .iter()
-            .map(|(name, bytes, shape)| {
-                safetensors::tensor::TensorView::new(safetensors::Dtype::F32, (*shape).clone(), bytes)
-                    .map(|view| (name.as_str(), view))
-                    .map_err(|e| e.to_string())
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        // A hash map's order would make equal contents differ in bytes; one metadata entry is always in order.
-        let metadata = (!self.metadata.is_empty()).then(|| self.metadata.clone().into_iter().collect());
-        safetensors::serialize(views, metadata).map_err(|e| e.to_string())
+    /// The bytes of a safetensors file: equal contents give equal bytes, which the library's own writer (it keeps metadata
+    /// in a hash map) does not promise.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut header = serde_json::Map::new();
+        if !self.metadata.is_empty() {
+            header.insert("__metadata__".into(), serde_json::json!(self.metadata));
+        }
+        let mut offset = 0;
+        for (name, array) in &self.arrays {
+            let end = offset + 4 * array.data.len();
+            let entry = serde_json::json!({ "dtype": "F32", "shape": array.shape, "data_offsets": [offset, end] });
+            header.insert(name.clone(), entry);
+            offset = end;
+        }
+        let mut header = serde_json::Value::Object(header).to_string().into_bytes();
+        header.resize(header.len().next_multiple_of(8), b' ');
+        let mut out = Vec::with_capacity(8 + header.len() + offset);
+        out.extend((header.len() as u64).to_le_bytes());
+        out.extend(header);
+        for array in self.arrays.values() {
+            out.extend(array.data.iter().flat_map(|x| x.to_le_bytes()));
+        }
+        out
     }
 
     /// Reads the bytes of a safetensors file whose tensors are all `f32`.
@@ -178,8 +183,7 @@ impl ArrayFile {
 
     /// Writes a safetensors file atomically.
     pub fn write(&self, path: &Path) -> Result<(), RecordError> {
-        let bytes = self.to_bytes().map_err(|problem| RecordError::damaged(path, problem))?;
-        atomic::write(path, &bytes)
+        atomic::write(path, &self.to_bytes())
     }
 }
 
@@ -207,7 +211,9 @@ mod tests {
         let mut file = ArrayFile::default();
         file.arrays.insert("a".into(), Array::new([2, 2], vec![1.0, f32::NAN, -0.0, f32::INFINITY]));
         file.metadata.insert("k".into(), "v".into());
-        let again = ArrayFile::from_bytes(&file.to_bytes().unwrap()).unwrap();
+        file.metadata.insert("format".into(), "pt".into());
+        file.arrays.insert("b.weight".into(), Array::new([0, 3], vec![]));
+        let again = ArrayFile::from_bytes(&file.to_bytes()).unwrap();
         assert_eq!(again.metadata, file.metadata);
         assert_eq!(
             again.arrays["a"].data.iter().map(|x| x.to_bits()).collect::<Vec<_>>(),

@@ -46,11 +46,10 @@ impl MetricsLog {
     /// Opens the log for appending after `step`: what an earlier session wrote beyond it, and a torn last line, is cut,
     /// since those steps will be done again.
     pub fn resume(path: &Path, step: u64) -> Result<Self, RecordError> {
-        let kept: Vec<MetricLine> = read(path)?.into_iter().filter(|line| line.step <= step).collect();
-        let mut text = String::new();
-        for line in &kept {
-            text.push_str(&to_line(path, line)?);
-        }
+        // The lines' own text is kept, to the last digit.
+        let lines = read_lines(path)?;
+        let kept = lines.iter().filter(|(line, _)| line.step <= step).map(|(_, text)| format!("{text}\n"));
+        let text: String = kept.collect();
         crate::atomic::write(path, text.as_bytes())?;
         let file = OpenOptions::new().append(true).open(path).map_err(|e| RecordError::io(path, "append to", e))?;
         Ok(Self { file, path: path.to_owned() })
@@ -75,6 +74,11 @@ fn to_line(path: &Path, line: &MetricLine) -> Result<String, RecordError> {
 
 /// Reads a log. An absent file is empty; a last line without its newline was torn by a crash and is dropped.
 pub fn read(path: &Path) -> Result<Vec<MetricLine>, RecordError> {
+    Ok(read_lines(path)?.into_iter().map(|(line, _)| line).collect())
+}
+
+/// The measurements, each with its text.
+fn read_lines(path: &Path) -> Result<Vec<(MetricLine, String)>, RecordError> {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -86,8 +90,49 @@ pub fn read(path: &Path) -> Result<Vec<MetricLine>, RecordError> {
         .enumerate()
         .filter(|(_, line)| !line.is_empty())
         .map(|(i, line)| {
-            serde_json::from_slice(line)
-                .map_err(|e| RecordError::damaged(path, format!("line {} is not a measurement: {e}", i + 1)))
+            let problem = |e: String| RecordError::damaged(path, format!("line {} is not a measurement: {e}", i + 1));
+            let text = std::str::from_utf8(line).map_err(|e| problem(e.to_string()))?;
+            let mut line: MetricLine = serde_json::from_str(text).map_err(|e| problem(e.to_string()))?;
+            line.value = exact_value(text).unwrap_or(line.value);
+            Ok((line, text.to_owned()))
         })
         .collect()
+}
+
+/// The value as it was written: `serde_json` may miss the last digit of a number, the standard library does not. A resumed
+/// run's early stopping must compare the very same values.
+fn exact_value(line: &str) -> Option<f64> {
+    let (_, value) = line.rsplit_once("\"value\":")?;
+    value.trim().strip_suffix('}')?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(step: u64, value: f64) -> MetricLine {
+        MetricLine { step, split: Split::Train, name: "loss".into(), value }
+    }
+
+    #[test]
+    fn values_come_back_to_the_last_bit_and_torn_lines_are_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let mut log = MetricsLog::resume(&path, 0).unwrap();
+        let values = [0.9024190306663513, 1.0 / 3.0, 1e-300, 5e22, f64::INFINITY, -0.0];
+        for (i, value) in values.into_iter().enumerate() {
+            log.append(&line(i as u64, value)).unwrap();
+        }
+        log.append(&line(6, f64::NAN)).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, [&whole[..], b"{\"step\":7,\"spl"].concat()).unwrap();
+        let read_back = read(&path).unwrap();
+        assert_eq!(read_back.len(), 7);
+        assert!(read_back.iter().zip(values).all(|(l, v)| l.value.to_bits() == v.to_bits()));
+        assert!(read_back[6].value.is_nan());
+
+        MetricsLog::resume(&path, 3).unwrap();
+        let lines: Vec<&[u8]> = whole.split_inclusive(|&b| b == b'\n').take(4).collect();
+        assert_eq!(std::fs::read(&path).unwrap(), lines.concat(), "what is kept is kept to the letter");
+    }
 }

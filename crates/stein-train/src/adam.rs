@@ -27,7 +27,7 @@ impl Adam {
         rate: f64,
         optimizer: &Optimizer,
     ) -> Tensor<1> {
-        let (beta_1, beta_2, epsilon, decay) = optimizer.constants();
+        let &Optimizer { beta_1, beta_2, epsilon, .. } = optimizer;
         self.steps += 1;
         let t = i32::try_from(self.steps).unwrap_or(i32::MAX);
         let (unbias_1, unbias_2) = (1.0 - beta_1.powi(t), 1.0 - beta_2.powi(t));
@@ -35,7 +35,7 @@ impl Adam {
         self.square = self.square.clone() * beta_2 + gradient.square() * (1.0 - beta_2);
         let root = self.square.clone().sqrt() * unbias_2.sqrt().recip() + epsilon;
         let update = self.mean.clone() / root * (rate / unbias_1);
-        match decay {
+        match optimizer.decay() {
             0.0 => parameters - update,
             decay => parameters * (1.0 - rate * decay) - update,
         }
@@ -73,9 +73,10 @@ mod tests {
     use super::*;
     use burn::tensor::Device;
     use stein_core::{to_host, vector};
+    use stein_experiment::OptimizerKind;
 
     fn adamw(learning_rate: f64, weight_decay: f64) -> Optimizer {
-        Optimizer::Adamw { learning_rate, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8, weight_decay }
+        Optimizer { kind: OptimizerKind::Adamw, learning_rate, weight_decay, ..Optimizer::default() }
     }
 
     /// Adam written out in f64, from the paper's algorithm box.

@@ -169,7 +169,6 @@ fn train(
         layout,
         directory: directory.clone(),
         configuration,
-        device: device.clone(),
         log: log.clone(),
         stop: options.stop.clone(),
         slot: Mutex::new(Slot { state: Some(state), error: None }),

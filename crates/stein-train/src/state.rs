@@ -24,13 +24,38 @@ pub struct TrainingState {
     /// Their exponential moving average; the parameters themselves where none is kept.
     pub average: Tensor<1>,
     adam: Adam,
+    pub(crate) interval: Interval,
+}
+
+/// The mean loss of the batches since it was last logged, summed on the device. Part of the state: a resumed run logs the same
+/// means.
+#[derive(Debug, Clone)]
+pub(crate) struct Interval {
+    sum: Tensor<1>,
+    count: u64,
+}
+
+impl Interval {
+    pub(crate) fn add(&mut self, loss: Tensor<1>) {
+        self.sum = self.sum.clone() + loss;
+        self.count += 1;
+    }
+
+    pub(crate) fn take(&mut self) -> f64 {
+        let sum = f64::from(to_host(self.sum.clone())[0]);
+        let mean = sum / self.count.max(1) as f64;
+        self.sum = self.sum.zeros_like();
+        self.count = 0;
+        mean
+    }
 }
 
 impl TrainingState {
     /// The state before the first step.
     pub fn new<M: Module>(layout: &Layout, module: &M) -> Self {
         let parameters = layout.flatten(module);
-        Self { step: 0, average: parameters.clone(), adam: Adam::new(&parameters), parameters }
+        let interval = Interval { sum: Tensor::zeros([1], &parameters.device()), count: 0 };
+        Self { step: 0, average: parameters.clone(), adam: Adam::new(&parameters), parameters, interval }
     }
 
     /// One optimiser step with a gradient. Gives the gradient's norm before clipping, `[1]`.
@@ -50,23 +75,34 @@ impl TrainingState {
 
     /// The files of a checkpoint set: `model`, `average`, `optimizer` as safetensors with a vector each, and the names, shapes
     /// and order of the parameters in it.
-    pub fn to_files(&self, layout: &Layout) -> Result<BTreeMap<String, Vec<u8>>, RunError> {
-        let file = |vectors: Vec<(&str, &Tensor<1>)>| -> Result<Vec<u8>, RunError> {
+    pub fn to_files(&self, layout: &Layout) -> BTreeMap<String, Vec<u8>> {
+        let file = |vectors: Vec<(&str, &Tensor<1>)>| -> Vec<u8> {
             let mut file = ArrayFile::default();
             for (name, vector) in vectors {
                 let data = to_host(vector.clone());
                 file.arrays.insert(name.into(), Array::new([data.len()], data));
             }
             file.metadata.insert("layout".into(), layout.describe());
-            file.to_bytes().map_err(RunError::Training)
+            file.to_bytes()
         };
-        let steps = serde_json::json!({ "step": self.step, "optimizer_steps": self.adam.steps });
-        Ok(BTreeMap::from([
-            ("model.safetensors".into(), file(vec![("parameters", &self.parameters)])?),
-            ("average.safetensors".into(), file(vec![("parameters", &self.average)])?),
-            ("optimizer.safetensors".into(), file(vec![("mean", &self.adam.mean), ("square", &self.adam.square)])?),
-            ("state.json".into(), steps.to_string().into_bytes()),
-        ]))
+        let counts = serde_json::json!({
+            "step": self.step,
+            "optimizer_steps": self.adam.steps,
+            "batches_since_log": self.interval.count,
+        });
+        BTreeMap::from([
+            ("model.safetensors".into(), file(vec![("parameters", &self.parameters)])),
+            ("average.safetensors".into(), file(vec![("parameters", &self.average)])),
+            (
+                "optimizer.safetensors".into(),
+                file(vec![
+                    ("mean", &self.adam.mean),
+                    ("square", &self.adam.square),
+                    ("loss_since_log", &self.interval.sum),
+                ]),
+            ),
+            ("state.json".into(), counts.to_string().into_bytes()),
+        ])
     }
 
     /// The state that a checkpoint set holds.
@@ -75,14 +111,14 @@ impl TrainingState {
     /// What is wrong with it: a set whose checksums hold can still be of another network.
     pub fn from_files(set: &checkpoint::CheckpointSet, layout: &Layout, device: &Device) -> Result<Self, String> {
         let bytes = |name: &str| set.files.get(name).ok_or_else(|| format!("it has no {name}"));
-        let vector = |file: &str, name: &str| -> Result<Tensor<1>, String> {
+        let vector = |file: &str, name: &str, length: usize| -> Result<Tensor<1>, String> {
             let mut content = ArrayFile::from_bytes(bytes(file)?).map_err(|e| format!("{file}: {e}"))?;
             if content.metadata.get("layout") != Some(&layout.describe()) {
                 return Err(format!("{file} is of another network"));
             }
             let array = content.arrays.remove(name).ok_or_else(|| format!("{file} has no {name:?}"))?;
-            if array.shape != [layout.length()] {
-                return Err(format!("{file}: {name:?} has the shape {:?}, not [{}]", array.shape, layout.length()));
+            if array.shape != [length] {
+                return Err(format!("{file}: {name:?} has the shape {:?}, not [{length}]", array.shape));
             }
             Ok(from_host(array.data, device))
         };
@@ -90,14 +126,19 @@ impl TrainingState {
             serde_json::from_slice(bytes("state.json")?).map_err(|e| format!("state.json: {e}"))?;
         let count =
             |key: &str| state.get(key).and_then(|v| v.as_u64()).ok_or_else(|| format!("state.json has no {key:?}"));
+        let all = layout.length();
         Ok(Self {
             step: count("step")?,
-            parameters: vector("model.safetensors", "parameters")?,
-            average: vector("average.safetensors", "parameters")?,
+            parameters: vector("model.safetensors", "parameters", all)?,
+            average: vector("average.safetensors", "parameters", all)?,
             adam: Adam {
-                mean: vector("optimizer.safetensors", "mean")?,
-                square: vector("optimizer.safetensors", "square")?,
+                mean: vector("optimizer.safetensors", "mean", all)?,
+                square: vector("optimizer.safetensors", "square", all)?,
                 steps: count("optimizer_steps")?,
+            },
+            interval: Interval {
+                sum: vector("optimizer.safetensors", "loss_since_log", 1)?,
+                count: count("batches_since_log")?,
             },
         })
     }

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use burn::data::dataloader::Progress;
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use burn_train::metric::store::EventStoreClient;
 use burn_train::{EventProcessorTraining, metric::store::Aggregate, metric::store::Split};
 use burn_train::{
@@ -25,7 +25,6 @@ pub(crate) struct Steps {
     pub(crate) layout: Layout,
     pub(crate) directory: RunDir,
     pub(crate) configuration: String,
-    pub(crate) device: Device,
     pub(crate) log: JsonLines,
     pub(crate) stop: Stop,
     /// The state in, the state or the error out. burn-train's `fit` takes `&self` and gives back a model only.
@@ -52,7 +51,7 @@ impl Steps {
         events.flush().map_err(|e| RunError::Training(e.to_string()))?;
         let _ = store.find_metric("loss", 0, Aggregate::Mean, &Split::Train);
         self.log.sync()?;
-        let files = state.to_files(&self.layout)?;
+        let files = state.to_files(&self.layout);
         checkpoint::save(
             &self.directory.checkpoints(),
             state.step,
@@ -88,7 +87,10 @@ impl Steps {
         let period = training.evaluation_period();
         let interrupter = components.interrupter.clone();
         let store = components.event_store.clone();
-        self.replay_early_stopping(components, state.step / period);
+        if self.replay_early_stopping(components, state.step / period) {
+            // An earlier session stopped here and was killed before it had sampled.
+            return Ok(());
+        }
         let events = &mut components.event_processor;
         send(
             &interrupter,
@@ -98,7 +100,6 @@ impl Steps {
             }),
         );
 
-        let mut loss = Interval::new(&self.device);
         let mut batches = train.iter();
         while state.step < training.steps {
             let Some(batch) = batches.next() else { break };
@@ -110,7 +111,7 @@ impl Steps {
                     batch = next.map_err(|e| RunError::Training(e.to_string()))?;
                 }
                 let (value, gradients) = model.loss_and_gradients(batch.clone());
-                loss.add(value);
+                state.interval.add(value);
                 let flat = self.layout.gradients(model, &gradients);
                 gradient = Some(gradient.map_or(flat.clone(), |sum| sum + flat));
             }
@@ -121,7 +122,7 @@ impl Steps {
 
             let last = state.step == training.steps;
             if state.step.is_multiple_of(training.log_every) || last {
-                let values = self.measure(state.step, &mut loss, norm, rate)?;
+                let values = self.measure(state, norm, rate)?;
                 let item = Measurement { step: state.step, values };
                 send(&interrupter, events.process_train(event(item, state.step, training.steps)));
             }
@@ -159,12 +160,11 @@ impl Steps {
     /// The mean loss since the last measurement, the last gradient norm and the learning rate.
     fn measure(
         &self,
-        step: u64,
-        loss: &mut Interval,
+        state: &mut TrainingState,
         norm: Tensor<1>,
         rate: f64,
     ) -> Result<Vec<(&'static str, f64)>, RunError> {
-        let (loss, norm) = (loss.take(), f64::from(to_host(norm)[0]));
+        let (step, loss, norm) = (state.step, state.interval.take(), f64::from(to_host(norm)[0]));
         for (what, value) in [("loss", loss), ("gradient norm", norm)] {
             if !value.is_finite() {
                 return Err(RunError::Diverged { step, what, value });
@@ -173,13 +173,10 @@ impl Steps {
         Ok(vec![("loss", loss), ("gradient-norm", norm), ("learning-rate", rate)])
     }
 
-    /// A resumed run's early stopping must know what it saw before: the log still has it.
-    fn replay_early_stopping(&self, components: &mut TrainingComponents<Trainee>, epochs: u64) {
-        if let Some(early) = &mut components.early_stopping {
-            for epoch in 1..=epochs {
-                early.should_stop(epoch as usize, &components.event_store);
-            }
-        }
+    /// A resumed run's early stopping must know what it saw before: the log still has it. Gives whether it has struck.
+    fn replay_early_stopping(&self, components: &mut TrainingComponents<Trainee>, epochs: u64) -> bool {
+        let Some(early) = &mut components.early_stopping else { return false };
+        (1..=epochs).fold(false, |_, epoch| early.should_stop(epoch as usize, &components.event_store))
     }
 }
 
@@ -190,31 +187,6 @@ fn event(item: Measurement, step: u64, steps: u64) -> LearnerEvent<Measurement> 
 
 fn send<E: Into<burn_train::TrainingError>>(interrupter: &Interrupter, result: Result<(), E>) {
     interrupter.fail_on_error(result);
-}
-
-/// The mean loss of the steps since the last look, summed on the device.
-struct Interval {
-    sum: Tensor<1>,
-    count: usize,
-}
-
-impl Interval {
-    fn new(device: &Device) -> Self {
-        Self { sum: Tensor::zeros([1], device), count: 0 }
-    }
-
-    fn add(&mut self, loss: Tensor<1>) {
-        self.sum = self.sum.clone() + loss;
-        self.count += 1;
-    }
-
-    fn take(&mut self) -> f64 {
-        let sum = f64::from(to_host(self.sum.clone())[0]);
-        let mean = sum / self.count.max(1) as f64;
-        self.sum = self.sum.zeros_like();
-        self.count = 0;
-        mean
-    }
 }
 
 impl SupervisedLearningStrategy<Trainee> for Steps {
@@ -236,9 +208,7 @@ impl SupervisedLearningStrategy<Trainee> for Steps {
             slot.state = Some(state);
             slot.error = result.err();
         }
-        let epoch = self.training.steps.div_ceil(self.training.evaluation_period().max(1)) as usize;
-        let end = components.event_processor.process_train(LearnerEvent::EndSplit(epoch));
-        send(&components.interrupter, end);
+        // No end of the split is announced: burn-train would log the last values once more.
         (model, components.event_processor)
     }
 }

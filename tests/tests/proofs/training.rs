@@ -9,7 +9,7 @@ use stein_core::{
     AnyNetwork, Component, Condition, Level, Network, NoiseSchedule, Objective, Perturbed, Streams, Target, init,
     matrix, to_host,
 };
-use stein_experiment::Training;
+use stein_experiment::{Optimizer, Training};
 use stein_jet::{Jet, linear};
 use stein_networks::{Parameterization, Parameterized};
 use stein_objectives::Denoising;
@@ -43,10 +43,7 @@ fn denoising_reaches_the_score_of_the_perturbed_gaussian() {
     let mut trainee = Trainee::new(network, objective.clone());
     let layout = Layout::of(&trainee);
     let training = Training { steps: 800, warm_up: 0, ema: 0.98, clip: 0.0, ..Training::default() };
-    let training = Training {
-        optimizer: toml::from_str("kind = \"adam\"\nlearning-rate = 0.03").expect("an optimizer"),
-        ..training
-    };
+    let training = Training { optimizer: Optimizer { learning_rate: 0.03, ..Optimizer::default() }, ..training };
     let mut state = TrainingState::new(&layout, &trainee);
     let streams = Streams::new(2);
     for step in 0..training.steps {

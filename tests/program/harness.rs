@@ -1,19 +1,10 @@
 //! A folder to run `stein` in.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use stein_record::RunDir;
-
-/// The program, built by `cargo build --release --workspace`.
-pub(crate) fn program() -> PathBuf {
-    let test = std::env::current_exe().expect("the test knows itself");
-    let folder = test.parent().and_then(Path::parent).expect("target/<profile>/deps");
-    let program = folder.join(format!("stein{}", std::env::consts::EXE_SUFFIX));
-    assert!(program.is_file(), "{} is missing: cargo build --release --workspace", program.display());
-    program
-}
 
 /// A small experiment on a mixture: seconds, not minutes.
 pub(crate) const SMALL: &str = r#"
@@ -73,7 +64,7 @@ impl Folder {
     }
 
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_stein"));
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
         command
     }

@@ -130,7 +130,7 @@ fn what_is_listed_is_what_there_is() {
 #[test]
 fn experiments_that_ship_are_valid() {
     let folder = Folder::new();
-    let experiments = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments");
+    let experiments = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments");
     let mut count = 0;
     for entry in std::fs::read_dir(experiments).unwrap() {
         let path = entry.unwrap().path();

@@ -87,14 +87,19 @@ impl Folder {
 
     /// Waits until the cell has a checkpoint of at least `step`.
     pub(crate) fn wait_for_checkpoint(&self, step: u64) {
+        let what = format!("checkpoint of step {step}");
+        self.wait_for(&what, |run| newest_step(&run.checkpoints()).is_some_and(|newest| newest >= step));
+    }
+
+    /// Waits until the cell is as wanted.
+    pub(crate) fn wait_for(&self, what: &str, ready: impl Fn(&RunDir) -> bool) {
         let begun = Instant::now();
         loop {
             let found = stein_record::run_dir::list(&self.path().join("runs")).unwrap_or_default();
-            let newest = found.first().and_then(|run| newest_step(&run.checkpoints()));
-            if newest.is_some_and(|newest| newest >= step) {
+            if found.first().is_some_and(&ready) {
                 return;
             }
-            assert!(begun.elapsed() < Duration::from_secs(60), "no checkpoint of step {step} within a minute");
+            assert!(begun.elapsed() < Duration::from_secs(60), "no {what} within a minute");
             std::thread::sleep(Duration::from_millis(2));
         }
     }

@@ -57,7 +57,7 @@ fn stopped_by(name: &str, code: i32) {
     folder.wait_for_checkpoint(200);
     signal(&child, name);
     let said = Said(child.wait_with_output().unwrap()).exits(code);
-    assert!(said.err().contains("a checkpoint is saved"), "{}", said.err());
+    assert!(said.err().contains("the same command goes on"), "{}", said.err());
     let record = folder.cell().read_record().unwrap().unwrap();
     assert_eq!(record.state, State::Interrupted);
     assert!(record.progress.step < 3000, "it was stopped before the end");
@@ -154,21 +154,60 @@ fn two_processes_do_not_work_on_one_cell() {
     child.wait().unwrap();
 }
 
-#[test]
-fn patience_is_kept_over_a_stop() {
-    let text = SMALL.replace(
-        "[training]",
-        "[training]\nema = 0.0\npatience = 2\nevaluate-every = 100\nlearning-rate-schedule = \"constant\"",
-    );
-    let whole = Folder::with(&text);
+/// Runs `text` undisturbed, and again with a kill once `ready` says so; both must end alike.
+fn killed_and_resumed(text: &str, ready: impl Fn(&Folder)) -> Folder {
+    let whole = Folder::with(text);
     whole.stein(LONG).exits(0);
-    let stopped_at = whole.cell().read_evaluation().unwrap().unwrap().step;
-    assert!(stopped_at < 3000, "early stopping must have struck");
-    let folder = Folder::with(&text);
+    let folder = Folder::with(text);
     let mut child = folder.start(LONG);
-    folder.wait_for_checkpoint(stopped_at / 2);
+    ready(&folder);
     child.kill().unwrap();
     child.wait().unwrap();
     folder.stein(LONG).exits(0);
     assert!(results(&folder.cell()) == results(&whole.cell()));
+    whole
+}
+
+fn wait_for_weights(folder: &Folder) {
+    folder.wait_for("trained weights", |run| run.network().is_file());
+}
+
+/// Early stopping strikes long before the last step.
+fn patient() -> String {
+    let settings = "[training]\nema = 0.0\npatience = 2\nevaluate-every = 100\nlearning-rate-schedule = \"constant\"";
+    SMALL.replace("[training]", settings)
+}
+
+#[test]
+fn patience_is_kept_over_a_stop() {
+    let whole = killed_and_resumed(&patient(), |folder| folder.wait_for_checkpoint(100));
+    let stopped_at = whole.cell().read_evaluation().unwrap().unwrap().step;
+    assert!(stopped_at < 3000, "early stopping must have struck");
+}
+
+#[test]
+fn a_run_that_stopped_early_does_not_train_on_after_a_kill() {
+    let text = patient().replace("steps-per-level = 3", "steps-per-level = 2000");
+    let whole = killed_and_resumed(&text, wait_for_weights);
+    assert!(whole.cell().read_evaluation().unwrap().unwrap().step < 3000);
+}
+
+#[test]
+fn measurements_are_the_same_when_checkpoints_fall_between_them() {
+    let text = SMALL.replace("log-every = 20", "log-every = 30\naccumulate = 2");
+    killed_and_resumed(&text, |folder| folder.wait_for_checkpoint(250));
+}
+
+#[test]
+fn a_signal_while_samples_are_drawn_stops_at_once() {
+    let text = SMALL.replace("steps-per-level = 3", "steps-per-level = 4000");
+    let short: &[&str] = &["run", "small.toml", "--set", "training.steps=40"];
+    let folder = Folder::with(&text);
+    let child = folder.start(short);
+    wait_for_weights(&folder);
+    signal(&child, "TERM");
+    Said(child.wait_with_output().unwrap()).exits(143);
+    assert!(!folder.cell().evaluation().exists(), "it was stopped while it sampled");
+    folder.stein(short).exits(0);
+    assert_eq!(folder.cell().read_record().unwrap().unwrap().state, State::Finished);
 }

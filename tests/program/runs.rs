@@ -29,6 +29,8 @@ fn a_run_leaves_everything_and_is_not_done_twice() {
     assert_eq!(evaluation.levels.len(), 5);
     assert!(evaluation.metric("sigma2-fisher").is_some() && evaluation.mode_weights.is_some());
     let metrics = run.read_metrics().unwrap();
+    let keys: std::collections::BTreeSet<_> = metrics.iter().map(|m| (m.step, m.split, m.name.clone())).collect();
+    assert_eq!(keys.len(), metrics.len(), "nothing is logged twice");
     assert!(metrics.iter().any(|m| m.name == "gradient-norm"));
     assert_eq!(metrics.iter().filter(|m| m.name == "loss" && m.split == stein_record::Split::Train).count(), 30);
 
@@ -51,7 +53,6 @@ fn the_resolved_file_is_the_same_cell() {
     let again = folder.stein(&["check", "again.toml", "--json"]).exits(0);
     let again: serde_json::Value = serde_json::from_str(&again.out()).unwrap();
     assert_eq!(value["hash"], again["hash"]);
-    // Where it runs and where things lie does not matter; what is computed does.
     let other = folder.stein(&["check", "small.toml", "--json", "--set", "schedule.levels=6"]).exits(0);
     let other: serde_json::Value = serde_json::from_str(&other.out()).unwrap();
     assert_ne!(value["hash"], other["hash"]);
@@ -99,7 +100,7 @@ fn more_samples_and_pages_of_a_finished_run() {
     assert_eq!(samples.shape, [7, 2]);
     // The run's own seed gives the run's own samples: chains do not depend on how many there are.
     folder.stein(&["sample", path, "-n", "7", "--seed", "0", "--quiet"]).exits(0);
-    let again = Array::read_npy(&run.path().join("drawn/samples.npy")).unwrap().unwrap();
+    let again = Array::read_npy(&run.path().join("drawn/seed-0/samples.npy")).unwrap().unwrap();
     let first = Array::read_npy(&run.sample("final.npy")).unwrap().unwrap();
     assert_eq!(again.data, first.data[..14]);
 

@@ -1,7 +1,11 @@
 //! Objectives, schedules, samplers and targets against closed forms.
 
+#[path = "proofs/cells.rs"]
+mod cells;
 #[path = "proofs/common.rs"]
 mod common;
+#[path = "proofs/levels.rs"]
+mod levels;
 #[path = "proofs/networks.rs"]
 mod networks;
 #[path = "proofs/objectives.rs"]

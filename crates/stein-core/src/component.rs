@@ -46,6 +46,18 @@ impl Invalid {
         Err(Self::key(key, format!("`{key}` is {value}; it must be above 0 and finite")))
     }
 
+    /// Refuses a network too large to be meant, before anything of it is allocated.
+    pub fn unless_buildable(key: &str, parameters: Option<usize>) -> Result<(), Self> {
+        const MOST: usize = 1 << 30;
+        match parameters {
+            Some(n) if n <= MOST => Ok(()),
+            Some(n) => {
+                Err(Self::key(key, format!("`{key}` makes a network of {n} parameters; at most {MOST} are built")))
+            }
+            None => Err(Self::key(key, format!("`{key}` makes a network of more parameters than can be counted"))),
+        }
+    }
+
     /// Refuses a count of zero.
     pub fn unless_some(key: &str, value: usize) -> Result<(), Self> {
         if value > 0 {
@@ -139,19 +151,42 @@ impl<P: Part, C: Component<P>> Configured<P> for Erased<P, C> {
     }
 }
 
-/// Drops every key without which the table means the same.
+/// Drops every key, at any depth, without which the table means the same.
 pub fn without_defaults<C: Serialize + DeserializeOwned>(full: toml::Table) -> toml::Table {
     let means = |table: toml::Table| -> Option<toml::Table> { toml::Table::try_from(table.try_into::<C>().ok()?).ok() };
-    let keys: Vec<String> = full.keys().cloned().collect();
+    let mut paths = Vec::new();
+    collect_paths(&full, &mut Vec::new(), &mut paths);
     let mut kept = full.clone();
-    for key in keys {
+    for path in paths {
         let mut without = full.clone();
-        without.remove(&key);
-        if means(without).as_ref() == Some(&full) {
-            kept.remove(&key);
+        if remove(&mut without, &path) && means(without).as_ref() == Some(&full) {
+            remove(&mut kept, &path);
         }
     }
     kept
+}
+
+/// The path of every key, tables before what is in them.
+fn collect_paths(table: &toml::Table, at: &mut Vec<String>, out: &mut Vec<Vec<String>>) {
+    for (key, value) in table {
+        at.push(key.clone());
+        out.push(at.clone());
+        if let toml::Value::Table(inner) = value {
+            collect_paths(inner, at, out);
+        }
+        at.pop();
+    }
+}
+
+fn remove(table: &mut toml::Table, path: &[String]) -> bool {
+    match path {
+        [] => false,
+        [key] => table.remove(key).is_some(),
+        [key, rest @ ..] => match table.get_mut(key) {
+            Some(toml::Value::Table(inner)) => remove(inner, rest),
+            _ => false,
+        },
+    }
 }
 
 type Parse<P> = for<'s> fn(Spanned<DeTable<'s>>) -> Result<Box<dyn Configured<P>>, toml::de::Error>;

@@ -28,8 +28,11 @@ pub struct GaussianMixture {
     pub train: usize,
     /// Rows held out.
     #[serde(default = "rows")]
-    #[schemars(range(min = 1, max = 10_000_000))]
+    #[schemars(range(min = 8, max = 10_000_000))]
     pub held_out: usize,
+    /// The seed of the rows. Not the run's: runs of several seeds are compared on the same data.
+    #[serde(default)]
+    pub seed: u64,
 }
 
 /// One standard deviation for all components, or one each.
@@ -87,9 +90,9 @@ impl Component<DataPart> for GaussianMixture {
                 Invalid::unless_positive(key, value)?;
             }
         }
-        for (key, rows) in [("train", self.train), ("held-out", self.held_out)] {
-            if !(1..=10_000_000).contains(&rows) {
-                return Err(Invalid::key(key, format!("`{key}` is {rows}; it must be from 1 to 10000000")));
+        for (key, rows, least) in [("train", self.train, 1), ("held-out", self.held_out, 8)] {
+            if !(least..=10_000_000).contains(&rows) {
+                return Err(Invalid::key(key, format!("`{key}` is {rows}; it must be from {least} to 10000000")));
             }
         }
         let values = (self.train + self.held_out).saturating_mul(first.len());
@@ -99,9 +102,9 @@ impl Component<DataPart> for GaussianMixture {
         Ok(())
     }
 
-    fn build(&self, streams: Streams) -> Result<Dataset, Invalid> {
+    fn build(&self, _: Streams) -> Result<Dataset, Invalid> {
         let target = IsotropicMixture::new(self.means.clone(), self.std(), self.weights());
-        let d = target.dimension();
+        let (d, streams) = (target.dimension(), Streams::new(self.seed));
         let rows = |name: &str, n: usize| Array::new([n, d], target.sample(n, &mut streams.at(name, 0)));
         Ok(Dataset {
             train: rows("data train", self.train),

@@ -30,6 +30,8 @@ fn canonical(value: &toml::Value) -> String {
         }
         toml::Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),
         toml::Value::String(text) => serde_json::json!(text).to_string(),
+        // Rust's shortest form that reads back; not left to a library that may change its mind.
+        toml::Value::Float(x) => format!("{x:?}"),
         other => other.to_string(),
     }
 }

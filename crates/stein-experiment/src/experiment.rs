@@ -93,7 +93,7 @@ impl Experiment {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn read(source: &Source, registry: &Registry) -> Result<Self, Vec<Diagnostic>> {
-        let mut root = source.parse()?.into_inner();
+        let mut root = source.parse(&["parameterization", "weighting"])?.into_inner();
         let mut problems = Problems::default();
         problems.0.extend(unknown_tables(&root));
 

@@ -19,7 +19,9 @@ pub use cell::Cell;
 pub use experiment::Experiment;
 pub use names::checked_name;
 pub use plan::{NamedMetric, Plan};
-pub use settings::{Evaluation, LearningRateSchedule, Optimizer, OptimizerKind, Runtime, Training, WhereNoise};
+pub use settings::{
+    Evaluation, LEAST_ROWS, LearningRateSchedule, MOST_SAMPLES, Optimizer, OptimizerKind, Runtime, Training, WhereNoise,
+};
 
 use stein_core::Registry;
 

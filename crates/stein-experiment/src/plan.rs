@@ -10,7 +10,7 @@ use stein_core::{
 use stein_networks::Parameterized;
 use stein_record::source::Diagnostic;
 
-use crate::Experiment;
+use crate::{Experiment, LEAST_ROWS};
 
 /// A metric with its kind.
 pub type NamedMetric = (&'static str, Box<dyn Metric>);
@@ -57,6 +57,29 @@ impl Plan {
                     .at(places.training.of(Some("batch-size")), "")
                     .related(places.data.of(None), format!("{rows} training rows"))
                     .help(format!("set training.batch-size to at most {rows}")),
+            );
+        }
+        if let Some(level) = schedule.levels().iter().find(|l| l.sigma.is_nan() || l.sigma <= 0.0) {
+            let sigma = level.sigma;
+            let mut needs = |what: &str, place: &crate::section::Places, key| {
+                problems.push(
+                    Diagnostic::new(format!("{what} needs noise, but the schedule has a level with σ = {sigma}"))
+                        .at(place.of(Some(key)), "")
+                        .related(places.schedule.of(None), "this schedule"),
+                );
+            };
+            if objective.needs_noise() {
+                needs("the objective", &places.objective, "kind");
+            }
+            if experiment.parameterization.needs_sigma() {
+                needs("the parameterization", &places.network, "parameterization");
+            }
+        }
+        if dataset.held_out.rows() < LEAST_ROWS {
+            let rows = dataset.held_out.rows();
+            problems.push(
+                Diagnostic::new(format!("there are {rows} held-out rows; metrics need at least {LEAST_ROWS}"))
+                    .at(places.data.of(None), ""),
             );
         }
         let context = SamplerContext { schedule: &*schedule, dimension: dataset.dimension() };

@@ -18,7 +18,7 @@ pub struct Training {
     pub accumulate: usize,
     /// The optimiser.
     pub optimizer: Optimizer,
-    /// Steps in which the learning rate rises linearly from 0.
+    /// Steps in which the learning rate rises linearly from 0; at most half of all steps.
     pub warm_up: u64,
     /// How the learning rate goes on after that.
     pub learning_rate_schedule: LearningRateSchedule,
@@ -106,9 +106,10 @@ pub struct Optimizer {
     /// ε, added to the root of the mean square.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub epsilon: f64,
-    /// λ of `adamw`: a step shrinks every weight by the factor 1 − ηλ. `adam` has none.
+    /// λ of `adamw`, by which a step shrinks every weight: the factor is 1 − ηλ. 0.01 if left out; `adam` has none.
     #[schemars(range(min = 0.0))]
-    pub weight_decay: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
 }
 
 /// Which optimiser.
@@ -130,7 +131,7 @@ impl Default for Optimizer {
             beta_1: 0.9,
             beta_2: 0.999,
             epsilon: 1e-8,
-            weight_decay: 0.01,
+            weight_decay: None,
         }
     }
 }
@@ -140,12 +141,13 @@ impl Optimizer {
     pub fn decay(&self) -> f64 {
         match self.kind {
             OptimizerKind::Adam => 0.0,
-            OptimizerKind::Adamw => self.weight_decay,
+            OptimizerKind::Adamw => self.weight_decay.unwrap_or(0.01),
         }
     }
 
     fn check(&self) -> Result<(), Invalid> {
-        let &Self { learning_rate: rate, beta_1, beta_2, epsilon, weight_decay: decay, .. } = self;
+        let &Self { learning_rate: rate, beta_1, beta_2, epsilon, .. } = self;
+        let decay = self.decay();
         let fail = |message: String| Err(Invalid::key("optimizer", message));
         if !(rate > 0.0 && rate.is_finite()) {
             return fail(format!("`learning-rate` is {rate}; it must be above 0 and finite"));
@@ -157,6 +159,9 @@ impl Optimizer {
         }
         if !(epsilon > 0.0 && epsilon.is_finite()) {
             return fail(format!("`epsilon` is {epsilon}; it must be above 0 and finite"));
+        }
+        if self.kind == OptimizerKind::Adam && self.weight_decay.is_some() {
+            return fail("`adam` has no `weight-decay`; `adamw` has".into());
         }
         if !(decay >= 0.0 && decay.is_finite()) {
             return fail(format!("`weight-decay` is {decay}; it must be at least 0 and finite"));
@@ -184,9 +189,12 @@ impl Training {
             let ema = self.ema;
             return Err(Invalid::key("ema", format!("`ema` is {ema}; it must be at least 0 and below 1")));
         }
-        if self.warm_up > self.steps && self.steps > 0 {
-            let (warm, steps) = (self.warm_up, self.steps);
-            return Err(Invalid::key("warm-up", format!("`warm-up` is {warm}, but there are only {steps} `steps`")));
+        for (key, value) in
+            [("steps", self.steps), ("batch-size", self.batch_size as u64), ("accumulate", self.accumulate as u64)]
+        {
+            if value > 1_000_000_000 {
+                return Err(Invalid::key(key, format!("`{key}` is {value}; it must be at most 1000000000")));
+            }
         }
         Ok(())
     }
@@ -202,14 +210,15 @@ impl Training {
     /// The learning rate of step `step`, counted from 0.
     pub fn learning_rate(&self, step: u64) -> f64 {
         let base = self.optimizer.learning_rate;
-        if step < self.warm_up {
-            return base * (step + 1) as f64 / self.warm_up as f64;
+        let warm_up = self.warm_up.min(self.steps / 2);
+        if step < warm_up {
+            return base * (step + 1) as f64 / warm_up as f64;
         }
         match self.learning_rate_schedule {
             LearningRateSchedule::Constant => base,
             LearningRateSchedule::Cosine => {
-                let rest = (self.steps - self.warm_up).max(1) as f64;
-                let done = ((step - self.warm_up) as f64 / rest).min(1.0);
+                let rest = (self.steps - warm_up).max(1) as f64;
+                let done = ((step - warm_up) as f64 / rest).min(1.0);
                 base * 0.5 * (1.0 + (std::f64::consts::PI * done).cos())
             }
         }
@@ -221,12 +230,17 @@ impl Training {
     }
 }
 
+/// Samples, and held-out rows, that metrics need at least.
+pub const LEAST_ROWS: usize = 8;
+/// Samples that are drawn at most.
+pub const MOST_SAMPLES: usize = 10_000_000;
+
 /// `[evaluation]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Evaluation {
     /// Samples to draw.
-    #[schemars(range(min = 2))]
+    #[schemars(range(min = 8, max = 10_000_000))]
     pub samples: usize,
     /// The kinds of metrics to measure; all that say anything about the data if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -262,13 +276,15 @@ impl Evaluation {
             }
             Err(Invalid::key(key, format!("`{key}` is {value}; it must be at least {least}")))
         };
-        at_least("samples", self.samples, 2)?;
+        // k-NN, U-statistics and medians need some rows to say anything at all.
+        at_least("samples", self.samples, LEAST_ROWS)?;
         at_least("chunk", self.chunk, 1)?;
         at_least("frames", self.frames, 2)?;
         at_least("level-rows", self.level_rows, 2)?;
-        if self.samples > 10_000_000 {
-            let n = self.samples;
-            return Err(Invalid::key("samples", format!("`samples` is {n}; at most 10000000 are drawn in one run")));
+        for (key, value) in [("samples", self.samples), ("level-rows", self.level_rows)] {
+            if value > MOST_SAMPLES {
+                return Err(Invalid::key(key, format!("`{key}` is {value}; it must be at most {MOST_SAMPLES}")));
+            }
         }
         Ok(())
     }

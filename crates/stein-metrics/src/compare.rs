@@ -13,10 +13,13 @@ pub(crate) struct Reading {
     pub(crate) better: Better,
 }
 
-/// The three sets that are each held against the held-out rows.
+/// Rows of a set at most: these metrics cost the square of it.
+const MOST_ROWS: usize = 5000;
+
+/// The three sets that are each held against the held-out rows; all of the same size, since k-NN metrics depend on it.
 pub(crate) struct Sets<'a> {
     pub(crate) samples: Rows<'a>,
-    /// As many training rows as there are samples.
+    /// Training rows in place of samples.
     pub(crate) real: Rows<'a>,
     pub(crate) gaussian: Rows<'a>,
     pub(crate) held_out: Rows<'a>,
@@ -24,13 +27,15 @@ pub(crate) struct Sets<'a> {
 
 impl<'a> Sets<'a> {
     pub(crate) fn of(context: &MetricContext<'a>) -> Result<Self, Invalid> {
-        let n = context.samples.rows().min(context.train.rows());
-        let d = context.train.row_length();
+        let sets = [context.samples, context.train, context.gaussian, context.held_out];
+        let n = sets.map(Array::rows).into_iter().min().unwrap_or(0).min(MOST_ROWS);
+        let first =
+            |array: &'a Array| Rows::new(&array.data[..n * array.row_length()], array.row_length()).map_err(invalid);
         Ok(Self {
-            samples: rows(context.samples)?,
-            real: Rows::new(&context.train.data[..n * d], d).map_err(invalid)?,
-            gaussian: rows(context.gaussian)?,
-            held_out: rows(context.held_out)?,
+            samples: first(context.samples)?,
+            real: first(context.train)?,
+            gaussian: first(context.gaussian)?,
+            held_out: first(context.held_out)?,
         })
     }
 

@@ -87,6 +87,9 @@ impl Component<NetworkPart> for MlpConfig {
         let mut widths = vec![d + features];
         widths.extend(&self.hidden);
         widths.push(d);
+        let count = |w: &[usize]| w[0].checked_add(1)?.checked_mul(w[1]);
+        let parameters = widths.windows(2).try_fold(0usize, |sum, w| sum.checked_add(count(w)?));
+        Invalid::unless_buildable("hidden", parameters)?;
         let layers = widths.windows(2).map(|w| init::linear(w[0], w[1], noise, device)).collect();
         Ok(AnyNetwork::new(Mlp { layers, sines, activation: self.activation, embedding: self.embedding }))
     }

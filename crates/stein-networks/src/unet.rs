@@ -70,6 +70,7 @@ impl Component<NetworkPart> for UnetConfig {
         let Some(image) = dataset.image else {
             return Err(Invalid::new("`unet` is for images, and these data are not; `mlp` takes any rows"));
         };
+        Invalid::unless_buildable("channels", self.about_parameters())?;
         let halvings = self.multipliers.len() - 1;
         let unit = 1usize << halvings;
         if !image.height.is_multiple_of(unit) || !image.width.is_multiple_of(unit) {
@@ -82,6 +83,17 @@ impl Component<NetworkPart> for UnetConfig {
             ));
         }
         Ok(AnyNetwork::new(Unet::new(self, image, noise, device)))
+    }
+}
+
+impl UnetConfig {
+    /// At least the parameters of the 3×3 convolutions.
+    fn about_parameters(&self) -> Option<usize> {
+        self.multipliers.iter().try_fold(0usize, |sum, m| {
+            let width = m.checked_mul(self.channels)?;
+            let block = width.checked_mul(width)?.checked_mul(18)?;
+            sum.checked_add(block.checked_mul(2 * self.blocks)?)
+        })
     }
 }
 
@@ -98,7 +110,7 @@ struct Block {
 
 impl Block {
     fn new(inputs: usize, outputs: usize, embedding: usize, groups: usize, noise: &mut Noise, device: &Device) -> Self {
-        // Concatenated inputs may not be divisible by the groups of the channels; halve the groups until they are.
+        // Concatenated inputs may not be divisible by the groups; take as many as do divide them.
         let norm = |channels: usize| {
             let groups = (1..=groups).rev().find(|g| channels.is_multiple_of(*g)).unwrap_or(1);
             GroupNormConfig::new(groups, channels).init(device)

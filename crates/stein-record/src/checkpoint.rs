@@ -71,11 +71,11 @@ pub fn save(
     atomic::write_synced(&path, &text)?;
     atomic::sync_directory(&partial)?;
 
-    let place = checkpoints.join(format!("step-{step}"));
-    if place.exists() {
-        // An earlier session got this far and its set was found damaged, or it would have been resumed behind it.
-        fs::remove_dir_all(&place).map_err(|e| RecordError::io(&place, "replace", e))?;
+    // Sets of this step or later were found damaged, or this run would have gone on from them.
+    for (_, path) in sets(checkpoints)?.into_iter().filter(|(other, _)| *other >= step) {
+        fs::remove_dir_all(&path).map_err(|e| RecordError::io(&path, "replace", e))?;
     }
+    let place = checkpoints.join(format!("step-{step}"));
     fs::rename(&partial, &place).map_err(|e| RecordError::io(&place, "rename to", e))?;
     atomic::sync_directory(checkpoints)?;
     remove_old(checkpoints, keep.max(1))?;
@@ -187,6 +187,11 @@ mod tests {
         save(&at, 30, "c", &files(b"again"), 2).unwrap();
         assert_eq!(newest(&at, "c").unwrap().set.unwrap().step, 30);
         assert!(newest(&at, "other").unwrap().skipped[0].1.contains("another configuration"));
+
+        // A damaged later set must not push out the good one that is saved after it.
+        fs::create_dir(at.join("step-99")).unwrap();
+        save(&at, 40, "c", &files(b"good"), 1).unwrap();
+        assert_eq!(newest(&at, "c").unwrap().set.unwrap().step, 40);
     }
 
     #[test]

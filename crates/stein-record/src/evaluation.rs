@@ -132,7 +132,7 @@ pub struct Evaluation {
     /// σ at each frame of `samples/trajectory.npy`; 0 for the final, denoised one.
     #[serde(default)]
     pub trajectory_sigmas: Vec<f64>,
-    /// For each image of `samples/nearest.npy` its distance to the sample, and a label if the data have labels.
+    /// For each image of `samples/nearest.npy` its distance to the sample.
     #[serde(default)]
     pub nearest_distances: Vec<f64>,
 }

@@ -69,10 +69,4 @@ impl RecordError {
     pub fn damaged(path: impl Into<std::path::PathBuf>, problem: impl Into<String>) -> Self {
         Self::Damaged { path: path.into(), problem: problem.into() }
     }
-
-    /// Whether the disk is full or a size limit was hit (exit code 8).
-    pub fn is_disk_full(&self) -> bool {
-        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-        matches!(self, Self::Io { error, .. } if matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge))
-    }
 }

@@ -21,7 +21,7 @@ pub enum Split {
 /// One measurement.
 ///
 /// stein writes `loss` (weighted; `train`: the mean over the steps since the last line, `held-out`: of the averaged
-/// network, with the same rows and noise each time), `learning-rate`, `gradient-norm` and `steps-per-second`.
+/// network, with the same rows and noise each time), `learning-rate` and `gradient-norm`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricLine {
     /// Training steps done.

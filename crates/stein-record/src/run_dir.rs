@@ -101,7 +101,8 @@ pub fn list(runs: &Path) -> Result<Vec<RunDir>, RecordError> {
     Ok(found)
 }
 
-fn directories(path: &Path) -> Result<Vec<PathBuf>, RecordError> {
+/// The folders in a folder, sorted; none if it is not there.
+pub fn directories(path: &Path) -> Result<Vec<PathBuf>, RecordError> {
     let entries = match std::fs::read_dir(path) {
         Ok(entries) => entries,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

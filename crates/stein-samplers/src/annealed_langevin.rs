@@ -8,7 +8,7 @@ use stein_core::{
     SamplerPart, ScoreNetwork, StepInfo, matrix,
 };
 
-use crate::{Convention, denoise};
+use crate::{Convention, StepSize, denoise};
 
 /// Langevin dynamics at each noise level from the largest to the smallest, with step sizes α_i = ε σ_i²/σ_L².
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -26,47 +26,16 @@ pub struct AnnealedLangevin {
     pub denoise: bool,
 }
 
-/// A step size, or one that follows from the schedule.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum StepSize {
-    /// ε itself.
-    Value(#[schemars(extend("exclusiveMinimum" = 0))] f64),
-    /// From σ_L.
-    Auto(Auto),
-}
-
-/// The word `auto`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum Auto {
-    /// From σ_L.
-    #[serde(rename = "auto")]
-    Auto,
-}
-
-/// ε/σ_L² of `step-size = "auto"`, paper convention. A Langevin step at level i multiplies deviations of scale σ_i by
-/// 1 − ε/(2σ_L²), so this is stable, and ten steps forget nearly all of where a level began.
-const AUTO: f64 = 0.3;
-
 impl Default for AnnealedLangevin {
     fn default() -> Self {
-        Self {
-            steps_per_level: 10,
-            step_size: StepSize::Auto(Auto::Auto),
-            convention: Convention::Paper,
-            denoise: true,
-        }
+        Self { steps_per_level: 10, step_size: StepSize::AUTO, convention: Convention::Paper, denoise: true }
     }
 }
 
 impl AnnealedLangevin {
     /// ε/σ_L² in this convention.
     fn relative_step(&self, sigma_min: f64) -> f64 {
-        match (self.step_size, self.convention) {
-            (StepSize::Value(epsilon), _) => epsilon / (sigma_min * sigma_min),
-            (StepSize::Auto(_), Convention::Paper) => AUTO,
-            (StepSize::Auto(_), Convention::Repository) => AUTO / 2.0,
-        }
+        self.step_size.relative(sigma_min, self.convention)
     }
 }
 
@@ -76,10 +45,7 @@ impl Component<SamplerPart> for AnnealedLangevin {
 
     fn check(&self) -> Result<(), Invalid> {
         Invalid::unless_some("steps-per-level", self.steps_per_level)?;
-        match self.step_size {
-            StepSize::Value(epsilon) => Invalid::unless_positive("step-size", epsilon),
-            StepSize::Auto(_) => Ok(()),
-        }
+        self.step_size.check()
     }
 
     fn build(&self, context: SamplerContext<'_>) -> Result<Box<dyn Sampler>, Invalid> {

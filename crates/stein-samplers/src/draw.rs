@@ -9,6 +9,8 @@ use stein_record::Array;
 pub struct Draw<'a> {
     /// How many samples.
     pub samples: usize,
+    /// The first chain: another start of the same streams gives other samples.
+    pub first: u64,
     /// At most so many chains at a time; bounds memory, does not change the samples.
     pub chunk: usize,
     /// The mean of the starts, `[D]`: x₀ = mean + σ₁ z.
@@ -33,10 +35,10 @@ pub fn draw(
     mut observe: impl FnMut(usize) -> Box<dyn Observer>,
 ) -> Result<Array, SampleError> {
     let d = what.mean.len();
-    let mut data = Vec::with_capacity(what.samples * d);
+    let mut data = Vec::new();
     for first in (0..what.samples).step_by(what.chunk.max(1)) {
         let last = (first + what.chunk.max(1)).min(what.samples);
-        let mut noise = what.streams.chains("sampler", first as u64..last as u64);
+        let mut noise = what.streams.chains("sampler", what.first + first as u64..what.first + last as u64);
         let start = starts(&mut noise, what.mean, schedule.first().sigma);
         let x = matrix(start, d, what.device);
         let x = sampler.sample(score, schedule, x, &mut noise, &mut *observe(first))?;

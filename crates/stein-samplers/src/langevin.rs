@@ -8,7 +8,7 @@ use stein_core::{
     SamplerPart, ScoreNetwork, StepInfo, matrix,
 };
 
-use crate::{Convention, denoise};
+use crate::{Convention, StepSize, denoise};
 
 /// Unadjusted Langevin dynamics with the score at the smallest σ.
 ///
@@ -20,9 +20,8 @@ pub struct Langevin {
     /// Steps.
     #[schemars(range(min = 1))]
     pub steps: usize,
-    /// The step size α.
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub step_size: f64,
+    /// The step size α; `"auto"` is 0.3 σ_L² (0.15 σ_L² in the repository's convention).
+    pub step_size: StepSize,
     /// What the step size means.
     pub convention: Convention,
     /// Whether the last step replaces x by its Tweedie mean x + σ² s.
@@ -31,7 +30,7 @@ pub struct Langevin {
 
 impl Default for Langevin {
     fn default() -> Self {
-        Self { steps: 1000, step_size: 0.01, convention: Convention::Paper, denoise: false }
+        Self { steps: 1000, step_size: StepSize::AUTO, convention: Convention::Paper, denoise: false }
     }
 }
 
@@ -41,7 +40,7 @@ impl Component<SamplerPart> for Langevin {
 
     fn check(&self) -> Result<(), Invalid> {
         Invalid::unless_some("steps", self.steps)?;
-        Invalid::unless_positive("step-size", self.step_size)
+        self.step_size.check()
     }
 
     fn build(&self, _: SamplerContext<'_>) -> Result<Box<dyn Sampler>, Invalid> {
@@ -61,7 +60,8 @@ impl Sampler for Langevin {
         let level = schedule.last();
         let ([batch, d], device) = (x.dims(), x.device());
         let condition = Condition::uniform(level, batch, &device);
-        let (drift, diffusion) = self.convention.factors(self.step_size);
+        let step_size = self.step_size.relative(level.sigma, self.convention) * level.sigma * level.sigma;
+        let (drift, diffusion) = self.convention.factors(step_size);
         let steps = self.steps + usize::from(self.denoise);
         for step in 1..=self.steps {
             let z = matrix(noise.normals(d), d, &device);

@@ -13,12 +13,14 @@ mod convention;
 mod denoise;
 mod draw;
 mod langevin;
+mod step_size;
 
-pub use annealed_langevin::{AnnealedLangevin, Auto, StepSize};
+pub use annealed_langevin::AnnealedLangevin;
 pub use convention::Convention;
 pub use denoise::denoise;
 pub use draw::{Draw, draw};
 pub use langevin::Langevin;
+pub use step_size::{Auto, StepSize};
 
 use stein_core::{Catalogue, SamplerPart};
 

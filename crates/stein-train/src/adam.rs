@@ -76,7 +76,12 @@ mod tests {
     use stein_experiment::OptimizerKind;
 
     fn adamw(learning_rate: f64, weight_decay: f64) -> Optimizer {
-        Optimizer { kind: OptimizerKind::Adamw, learning_rate, weight_decay, ..Optimizer::default() }
+        Optimizer {
+            kind: OptimizerKind::Adamw,
+            learning_rate,
+            weight_decay: Some(weight_decay),
+            ..Optimizer::default()
+        }
     }
 
     /// Adam written out in f64, from the paper's algorithm box.

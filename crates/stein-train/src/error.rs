@@ -8,8 +8,8 @@ use stein_record::RecordError;
 /// Why a run did not finish. [`RunError::exit_code`] is what the process answers with.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// Stopped by a signal; a checkpoint is there.
-    #[error("stopped by {name}; a checkpoint is saved, and the same command goes on from there")]
+    /// Stopped by a signal; what was trained is in a checkpoint.
+    #[error("stopped by {name}; the same command goes on from here")]
     Interrupted {
         /// SIGINT or SIGTERM.
         name: &'static str,
@@ -48,6 +48,12 @@ pub enum RunError {
         /// What is wrong with each.
         problems: String,
     },
+    /// The data are not those that the run began with.
+    #[error("{path}: the data have changed since this run began; move the folder away to train on the new ones")]
+    OtherData {
+        /// The run directory.
+        path: PathBuf,
+    },
     /// A component refused what it met.
     #[error(transparent)]
     Component(#[from] Invalid),
@@ -67,7 +73,7 @@ impl RunError {
             Self::Locked { .. } => 7,
             Self::Record(RecordError::Damaged { .. }) => 6,
             Self::Record(RecordError::Io { .. }) => 8,
-            Self::Component(_) => 3,
+            Self::Component(_) | Self::OtherData { .. } => 3,
             Self::Training(_) => 1,
         }
     }

@@ -6,8 +6,8 @@ use stein_experiment::Plan;
 use stein_metrics::stats::{Gaussian, RIDGE, Rows, nearest_rows};
 use stein_record::{Array, Evaluation, LevelRecord, RecordError, RunDir};
 
-use crate::RunError;
 use crate::sampling::Drawn;
+use crate::{RunError, Stop};
 
 /// Samples whose nearest training rows a report shows.
 const SHOWN: usize = 64;
@@ -48,12 +48,16 @@ pub(crate) fn evaluate(
     network: &dyn ScoreNetwork,
     drawn: &Drawn,
     levels: Vec<LevelRecord>,
-    step: u64,
     device: &Device,
     run: &RunDir,
+    stop: &Stop,
 ) -> Result<Evaluation, RunError> {
     let references = References::of(plan)?;
     let samples = &drawn.samples;
+    // Before anything that can fail: samples are what was paid for.
+    samples.write_npy(&run.sample("final.npy"))?;
+    references.held_out.write_npy(&run.sample("held-out.npy"))?;
+    drawn.trajectory.write_npy(&run.sample("trajectory.npy"))?;
     let context = MetricContext::new(
         samples,
         &references.held_out,
@@ -68,14 +72,14 @@ pub(crate) fn evaluate(
     );
     let mut metrics = Vec::new();
     for (_, metric) in &plan.metrics {
+        if let Some(asked) = stop.requested() {
+            return Err(asked);
+        }
         metrics.extend(metric.evaluate(&context)?);
     }
     let counted = stein_metrics::count_modes(&plan.dataset, samples)?;
     let (mode_weights, modes) = counted.unzip();
 
-    samples.write_npy(&run.sample("final.npy"))?;
-    references.held_out.write_npy(&run.sample("held-out.npy"))?;
-    drawn.trajectory.write_npy(&run.sample("trajectory.npy"))?;
     let nearest_distances = write_nearest(samples, &references.train, plan, run)?;
     crate::field::write(plan, network, samples, device, run)?;
 
@@ -83,7 +87,7 @@ pub(crate) fn evaluate(
         samples: samples.rows(),
         nfe: plan.sampler.evaluations(&*plan.schedule),
         sampling_seconds: drawn.seconds,
-        step,
+        step: drawn.step,
         metrics,
         levels,
         mode_weights,

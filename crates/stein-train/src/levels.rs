@@ -1,5 +1,6 @@
 //! The loss at each noise level, beside what is the least that can be reached, and what memorising would reach.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
@@ -19,21 +20,22 @@ const MOST_LINEAR: usize = 1024;
 /// Beyond this many training rows, the empirical optimum is not worth its cost.
 const MOST_EMPIRICAL: usize = 20_000;
 
-/// Measures every level of the schedule with `network` (without autodiff). `done` hears of each level.
+/// Measures every level of the schedule with `network` (without autodiff). `done` hears of each level and may stop it.
 pub fn level_losses(
     plan: &Plan,
     network: &dyn ScoreNetwork,
     device: &Device,
-    mut done: impl FnMut(usize),
+    mut done: impl FnMut(usize) -> ControlFlow<()>,
 ) -> Vec<LevelRecord> {
     let data = &plan.dataset;
     let rows = plan.experiment.evaluation.level_rows;
     let batches = Batches::new(plan, device);
+    // The memorising score must know the very rows that it is tested on.
+    let train = data.dequantized(&data.train, &mut plan.streams.at("level train", 0));
     let sets = Sets {
-        train: cycled(&data.dequantized(&data.train, &mut plan.streams.at("level train", 0)), rows),
+        train: cycled(&train, rows),
         held_out: cycled(&data.dequantized(&data.held_out, &mut plan.streams.at("level held-out", 0)), rows),
     };
-    let train = data.dequantized(&data.train, &mut plan.streams.at("level empirical", 0));
     let empirical = (data.target.is_none() && train.rows() <= MOST_EMPIRICAL)
         .then(|| ExactScore::new(Arc::new(IsotropicMixture::empirical(&train))));
     let gaussian = (data.target.is_none() && data.dimension() <= MOST_LINEAR)
@@ -58,7 +60,9 @@ pub fn level_losses(
             fisher: fisher.map(|f| f.0),
             relative_fisher: fisher.map(|f| f.1),
         });
-        done(i + 1);
+        if done(i + 1).is_break() {
+            break;
+        }
     }
     out
 }

@@ -1,6 +1,6 @@
 //! One cell, from wherever it is to finished.
 
-use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
@@ -12,11 +12,11 @@ use burn_train::{
     Interrupter, Learner, MetricEarlyStoppingStrategy, StoppingCondition, SupervisedTraining, TrainingStrategy,
 };
 use stein_device::Chosen;
-use stein_experiment::Plan;
+use stein_experiment::{Plan, WhereNoise};
 use stein_networks::Parameterized;
 use stein_record::{
-    DataRecord, DeviceRecord, GitRecord, MetricsLog, NetworkRecord, Progress, RunDir, RunRecord, State, Timings,
-    Versions, run_record,
+    Conventions, DataRecord, DeviceRecord, GitRecord, MetricsLog, NetworkRecord, Progress, RunDir, RunRecord, State,
+    Timings, Versions, run_record,
 };
 
 use crate::evaluate::evaluate;
@@ -37,6 +37,8 @@ pub struct RunOptions {
     pub tui: bool,
     /// The command line, for the record.
     pub argv: Vec<String>,
+    /// burn's version, for the record.
+    pub burn: String,
     /// The source that the program was built from, for the record.
     pub git: Option<GitRecord>,
     /// Set when somebody asks the process to stop.
@@ -67,7 +69,19 @@ pub fn run(plan: &Plan, directory: &RunDir, chosen: &Chosen, options: &RunOption
     if before.as_ref().is_some_and(|record| record.state == State::Finished) {
         return Ok(Outcome::Skipped);
     }
-    let mut record = new_record(plan, chosen, options, before);
+    let mut record = new_record(plan, chosen, options, before.as_ref());
+    if let Some(before) = &before {
+        if before.data.sha256 != record.data.sha256 {
+            let path = directory.path().to_owned();
+            return Err(RunError::OtherData { path });
+        }
+        if before.device.backend != record.device.backend && !options.quiet {
+            let (then, now) = (&before.device.description, &record.device.description);
+            eprintln!(
+                "note    this run began on {then}; it goes on on {now}, and will not be the same to the last bit"
+            );
+        }
+    }
     stein_record::atomic::write(&directory.experiment(), plan.experiment.to_toml().as_bytes())?;
     directory.write_record(&record)?;
 
@@ -109,23 +123,23 @@ fn train_sample_evaluate(
     let layout = Layout::of(&network);
     let resolved = plan.experiment.resolved();
     let table = resolved.get("network").cloned().unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
-    network_file(&layout, &state.average, &table, state.step).write(&directory.network())?;
+    network_file(&layout, &state, &table, plan.experiment.training.ema).write(&directory.network())?;
     let network = layout.unflatten(network, state.average.clone());
 
-    let drawn = draw_samples(plan, &network, device, &options.stop, options.quiet)?;
+    let drawn = draw_samples(plan, &network, state.step, device, &options.stop, options.quiet)?;
     record.timings.sampling += drawn.seconds;
 
     let started = Instant::now();
     let levels = plan.schedule.levels().len();
     let mut bar = Bar::new("evaluating", "levels", 0, levels as u64, options.quiet);
-    let records = crate::level_losses(plan, &network, device, |done| bar.update(done as u64, ""));
+    let records = crate::level_losses(plan, &network, device, |done| {
+        bar.update(done as u64, "");
+        if options.stop.requested().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
     bar.finish();
-    evaluate(plan, &network, &drawn, records, state.step, device, directory)?;
+    evaluate(plan, &network, &drawn, records, device, directory, &options.stop)?;
     record.timings.evaluation += started.elapsed().as_secs_f64();
-    match options.stop.requested() {
-        Some(error) => Err(error),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 /// Trains from the newest checkpoint to the last step. Gives the network (without autodiff) and the state.
@@ -214,7 +228,9 @@ fn train(
         return Err(RunError::Training(error.to_string()));
     }
     let state = slot.state.take().ok_or_else(|| RunError::Training("the strategy did not run".into()))?;
-    record.timings.steps_per_second = (state.step - first) as f64 / started.elapsed().as_secs_f64();
+    if state.step > first {
+        record.timings.steps_per_second = (state.step - first) as f64 / started.elapsed().as_secs_f64();
+    }
     Ok((plain, state))
 }
 
@@ -241,7 +257,7 @@ fn held_out_chunks(plan: &Plan) -> Vec<Vec<f32>> {
     all.chunks(HELD_OUT_CHUNK * data.dimension()).map(<[f32]>::to_vec).collect()
 }
 
-fn new_record(plan: &Plan, chosen: &Chosen, options: &RunOptions, before: Option<RunRecord>) -> RunRecord {
+fn new_record(plan: &Plan, chosen: &Chosen, options: &RunOptions, before: Option<&RunRecord>) -> RunRecord {
     let experiment = &plan.experiment;
     let (data, cell) = (&plan.dataset, experiment.cell());
     RunRecord {
@@ -251,15 +267,15 @@ fn new_record(plan: &Plan, chosen: &Chosen, options: &RunOptions, before: Option
         hash: cell.hash,
         state: State::Running,
         reason: None,
-        started: before.as_ref().map_or_else(now, |b| b.started.clone()),
+        started: before.map_or_else(now, |b| b.started.clone()),
         ended: None,
-        sessions: before.as_ref().map_or(0, |b| b.sessions) + 1,
+        sessions: before.map_or(0, |b| b.sessions) + 1,
         seed: experiment.seed,
         git: options.git.clone(),
         argv: options.argv.clone(),
         versions: Versions {
             stein: env!("CARGO_PKG_VERSION").into(),
-            burn: "0.22.1".into(),
+            burn: options.burn.clone(),
             platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         },
         device: DeviceRecord {
@@ -278,15 +294,21 @@ fn new_record(plan: &Plan, chosen: &Chosen, options: &RunOptions, before: Option
             sha256: data.sha256(),
         },
         network: NetworkRecord { kind: experiment.network.kind().into(), parameters: plan.parameters() },
-        conventions: conventions(),
-        progress: Progress { step: before.as_ref().map_or(0, |b| b.progress.step), steps: experiment.training.steps },
-        timings: before.as_ref().map_or_else(Timings::default, |b| b.timings),
+        conventions: conventions(plan),
+        progress: Progress { step: before.map_or(0, |b| b.progress.step), steps: experiment.training.steps },
+        timings: before.map_or_else(Timings::default, |b| b.timings),
         peak_memory: before.and_then(|b| b.peak_memory),
     }
 }
 
-/// What papers differ in, as this program has it.
-fn conventions() -> BTreeMap<String, String> {
+/// What papers differ in, as this run has it.
+fn conventions(plan: &Plan) -> Conventions {
+    let host = "on the host, from counter-based streams";
+    let noise = match plan.experiment.training.noise {
+        WhereNoise::Host => host,
+        WhereNoise::Device => "by the device's own generator: the run cannot be repeated bit for bit",
+    };
+    let fusion = if plan.experiment.runtime.fusion { "as burn chooses" } else { "off" };
     [
         ("loss", "½ is kept, dimensions are summed, the batch is averaged"),
         ("sigma", "standard deviation of the added noise"),
@@ -296,6 +318,8 @@ fn conventions() -> BTreeMap<String, String> {
         ),
         ("start of chains", "mean of the training rows + σ₁ z"),
         ("clipping", "by the global norm of the gradient"),
+        ("training noise", noise),
+        ("fusion", fusion),
     ]
     .into_iter()
     .map(|(k, v)| (k.to_owned(), v.to_owned()))

@@ -24,12 +24,15 @@ pub(crate) struct Drawn {
     pub(crate) sigmas: Vec<f64>,
     /// Seconds that it took.
     pub(crate) seconds: f64,
+    /// Training steps of the network.
+    pub(crate) step: u64,
 }
 
 /// Draws what `[evaluation]` asks for.
 pub(crate) fn draw_samples(
     plan: &Plan,
     network: &dyn ScoreNetwork,
+    step: u64,
     device: &Device,
     stop: &Stop,
     quiet: bool,
@@ -45,6 +48,7 @@ pub(crate) fn draw_samples(
         &*plan.schedule,
         Draw {
             samples: evaluation.samples,
+            first: 0,
             chunk: evaluation.chunk,
             mean: &plan.dataset.mean(),
             streams: plan.streams,
@@ -63,15 +67,8 @@ pub(crate) fn draw_samples(
             })
         },
     );
-    if let Some(bar) = &*bar.borrow() {
-        Bar::finish(bar);
-    }
-    let samples = match samples {
-        Err(SampleError::Stopped { .. }) => {
-            return Err(stop.requested().unwrap_or(RunError::Interrupted { name: "the user", code: 130 }));
-        }
-        other => other?,
-    };
+    finish(&bar);
+    let samples = samples.map_err(|e| stopped(e, stop))?;
     let recording = recording.take();
     let (frames, d) = (recording.sigmas.len(), samples.row_length());
     let chains = recording.data.len().checked_div(frames * d).unwrap_or(0);
@@ -80,6 +77,7 @@ pub(crate) fn draw_samples(
         trajectory: Array::new([frames, chains, d], recording.data),
         sigmas: recording.sigmas,
         seconds: started.elapsed().as_secs_f64(),
+        step,
     })
 }
 
@@ -127,43 +125,56 @@ impl Observer for Watch {
     }
 }
 
-/// Draws `count` samples `[N, D]` of a finished run's network, with noise of another seed.
+/// Draws `count` samples `[N, D]` of a trained run's network: with noise of another seed, or, without one, of further chains
+/// of the run's own streams, behind those that were evaluated.
 ///
 /// # Errors
-/// If the weights cannot be read, or a sample is not finite.
+/// If the weights cannot be read, a sample is not finite, or somebody asks to stop.
 pub fn draw_from_run(
     plan: &Plan,
     run: &RunDir,
     count: usize,
-    seed: u64,
+    seed: Option<u64>,
     device: &Device,
     stop: &Stop,
     quiet: bool,
 ) -> Result<Array, RunError> {
     let network = load_network(plan, run, device)?;
-    let mut bar: Option<Bar> = None;
+    let (streams, first) = match seed {
+        Some(seed) => (Streams::new(seed), 0),
+        None => (plan.streams, plan.experiment.evaluation.samples as u64),
+    };
     let chunk = plan.experiment.evaluation.chunk;
-    let bar_cell = Rc::new(RefCell::new(bar.take()));
-    let samples = draw(
-        &*plan.sampler,
-        &network,
-        &*plan.schedule,
-        Draw { samples: count, chunk, mean: &plan.dataset.mean(), streams: Streams::new(seed), device },
-        |first| {
-            Box::new(Watch {
-                recording: None,
-                chains: 0,
-                frames: 2,
-                chunk: (first / chunk) as u64,
-                chunks: count.div_ceil(chunk) as u64,
-                bar: bar_cell.clone(),
-                stop: stop.clone(),
-                quiet,
-            })
-        },
-    )?;
-    if let Some(bar) = &*bar_cell.borrow() {
-        Bar::finish(bar);
+    let bar = Rc::new(RefCell::new(None));
+    let what = Draw { samples: count, first, chunk, mean: &plan.dataset.mean(), streams, device };
+    let samples = draw(&*plan.sampler, &network, &*plan.schedule, what, |first| {
+        Box::new(Watch {
+            recording: None,
+            chains: 0,
+            frames: 2,
+            chunk: (first / chunk) as u64,
+            chunks: count.div_ceil(chunk) as u64,
+            bar: bar.clone(),
+            stop: stop.clone(),
+            quiet,
+        })
+    });
+    finish(&bar);
+    samples.map_err(|e| stopped(e, stop))
+}
+
+fn finish(bar: &RefCell<Option<Bar>>) {
+    if let Some(bar) = &*bar.borrow() {
+        bar.finish();
     }
-    Ok(samples)
+}
+
+/// A sampler stops only because somebody asked.
+fn stopped(error: SampleError, stop: &Stop) -> RunError {
+    match error {
+        SampleError::Stopped { .. } => {
+            stop.requested().unwrap_or(RunError::Interrupted { name: "the user", code: 130 })
+        }
+        other => other.into(),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use burn::data::dataloader::Progress;
+use burn::data::dataloader::{DataLoaderIterator, Progress};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use burn_train::metric::store::EventStoreClient;
@@ -17,7 +17,7 @@ use stein_record::{RunDir, checkpoint};
 
 use crate::metric_log::JsonLines;
 use crate::trainee::Measurement;
-use crate::{Layout, RunError, Stop, Trainee, TrainingState};
+use crate::{Layout, RunError, Stop, Trainee, TrainingBatch, TrainingState};
 
 /// Training as a burn-train strategy: starts at any step, owns optimiser, average and checkpoints.
 pub(crate) struct Steps {
@@ -59,6 +59,11 @@ impl Steps {
             &files,
             self.training.keep_checkpoints,
         )?;
+        // Readers see how far it is.
+        if let Some(mut record) = self.directory.read_record()? {
+            record.progress.step = state.step;
+            self.directory.write_record(&record)?;
+        }
         Ok(())
     }
 
@@ -102,13 +107,11 @@ impl Steps {
 
         let mut batches = train.iter();
         while state.step < training.steps {
-            let Some(batch) = batches.next() else { break };
-            let mut batch = batch.map_err(|e| RunError::Training(e.to_string()))?;
+            let mut batch = next(&mut *batches)?;
             let mut gradient: Option<Tensor<1>> = None;
             for part in 0..training.accumulate {
                 if part > 0 {
-                    let next = batches.next().ok_or_else(|| RunError::Training("the data ended early".into()))?;
-                    batch = next.map_err(|e| RunError::Training(e.to_string()))?;
+                    batch = next(&mut *batches)?;
                 }
                 let (value, gradients) = model.loss_and_gradients(batch.clone());
                 state.interval.add(value);
@@ -122,7 +125,7 @@ impl Steps {
 
             let last = state.step == training.steps;
             if state.step.is_multiple_of(training.log_every) || last {
-                let values = self.measure(state, norm, rate)?;
+                let values = self.measure(state, norm.clone(), rate)?;
                 let item = Measurement { step: state.step, values };
                 send(&interrupter, events.process_train(event(item, state.step, training.steps)));
             }
@@ -141,6 +144,8 @@ impl Steps {
             let asked = self.stop.requested();
             let interrupted = asked.is_some() || interrupter.should_stop();
             if due || last || interrupted || stopping {
+                // A state that is no number any more must not push out one that is.
+                finite(state.step, "gradient norm", f64::from(to_host(norm)[0]))?;
                 self.save(state, events, &store)?;
             }
             if let Some(error) = interrupter.error() {
@@ -165,11 +170,8 @@ impl Steps {
         rate: f64,
     ) -> Result<Vec<(&'static str, f64)>, RunError> {
         let (step, loss, norm) = (state.step, state.interval.take(), f64::from(to_host(norm)[0]));
-        for (what, value) in [("loss", loss), ("gradient norm", norm)] {
-            if !value.is_finite() {
-                return Err(RunError::Diverged { step, what, value });
-            }
-        }
+        finite(step, "loss", loss)?;
+        finite(step, "gradient norm", norm)?;
         Ok(vec![("loss", loss), ("gradient-norm", norm), ("learning-rate", rate)])
     }
 
@@ -178,6 +180,15 @@ impl Steps {
         let Some(early) = &mut components.early_stopping else { return false };
         (1..=epochs).fold(false, |_, epoch| early.should_stop(epoch as usize, &components.event_store))
     }
+}
+
+fn next(batches: &mut dyn DataLoaderIterator<TrainingBatch>) -> Result<TrainingBatch, RunError> {
+    let batch = batches.next().ok_or_else(|| RunError::Training("the data ended early".into()))?;
+    batch.map_err(|e| RunError::Training(e.to_string()))
+}
+
+fn finite(step: u64, what: &'static str, value: f64) -> Result<(), RunError> {
+    if value.is_finite() { Ok(()) } else { Err(RunError::Diverged { step, what, value }) }
 }
 
 fn event(item: Measurement, step: u64, steps: u64) -> LearnerEvent<Measurement> {

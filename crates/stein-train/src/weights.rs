@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use stein_core::to_host;
 use stein_experiment::Plan;
 use stein_networks::Parameterized;
 use stein_record::arrays::ArrayFile;
 use stein_record::{Array, RecordError, RunDir};
 
-use crate::RunError;
 use crate::flat::{Entry, Layout, from_host};
+use crate::{RunError, TrainingState};
 
 /// A parameter's name in PyTorch, and whether burn holds it transposed.
 fn torch_name(entry: &Entry) -> (String, bool) {
@@ -27,9 +27,9 @@ fn torch_name(entry: &Entry) -> (String, bool) {
     (name, transposed)
 }
 
-/// The weights of `vector` as a file; its metadata carry the `[network]` table and the step.
-pub fn network_file(layout: &Layout, vector: &Tensor<1>, network: &toml::Value, step: u64) -> ArrayFile {
-    let values = to_host(vector.clone());
+/// The averaged weights of a state as a file; its metadata carry the `[network]` table, the step and the average's decay.
+pub fn network_file(layout: &Layout, state: &TrainingState, network: &toml::Value, ema: f64) -> ArrayFile {
+    let values = to_host(state.average.clone());
     let arrays = layout.entries().iter().map(|entry| {
         let own = values[entry.offset..entry.offset + entry.length()].to_vec();
         let (name, transposed) = torch_name(entry);
@@ -39,8 +39,8 @@ pub fn network_file(layout: &Layout, vector: &Tensor<1>, network: &toml::Value, 
     let metadata = BTreeMap::from([
         ("format".into(), "pt".into()),
         ("network".into(), network.to_string()),
-        ("step".into(), step.to_string()),
-        ("weights".into(), "exponential moving average".into()),
+        ("step".into(), state.step.to_string()),
+        ("ema".into(), ema.to_string()),
     ]);
     ArrayFile { arrays: arrays.collect(), metadata }
 }

@@ -23,7 +23,7 @@ fn langevin_on_a_normal_has_its_closed_form() {
     let (alpha, n) = (0.5, 100_000);
     for steps in [1, 3, 40] {
         let run = |convention| {
-            let sampler = Langevin { steps, step_size: alpha, convention, denoise: false };
+            let sampler = Langevin { steps, step_size: StepSize::Value(alpha), convention, denoise: false };
             let x = matrix(vec![3.0; n], 1, &device());
             // σ is negligible beside the density's own width of 1.
             let schedule = Sigmas::new(&[1e-4]);
@@ -93,7 +93,8 @@ fn annealing_finds_the_weights_that_langevin_misses() {
         matrix(u.into_iter().map(|u| 16.0 * u - 8.0).collect(), 2, &device())
     };
     let weight = |x: Array| (0..n).filter(|&i| x.row(i)[0] + x.row(i)[1] > 0.0).count() as f64 / n as f64;
-    let langevin = Langevin { steps: 1000, step_size: 0.1, convention: Convention::Paper, denoise: false };
+    let langevin =
+        Langevin { steps: 1000, step_size: StepSize::Value(0.1), convention: Convention::Paper, denoise: false };
     // σ = 1e-3 stands for none: the component's own width is 1.
     let x = langevin.sample(&exact(target()), &Sigmas::new(&[1e-3]), start(), &mut chains(n as u64), &mut NoObserver);
     let alone = weight(to_array(x.expect("no stop")));
@@ -120,7 +121,8 @@ fn samples_do_not_depend_on_the_chunk() {
     let schedule = Sigmas::new(&[4.0, 1.0, 0.2]);
     let sampler = AnnealedLangevin { steps_per_level: 4, ..AnnealedLangevin::default() };
     let samples = |chunk| {
-        let what = Draw { samples: 50, chunk, mean: &[0.5, -0.5], streams: Streams::new(3), device: &device() };
+        let what =
+            Draw { samples: 50, first: 0, chunk, mean: &[0.5, -0.5], streams: Streams::new(3), device: &device() };
         draw(&sampler, &exact(target.clone()), &schedule, what, |_| Box::new(NoObserver)).expect("finite").data
     };
     let all = samples(50);

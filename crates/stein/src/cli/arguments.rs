@@ -128,10 +128,10 @@ pub(crate) struct Sample {
     /// How many samples
     #[arg(long, short = 'n', default_value_t = 64)]
     pub(crate) count: usize,
-    /// The noise's seed
-    #[arg(long, default_value_t = 1)]
-    pub(crate) seed: u64,
-    /// Where samples.npy and samples.png go; the run's `drawn` folder if left out
+    /// The noise's seed; if left out, further chains of the run's own noise
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Where samples.npy and samples.png go; a folder in the run's `drawn` if left out
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Change a value of the experiment: --set sampler.steps-per-level=20

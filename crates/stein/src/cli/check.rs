@@ -22,7 +22,7 @@ pub(crate) fn check(arguments: &Check, registry: &Registry) -> Outcome {
             "experiment": experiment.name,
             "cell": cell.name,
             "hash": cell.hash,
-            "run": directory.path(),
+            "run": directory.path().display().to_string(),
             "state": state,
             "device": chosen.description,
             "parameters": parameters,

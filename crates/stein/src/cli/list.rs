@@ -127,8 +127,10 @@ fn runs(arguments: &List) -> Outcome {
         }
     }
     if arguments.json {
-        let list: Vec<Value> =
-            rows.iter().map(|(directory, record)| json!({ "path": directory.path(), "record": record })).collect();
+        let list: Vec<Value> = rows
+            .iter()
+            .map(|(directory, record)| json!({ "path": directory.path().display().to_string(), "record": record }))
+            .collect();
         print_json(&list.into());
         return Ok(());
     }

@@ -1,5 +1,6 @@
 //! From a file name to a plan.
 
+use std::io::Read;
 use std::path::Path;
 
 use stein_core::Registry;
@@ -16,11 +17,10 @@ pub(crate) fn source(file: &Path, set: &[String]) -> Result<Source, Failure> {
             if e.kind() == std::io::ErrorKind::NotFound { "; the ones that ship are in experiments/" } else { "" };
         Failure::usage(format!("cannot read {shown}: {e}{hint}"))
     };
-    let length = std::fs::metadata(file).map_err(unreadable)?.len();
-    if length > MAX_BYTES as u64 {
-        return Err(Failure::usage(format!("{shown} has {length} bytes; at most {MAX_BYTES} are read")));
-    }
-    let bytes = std::fs::read(file).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    // Limited while reading: a device or a pipe has no length to ask for.
+    let limit = MAX_BYTES as u64 + 1;
+    std::fs::File::open(file).and_then(|f| f.take(limit).read_to_end(&mut bytes)).map_err(unreadable)?;
     let wrong = |diagnostics: Vec<Diagnostic>| {
         let empty = Source::new(shown.to_string(), b"").unwrap_or_else(|_| unreachable!("an empty file is fine"));
         Failure::Experiment(Box::new(empty), diagnostics)

@@ -1,7 +1,7 @@
 //! The pictures of a run directory, drawn from its arrays.
 
 use stein_record::arrays::ArrayFile;
-use stein_record::{Array, RecordError, RunDir};
+use stein_record::{Array, RecordError, RunDir, State};
 use stein_report::images::{View, sample_grid, scatter, trajectory_gif, write_png};
 
 /// Columns of a grid of samples.
@@ -14,6 +14,10 @@ const SIZE: u32 = 640;
 /// Draws `samples/final.png` and `samples/trajectory.gif`, if there is anything to draw.
 pub(crate) fn draw(run: &RunDir) -> Result<(), RecordError> {
     let Some(record) = run.read_record()? else { return Ok(()) };
+    if record.state == State::Running {
+        // Somebody is at work there.
+        return Ok(());
+    }
     if let Some(samples) = Array::read_npy(&run.sample("final.npy"))? {
         let field = ArrayFile::read(&run.field())?;
         let data = &record.data;

@@ -4,27 +4,31 @@ use std::path::{Path, PathBuf};
 
 use stein_core::Registry;
 use stein_experiment::Experiment;
-use stein_record::{RecordError, RunDir};
+use stein_record::{RunDir, run_dir};
 
 use super::arguments::Report;
 use super::{Failure, Outcome, load, pictures, print, print_json};
 
 pub(crate) fn report(arguments: &Report, registry: &Registry) -> Outcome {
     let runs = &arguments.folders.runs;
-    let folders = if arguments.of.is_empty() { subfolders(runs)? } else { named(&arguments.of, runs, registry)? };
+    let folders =
+        if arguments.of.is_empty() { run_dir::directories(runs)? } else { named(&arguments.of, runs, registry)? };
     if folders.is_empty() {
         return Err(Failure::usage(format!("there are no runs under {}", runs.display())));
     }
     let mut pages = Vec::new();
     for folder in folders {
-        for cell in subfolders(&folder)? {
-            pictures::draw(&RunDir::new(cell))?;
+        for cell in run_dir::directories(&folder)? {
+            // A damaged cell must not keep the others from their pages; the page names what is wrong with it.
+            if let Err(error) = pictures::draw(&RunDir::new(cell)) {
+                eprintln!("warning: {error}");
+            }
         }
         let page = stein_report::write(&folder, &arguments.folders.reports)?;
         if !arguments.json {
             print(&page.display().to_string());
         }
-        pages.push(page);
+        pages.push(page.display().to_string());
     }
     if arguments.json {
         print_json(&serde_json::json!(pages));
@@ -49,15 +53,4 @@ fn named(of: &[PathBuf], runs: &Path, registry: &Registry) -> Result<Vec<PathBuf
             Ok(folder)
         })
         .collect()
-}
-
-fn subfolders(path: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let entries = match std::fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(RecordError::io(path, "list", e).into()),
-    };
-    let mut out: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).filter(|p| p.is_dir()).collect();
-    out.sort();
-    Ok(out)
 }

@@ -37,7 +37,8 @@ pub(crate) fn run(arguments: &Run, registry: &Registry) -> Outcome {
         let options = RunOptions {
             quiet: arguments.quiet,
             tui: arguments.tui,
-            argv: std::env::args().collect(),
+            argv: std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect(),
+            burn: env!("STEIN_BURN_VERSION").into(),
             git: git(),
             stop,
         };
@@ -46,9 +47,7 @@ pub(crate) fn run(arguments: &Run, registry: &Registry) -> Outcome {
             say("another process has finished it");
         }
     }
-    if !directory.sample("final.png").exists() {
-        pictures::draw(&directory)?;
-    }
+    pictures::draw(&directory)?;
     let page = stein_report::write(&folder, &arguments.folders.reports)?;
     print(&summary(&directory)?);
     print(&format!("report  {}", page.display()));

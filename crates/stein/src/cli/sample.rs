@@ -3,6 +3,7 @@
 use serde_json::json;
 use stein_core::Registry;
 use stein_device::choose;
+use stein_experiment::MOST_SAMPLES;
 use stein_record::RunDir;
 
 use super::arguments::Sample;
@@ -16,8 +17,13 @@ pub(crate) fn sample(arguments: &Sample, registry: &Registry) -> Outcome {
             "{shown} is no run directory: it has no experiment.toml (see stein list runs)"
         )));
     }
-    if arguments.count == 0 {
-        return Err(Failure::usage("--count is 0; it must be at least 1"));
+    if !(1..=MOST_SAMPLES).contains(&arguments.count) {
+        let count = arguments.count;
+        return Err(Failure::usage(format!("--count is {count}; it must be from 1 to {MOST_SAMPLES}")));
+    }
+    if !run.network().is_file() {
+        let shown = arguments.run.display();
+        return Err(Failure::usage(format!("{shown} has no trained network yet; stein run goes on with it")));
     }
     let plan = load::plan(&run.experiment(), &arguments.set, registry)?;
     let chosen = choose(&plan.experiment.device).map_err(|e| Failure::usage(e.to_string()))?;
@@ -34,7 +40,8 @@ pub(crate) fn sample(arguments: &Sample, registry: &Registry) -> Outcome {
         &stop,
         arguments.quiet,
     )?;
-    let out = arguments.out.clone().unwrap_or_else(|| run.path().join("drawn"));
+    let name = arguments.seed.map_or_else(|| "more".into(), |seed| format!("seed-{seed}"));
+    let out = arguments.out.clone().unwrap_or_else(|| run.path().join("drawn").join(name));
     let array = out.join("samples.npy");
     samples.write_npy(&array)?;
     let image = plan.dataset.image.map(|i| [i.height, i.width, i.channels]);

@@ -3,6 +3,8 @@
 //! Without an adapter the tests say that they are skipped, unless `STEIN_REQUIRE_ADAPTER` is set (`cargo xtask test` sets it
 //! where it has installed one).
 
+use std::io::Write;
+
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
@@ -15,6 +17,11 @@ use stein_train::{Batches, Layout, Trainee};
 /// Largest difference over largest value.
 const TOLERANCE: f32 = 1e-4;
 
+/// Says something that the test runner does not hold back.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "wgpu against flex: {text}");
+}
+
 /// A hardware adapter if there is one, else a software one.
 fn adapter() -> Option<Device> {
     let found = adapters();
@@ -26,12 +33,12 @@ fn adapter() -> Option<Device> {
             panic!("{}", choose(&DeviceRequest::Wgpu(Some(selector))).expect_err("there is none"));
         }
         None => {
-            eprintln!("skipped: this machine has no wgpu adapter");
+            say("skipped: this machine has no wgpu adapter");
             return None;
         }
     };
     let chosen = choose(&request).expect("an adapter that is listed can be opened");
-    eprintln!("on {}", chosen.description);
+    say(&format!("on {}", chosen.description));
     Some(chosen.device)
 }
 
@@ -96,7 +103,9 @@ fn losses_gradients_and_noise_are_those_of_the_cpu() {
         let (expected, expected_gradient) = loss_and_gradient(&plan, &cpu);
         let of_loss = (loss - expected).abs() / expected.abs();
         let of_gradient = largest_difference(&gradient, &expected_gradient);
-        eprintln!("{name}: loss {expected}, difference {of_loss:.1e}; gradient, largest difference {of_gradient:.1e}");
+        say(&format!(
+            "{name}: loss {expected}, difference {of_loss:.1e}; gradient, largest difference {of_gradient:.1e}"
+        ));
         assert!(of_loss < TOLERANCE && of_gradient < TOLERANCE, "{name}: {of_loss:.1e} {of_gradient:.1e}");
         let twin: Vec<f32> = gradient.iter().map(|g| g * 1.001).collect();
         assert!(largest_difference(&twin, &expected_gradient) > TOLERANCE, "one part in a thousand must be seen");

@@ -1,6 +1,6 @@
 //! Training on burn-train, checkpoints, resume, and everything else that happens to one cell of an experiment.
 //!
-//! [`run`] takes a [`Plan`](stein_experiment::Plan) and a run directory from wherever they are to finished: it locks the
+//! [`run()`] takes a [`Plan`](stein_experiment::Plan) and a run directory from wherever they are to finished: it locks the
 //! directory, restores the newest checkpoint that verifies, trains, draws samples, measures them and writes every record.
 //! Metrics, event store, renderer, interrupter and early stopping are burn-train's; the loop over steps, the optimiser, the
 //! learning rate, the averaged weights and the checkpoints are here, inside a burn-train strategy.

@@ -147,7 +147,7 @@ pub(crate) struct Sample {
 
 #[derive(Debug, Args)]
 pub(crate) struct Report {
-    /// Experiment files or runs/<experiment> folders; all under --runs if left out
+    /// Experiment files, or folders of runs such as runs/digits; all under --runs if left out
     pub(crate) of: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) folders: Folders,

@@ -5,8 +5,8 @@
 //! | `langevin` | x ← x + (α/2) s(x) + √α z |
 //! | `annealed-langevin` | the same, level after level, α_i = ε σ_i²/σ_L² |
 //!
-//! [`draw`] runs a sampler for any number of chains in chunks; a chain's noise is its own, so samples do not depend on the
-//! chunk. The last step can replace x by its Tweedie mean ([`denoise`]).
+//! [`draw()`] runs a sampler for any number of chains in chunks; a chain's noise is its own, so samples do not depend on the
+//! chunk. The last step can replace x by its Tweedie mean ([`denoise()`]).
 
 mod annealed_langevin;
 mod convention;

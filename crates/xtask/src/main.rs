@@ -45,8 +45,8 @@ const STEPS: [Step; 5] = [
     },
     Step {
         name: "documentation",
-        arguments: &["doc", "--release", "--workspace", "--no-deps", "--document-private-items"],
-        environment: &[("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links")],
+        arguments: &["doc", "--release", "--workspace", "--no-deps"],
+        environment: &[("RUSTDOCFLAGS", "-D warnings")],
     },
     Step { name: "programs", arguments: &["build", "--release", "--workspace"], environment: &[] },
     Step { name: "tests", arguments: &["test", "--release", "--workspace", "--no-fail-fast"], environment: &[] },

@@ -46,7 +46,7 @@ const STEPS: [Step; 5] = [
     Step {
         name: "documentation",
         arguments: &["doc", "--release", "--workspace", "--no-deps"],
-        environment: &[("RUSTDOCFLAGS", "-D warnings")],
+        environment: &[("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links")],
     },
     Step { name: "programs", arguments: &["build", "--release", "--workspace"], environment: &[] },
     Step { name: "tests", arguments: &["test", "--release", "--workspace", "--no-fail-fast"], environment: &[] },

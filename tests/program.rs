@@ -1,9 +1,15 @@
 //! The `stein` command: real files, real processes, real signals.
 
+#[path = "program/broken.rs"]
+mod broken;
 #[path = "program/errors.rs"]
 mod errors;
 #[path = "program/harness.rs"]
 mod harness;
+#[path = "program/manners.rs"]
+mod manners;
+#[path = "program/plugins.rs"]
+mod plugins;
 #[path = "program/resume.rs"]
 mod resume;
 #[path = "program/runs.rs"]

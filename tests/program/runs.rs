@@ -44,6 +44,31 @@ fn a_run_leaves_everything_and_is_not_done_twice() {
 }
 
 #[test]
+fn every_objective_trains_towards_the_same_score() {
+    let fisher = |set: &[&str]| {
+        let folder = Folder::with(SMALL);
+        let mut arguments = vec!["run", "small.toml", "--quiet", "--set", "training.steps=1000"];
+        arguments.extend(set.iter().flat_map(|s| ["--set", s]));
+        folder.stein(&arguments).exits(0);
+        let evaluation = folder.cell().read_evaluation().unwrap().unwrap();
+        assert!(evaluation.levels.iter().all(|l| l.floor.is_some()), "{set:?}");
+        evaluation.metric("sigma2-fisher").unwrap().estimate.value
+    };
+    for set in [
+        &["objective.kind=denoising"][..],
+        &["objective.kind=explicit"],
+        &["objective.kind=implicit"],
+        &["objective.kind=implicit", "objective.trace=hutchinson", "objective.probe=sphere"],
+        &["objective.kind=sliced", "objective.projections=2"],
+        &["objective.kind=sliced", "objective.derivative=finite-difference", "objective.epsilon=0.02"],
+    ] {
+        // An untrained network's is near D/2 = 1.
+        let value = fisher(set);
+        assert!(value < 0.12, "{set:?}: mean σ²F {value}");
+    }
+}
+
+#[test]
 fn the_resolved_file_is_the_same_cell() {
     let folder = Folder::with(SMALL);
     let resolved = folder.stein(&["check", "small.toml", "--json"]).exits(0);

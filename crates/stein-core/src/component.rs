@@ -9,7 +9,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use schemars::{JsonSchema, Schema, schema_for};
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
@@ -250,7 +251,10 @@ impl<P: Part> Catalogue<P> {
         self.entries.push(Entry {
             kind: C::KIND,
             paper: C::PAPER,
-            schema: || schema_for!(C),
+            schema: || {
+                let settings = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
+                SchemaGenerator::new(settings).into_root_schema_for::<C>()
+            },
             parse: |table| {
                 let config = C::deserialize(toml::Deserializer::from(table))?;
                 Ok(Box::new(Erased(config, PhantomData)))

@@ -22,10 +22,16 @@ impl ExactScore {
 
 impl ScoreNetwork for ExactScore {
     /// # Panics
-    /// If derivatives are asked for: targets know their score, not its derivatives.
+    /// If derivatives are asked for that the target does not know: see [`Target::score_derivative`].
     fn jet(&self, x: Jet<2>, condition: &Condition) -> Jet<2> {
-        assert_eq!(x.directions(), 0, "a target's score has no directional derivatives");
-        Jet::plain(self.target.score(x.value(), condition))
+        let score = self.target.score(x.value(), condition);
+        let tangents = (0..x.directions())
+            .map(|i| {
+                let derivative = self.target.score_derivative(x.value(), x.tangent(i), condition);
+                derivative.expect("the target knows the derivatives of its score")
+            })
+            .collect();
+        Jet::seed(score, tangents)
     }
 
     fn log_density(&self, x: Tensor<2>, condition: &Condition) -> Option<Tensor<1>> {

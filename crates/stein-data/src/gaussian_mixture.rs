@@ -14,7 +14,7 @@ use crate::IsotropicMixture;
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct GaussianMixture {
     /// The components' means, each a list of D numbers.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("examples" = [[[-2.0, 0.0], [2.0, 0.0]]]))]
     pub means: Vec<Vec<f64>>,
     /// The components' weights; normalised to a sum of 1. Equal if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,8 +75,17 @@ impl Component<DataPart> for GaussianMixture {
         let Some(first) = self.means.first() else {
             return Err(Invalid::key("means", "`means` is empty; a mixture has at least one component"));
         };
-        if first.is_empty() || self.means.iter().any(|m| m.len() != first.len()) {
-            return Err(Invalid::key("means", "`means` must be lists of the same length, at least 1"));
+        if first.is_empty() {
+            return Err(Invalid::key(
+                "means.0",
+                "an entry of `means` is empty; each has one number for each dimension",
+            ));
+        }
+        if let Some(i) = self.means.iter().position(|m| m.len() != first.len()) {
+            let (n, d) = (self.means[i].len(), first.len());
+            let what =
+                format!("this entry of `means` has length {n}, the first has {d}; all must be of the same length");
+            return Err(Invalid::key(&format!("means.{i}"), what));
         }
         if self.means.iter().flatten().any(|x| !x.is_finite()) {
             return Err(Invalid::key("means", "`means` must be finite numbers"));
@@ -86,8 +95,8 @@ impl Component<DataPart> for GaussianMixture {
             if list.len() != k {
                 return Err(Invalid::key(key, format!("`{key}` has {} entries, `means` has {k}", list.len())));
             }
-            for value in list {
-                Invalid::unless_positive(key, value)?;
+            for (i, value) in list.into_iter().enumerate() {
+                Invalid::unless_positive(key, value).map_err(|e| Invalid { key: Some(format!("{key}.{i}")), ..e })?;
             }
         }
         for (key, rows, least) in [("train", self.train, 1), ("held-out", self.held_out, 8)] {

@@ -98,6 +98,22 @@ impl Target for IsotropicMixture {
         over_variance.clone().matmul(self.means(&device)) * alpha - x * over_variance.sum_dim(1)
     }
 
+    /// Σ_k r_k [(a_k·v − s·v) a_k − v/v_k] with a_k = (α m_k − x)/v_k and s = Σ_k r_k a_k.
+    fn score_derivative(&self, x: Tensor<2>, v: Tensor<2>, condition: &Condition) -> Option<Tensor<2>> {
+        let device = x.device();
+        let (log_joint, variance) = self.log_joint(&x, condition);
+        let responsibility = activation::softmax(log_joint, 1);
+        let means = self.means(&device);
+        let (alpha, _) = columns(condition, x.dims()[0], &device);
+        let along_x = (x.clone() * v.clone()).sum_dim(1);
+        // a_k·v, [B, K], and s·v, [B, 1].
+        let along = (v.clone().matmul(means.clone().transpose()) * alpha.clone() - along_x) / variance.clone();
+        let score_along = (responsibility.clone() * along.clone()).sum_dim(1);
+        let weight = responsibility.clone() * (along - score_along) / variance.clone();
+        let curvature = (responsibility / variance).sum_dim(1);
+        Some(weight.clone().matmul(means) * alpha - x * weight.sum_dim(1) - v * curvature)
+    }
+
     fn sample(&self, n: usize, noise: &mut Noise) -> Vec<f32> {
         let mut out = Vec::with_capacity(n * self.dimension);
         for _ in 0..n {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stein_core::{Configured, DataPart, NetworkPart, ObjectivePart, Registry, SamplerPart, SchedulePart};
@@ -12,7 +13,7 @@ use stein_record::source::{Diagnostic, Source, Span, list_of, nearest};
 use toml::Spanned;
 use toml::de::DeTable;
 
-use crate::section::{Places, Section, article};
+use crate::section::{Places, Section, article, read};
 use crate::settings::{Evaluation, Runtime, Training};
 use crate::{Cell, checked_name};
 
@@ -29,6 +30,14 @@ const TABLES: [&str; 11] = [
     "evaluation",
     "runtime",
 ];
+
+/// The kinds of tables that are left out.
+pub(crate) const DEFAULT_KINDS: [(&str, &str); 4] =
+    [("network", "mlp"), ("objective", "denoising"), ("schedule", "geometric"), ("sampler", "annealed-langevin")];
+
+fn default_kind(table: &str) -> Option<&'static str> {
+    DEFAULT_KINDS.iter().find(|(name, _)| *name == table).map(|(_, kind)| *kind)
+}
 
 /// What one experiment file asks for.
 #[derive(Debug)]
@@ -107,7 +116,7 @@ impl Experiment {
             if section.is_absent() {
                 let kinds = list_of(registry.data.entries().iter().map(|e| e.kind));
                 return Err(vec![
-                    Diagnostic::new("there is no [data] table: what is to be learned?")
+                    Diagnostic::new(format!("{}: there is no [data] table: what is to be learned?", source.origin()))
                         .help(format!("add [data] with a `kind`; kinds are {kinds}")),
                 ]);
             }
@@ -118,7 +127,7 @@ impl Experiment {
         let network = Section::take(&mut root, "network").map_err(|d| vec![d]).and_then(|mut section| {
             places.network = section.places();
             let parameterization = section.key("parameterization").map_err(|d| vec![d])?.unwrap_or_default();
-            let network = section.component(&registry.networks, Some("mlp"), &["parameterization"])?;
+            let network = section.component(&registry.networks, default_kind("network"), &["parameterization"])?;
             Ok((network, parameterization))
         });
         let network = problems.many(network);
@@ -127,13 +136,13 @@ impl Experiment {
             places.objective = section.places();
             let weighting: Weighting = section.key("weighting").map_err(|d| vec![d])?.unwrap_or_default();
             weighting.check().map_err(|invalid| vec![places.objective.diagnostic(&invalid)])?;
-            Ok((section.component(&registry.objectives, Some("denoising"), &["weighting"])?, weighting))
+            Ok((section.component(&registry.objectives, default_kind("objective"), &["weighting"])?, weighting))
         });
         let objective = problems.many(objective);
 
         let schedule = Section::take(&mut root, "schedule").map_err(|d| vec![d]).and_then(|section| {
             places.schedule = section.places();
-            section.component(&registry.schedules, Some("geometric"), &[])
+            section.component(&registry.schedules, default_kind("schedule"), &[])
         });
         let schedule = problems.many(schedule);
 
@@ -147,7 +156,7 @@ impl Experiment {
 
         let sampler = Section::take(&mut root, "sampler").map_err(|d| vec![d]).and_then(|section| {
             places.sampler = section.places();
-            section.component(&registry.samplers, Some("annealed-langevin"), &[])
+            section.component(&registry.samplers, default_kind("sampler"), &[])
         });
         let sampler = problems.many(sampler);
 
@@ -306,12 +315,8 @@ fn unknown_tables(root: &DeTable<'_>) -> Vec<Diagnostic> {
         .collect()
 }
 
-fn scalar<T: DeserializeOwned>(root: &mut DeTable<'_>, key: &str) -> Result<Option<T>, Diagnostic> {
-    let Some(value) = root.remove(key) else { return Ok(None) };
-    let span = value.span();
-    T::deserialize(toml::de::ValueDeserializer::from(value))
-        .map(Some)
-        .map_err(|e| Diagnostic::new(format!("`{key}`: {}", e.message())).at(Some(span), ""))
+fn scalar<T: DeserializeOwned + JsonSchema>(root: &mut DeTable<'_>, key: &str) -> Result<Option<T>, Diagnostic> {
+    root.remove(key).map(|value| read("", key, value)).transpose()
 }
 
 fn name(root: &mut DeTable<'_>, source: &Source) -> Result<String, Diagnostic> {
@@ -341,17 +346,22 @@ fn device(root: &mut DeTable<'_>) -> Result<DeviceRequest, Diagnostic> {
         let found = article(value.get_ref().type_str());
         return Err(Diagnostic::new(format!("`device` must be a string, found {found}")).at(Some(span), ""));
     };
-    text.parse()
-        .map_err(|e: stein_device::ParseRequestError| Diagnostic::new(format!("`device`: {e}")).at(Some(span), ""))
+    text.parse().map_err(|e: stein_device::ParseRequestError| {
+        let near = e.nearest().map(|n| format!("did you mean {n:?}?")).unwrap_or_default();
+        Diagnostic::new(format!("`device` is {:?}: {}", e.value(), e.problem()))
+            .at(Some(span), near)
+            .help(format!("allowed are {}", e.allowed()))
+            .help("`stein devices` lists what this machine has")
+    })
 }
 
 fn check_metrics(evaluation: &Evaluation, registry: &Registry, places: &Places) -> Result<(), Diagnostic> {
     let kinds = || registry.metrics.entries().iter().map(|e| e.kind);
-    for name in evaluation.metrics.iter().flatten() {
+    for (i, name) in evaluation.metrics.iter().flatten().enumerate() {
         if registry.metrics.get(name).is_none() {
             let label = nearest(name, kinds()).map(|n| format!("did you mean `{n}`?")).unwrap_or_default();
             return Err(Diagnostic::new(format!("no metric is called `{name}`"))
-                .at(places.of(Some("metrics")), label)
+                .at(places.of(Some(&format!("metrics.{i}"))), label)
                 .help(format!("metrics are {}", list_of(kinds()))));
         }
     }

@@ -12,16 +12,20 @@ mod cell;
 mod experiment;
 mod names;
 mod plan;
+mod schema;
 mod section;
 mod settings;
+mod template;
 
 pub use cell::Cell;
 pub use experiment::Experiment;
 pub use names::checked_name;
 pub use plan::{NamedMetric, Plan};
+pub use schema::{common_keys, schema};
 pub use settings::{
     Evaluation, LEAST_ROWS, LearningRateSchedule, MOST_SAMPLES, Optimizer, OptimizerKind, Runtime, Training, WhereNoise,
 };
+pub use template::{Choice, template};
 
 use stein_core::Registry;
 

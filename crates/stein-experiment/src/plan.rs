@@ -145,10 +145,10 @@ fn metrics(experiment: &Experiment, dataset: &Dataset, registry: &Registry) -> R
         let metric = config.build(()).map_err(|e| places.diagnostic(&e))?;
         if metric.applies(dataset) {
             out.push((entry.kind, metric));
-        } else if named.is_some() {
+        } else if let Some(i) = named.and_then(|names| names.iter().position(|n| n == entry.kind)) {
             let what = format!("the metric `{}` says nothing about these data", entry.kind);
             return Err(Diagnostic::new(what)
-                .at(places.of(Some("metrics")), "")
+                .at(places.of(Some(&format!("metrics.{i}"))), "")
                 .related(experiment.places.data.of(None), "these data"));
         }
     }

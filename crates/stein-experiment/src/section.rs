@@ -1,5 +1,7 @@
 //! One table of an experiment file on its way to a value.
 
+mod expected;
+
 use std::collections::BTreeMap;
 
 use schemars::{JsonSchema, schema_for};
@@ -16,7 +18,7 @@ pub(crate) struct Section<'s> {
     places: Places,
 }
 
-/// Where a table and its keys stand in the source.
+/// Where a table and its keys stand in the source; a key in a table within is `outer.inner`, an entry of a list `key.0`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Places {
     name: &'static str,
@@ -25,9 +27,28 @@ pub(crate) struct Places {
 }
 
 impl Places {
-    /// The place of a key, or of the table.
+    /// The place of a key, or of what it is in, or of the table.
     pub(crate) fn of(&self, key: Option<&str>) -> Option<Span> {
-        key.and_then(|k| self.keys.get(k).cloned()).or_else(|| self.table.clone())
+        let mut outer = std::iter::successors(key, |k: &&str| -> Option<&str> { Some(k.rsplit_once('.')?.0) });
+        outer.find_map(|k| self.keys.get(k).cloned()).or_else(|| self.table.clone())
+    }
+
+    fn note(&mut self, key: &str, value: &Spanned<DeValue<'_>>) {
+        // No key of ours is that long; a hostile one would be copied for every entry.
+        const LONGEST: usize = 100;
+        self.keys.insert(key.to_owned(), value.span());
+        match value.get_ref() {
+            _ if key.len() > LONGEST => {}
+            DeValue::Table(table) => {
+                table.iter().for_each(|(inner, value)| self.note(&format!("{key}.{}", inner.get_ref()), value));
+            }
+            DeValue::Array(items) => {
+                items.iter().enumerate().for_each(|(i, item)| {
+                    self.keys.insert(format!("{key}.{i}"), item.span());
+                });
+            }
+            _ => {}
+        }
     }
 
     /// A component's complaint, at its place.
@@ -46,8 +67,9 @@ impl<'s> Section<'s> {
         let span = value.span();
         match value.into_inner() {
             DeValue::Table(table) => {
-                let keys = table.iter().map(|(k, v)| (k.get_ref().to_string(), v.span())).collect();
-                Ok(Self { name, table, places: Places { name, table: Some(span), keys } })
+                let mut places = Places { name, table: Some(span), keys: BTreeMap::new() };
+                table.iter().for_each(|(key, value)| places.note(key.get_ref(), value));
+                Ok(Self { name, table, places })
             }
             other => Err(Diagnostic::new(format!("`{name}` must be a table, found {}", article(other.type_str())))
                 .at(Some(span), format!("write it as [{name}]"))),
@@ -63,12 +85,8 @@ impl<'s> Section<'s> {
     }
 
     /// Takes one key out; `None` if it is absent.
-    pub(crate) fn key<T: DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>, Diagnostic> {
-        let Some(value) = self.table.remove(key) else { return Ok(None) };
-        let span = value.span();
-        T::deserialize(ValueDeserializer::from(value))
-            .map(Some)
-            .map_err(|e| self.value_error(Some(key), &e, Some(span)))
+    pub(crate) fn key<T: DeserializeOwned + JsonSchema>(&mut self, key: &str) -> Result<Option<T>, Diagnostic> {
+        self.table.remove(key).map(|value| read(self.name, key, value)).transpose()
     }
 
     /// Makes the component that `kind` names of what is left. `common` are keys that were taken before.
@@ -79,7 +97,10 @@ impl<'s> Section<'s> {
         common: &[&str],
     ) -> Result<Box<dyn Configured<P>>, Vec<Diagnostic>> {
         let kinds = || catalogue.entries().iter().map(|e| e.kind);
-        let allowed = format!("{} kinds are {}", P::NOUN, list_of(kinds()));
+        let allowed = match catalogue.entries() {
+            [one] => format!("the only {} is `{}`", P::NOUN, one.kind),
+            _ => format!("{} kinds are {}", P::NOUN, list_of(kinds())),
+        };
         let span = self.table.get("kind").map(Spanned::span);
         let named: Option<String> = self.key("kind").map_err(|d| vec![d.help(allowed.clone())])?;
         let Some(kind) = named.or(default.map(str::to_owned)) else {
@@ -96,12 +117,18 @@ impl<'s> Section<'s> {
         allowed.extend(common);
         allowed.extend(keys.iter().map(String::as_str));
         let what = format!("[{}] with kind = \"{kind}\"", self.name);
-        self.refuse_unknown(&what, &allowed, &keys)?;
+        let others = |key: &str| {
+            let of_others: Vec<&str> =
+                catalogue.entries().iter().filter(|e| e.keys().iter().any(|k| k == key)).map(|e| e.kind).collect();
+            (!of_others.is_empty()).then(|| format!("`{key}` is a key of {}", list_of(of_others)))
+        };
+        self.refuse_unknown(&what, &allowed, &keys, others)?;
         let schema = entry.schema();
         self.refuse_missing(&what, &schema)?;
         let (name, places) = (self.name, self.places.clone());
         let table = Spanned::new(places.table.clone().unwrap_or(0..0), self.table);
-        let config = entry.parse(table).map_err(|e| vec![value_error(name, &places, None, &e, None)])?;
+        let again = table.clone();
+        let config = entry.parse(table).map_err(|e| refused(name, &places, again.get_ref(), &schema, &e))?;
         config.check().map_err(|invalid| vec![places.diagnostic(&invalid)])?;
         Ok(config)
     }
@@ -115,24 +142,34 @@ impl<'s> Section<'s> {
             .map(|p| p.keys().cloned().collect())
             .unwrap_or_default();
         let what = format!("[{}]", self.name);
-        self.refuse_unknown(&what, &keys.iter().map(String::as_str).collect::<Vec<_>>(), &keys)?;
+        self.refuse_unknown(&what, &keys.iter().map(String::as_str).collect::<Vec<_>>(), &keys, |_| None)?;
         let (name, places) = (self.name, self.places.clone());
         let table = Spanned::new(places.table.clone().unwrap_or(0..0), self.table);
-        T::deserialize(toml::Deserializer::from(table)).map_err(|e| vec![value_error(name, &places, None, &e, None)])
+        let again = table.clone();
+        T::deserialize(toml::Deserializer::from(table))
+            .map_err(|e| refused(name, &places, again.get_ref(), &schema, &e))
     }
 
-    fn refuse_unknown(&self, what: &str, allowed: &[&str], known: &[String]) -> Result<(), Vec<Diagnostic>> {
+    /// `elsewhere` says where else a key is known.
+    fn refuse_unknown(
+        &self,
+        what: &str,
+        allowed: &[&str],
+        known: &[String],
+        elsewhere: impl Fn(&str) -> Option<String>,
+    ) -> Result<(), Vec<Diagnostic>> {
         let problems: Vec<Diagnostic> = self
             .table
             .keys()
             .filter(|key| !known.iter().any(|k| k == key.get_ref().as_ref()))
             .map(|key| {
                 let name = key.get_ref().as_ref();
-                let label =
-                    nearest(name, allowed.iter().copied()).map(|n| format!("did you mean `{n}`?")).unwrap_or_default();
+                let near = || nearest(name, allowed.iter().copied()).map(|n| format!("did you mean `{n}`?"));
+                let label = elsewhere(name).or_else(near).unwrap_or_default();
+                let keys = if allowed.len() == 1 { "only key is" } else { "keys are" };
                 Diagnostic::new(format!("{what} has no key `{name}`"))
                     .at(Some(key.span()), label)
-                    .help(format!("its keys are {}", list_of(allowed.iter().copied())))
+                    .help(format!("its {keys} {}", list_of(allowed.iter().copied())))
             })
             .collect();
         if problems.is_empty() { Ok(()) } else { Err(problems) }
@@ -156,26 +193,40 @@ impl<'s> Section<'s> {
             .collect();
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
-
-    fn value_error(&self, key: Option<&str>, error: &toml::de::Error, span: Option<Span>) -> Diagnostic {
-        value_error(self.name, &self.places, key, error, span)
-    }
 }
 
-fn value_error(
+/// Reads the value of a key; `table` is empty for a key of no table.
+pub(crate) fn read<T: DeserializeOwned + JsonSchema>(
     table: &str,
+    key: &str,
+    value: Spanned<DeValue<'_>>,
+) -> Result<T, Diagnostic> {
+    let again = value.clone();
+    T::deserialize(ValueDeserializer::from(value)).map_err(|e| {
+        expected::in_value(table, key, &again, &schema_for!(T)).unwrap_or_else(|| {
+            let what = if table.is_empty() { format!("`{key}`") } else { format!("`{key}` in [{table}]") };
+            Diagnostic::new(format!("{what}: {}", e.message())).at(Some(again.span()), "")
+        })
+    })
+}
+
+/// Everything in a table that its schema refuses; what serde says if that is nothing.
+fn refused(
+    name: &str,
     places: &Places,
-    key: Option<&str>,
+    table: &DeTable<'_>,
+    schema: &schemars::Schema,
     error: &toml::de::Error,
-    fallback: Option<Span>,
-) -> Diagnostic {
-    let span = error.span().filter(|s| !s.is_empty()).or(fallback).or_else(|| places.table.clone());
-    let key = key.map(str::to_owned).or_else(|| {
-        let at = span.as_ref()?;
-        places.keys.iter().find(|(_, s)| s.start <= at.start && at.end <= s.end).map(|(k, _)| k.clone())
-    });
-    let what = key.map_or_else(|| format!("[{table}]"), |key| format!("`{key}` in [{table}]"));
-    Diagnostic::new(format!("{what}: {}", error.message())).at(span, "")
+) -> Vec<Diagnostic> {
+    let found = expected::in_table(name, table, schema);
+    if !found.is_empty() {
+        return found;
+    }
+    let span = error.span().filter(|s| !s.is_empty()).or_else(|| places.table.clone());
+    let within = |s: &Span| span.as_ref().is_some_and(|at| s.start <= at.start && at.end <= s.end);
+    let key = places.keys.iter().filter(|(_, s)| within(s)).min_by_key(|(_, s)| s.len()).map(|(k, _)| k);
+    let what = key.map_or_else(|| format!("[{name}]"), |key| format!("`{key}` in [{name}]"));
+    vec![Diagnostic::new(format!("{what}: {}", error.message())).at(span, "")]
 }
 
 pub(crate) fn article(noun: &str) -> String {

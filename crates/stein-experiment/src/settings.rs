@@ -148,23 +148,23 @@ impl Optimizer {
     fn check(&self) -> Result<(), Invalid> {
         let &Self { learning_rate: rate, beta_1, beta_2, epsilon, .. } = self;
         let decay = self.decay();
-        let fail = |message: String| Err(Invalid::key("optimizer", message));
+        let fail = |key: &str, message: String| Err(Invalid::key(&format!("optimizer.{key}"), message));
         if !(rate > 0.0 && rate.is_finite()) {
-            return fail(format!("`learning-rate` is {rate}; it must be above 0 and finite"));
+            return fail("learning-rate", format!("`learning-rate` is {rate}; it must be above 0 and finite"));
         }
         for (name, beta) in [("beta-1", beta_1), ("beta-2", beta_2)] {
             if !(0.0..1.0).contains(&beta) {
-                return fail(format!("`{name}` is {beta}; it must be at least 0 and below 1"));
+                return fail(name, format!("`{name}` is {beta}; it must be at least 0 and below 1"));
             }
         }
         if !(epsilon > 0.0 && epsilon.is_finite()) {
-            return fail(format!("`epsilon` is {epsilon}; it must be above 0 and finite"));
+            return fail("epsilon", format!("`epsilon` is {epsilon}; it must be above 0 and finite"));
         }
         if self.kind == OptimizerKind::Adam && self.weight_decay.is_some() {
-            return fail("`adam` has no `weight-decay`; `adamw` has".into());
+            return fail("weight-decay", "`adam` has no `weight-decay`; `adamw` has".into());
         }
         if !(decay >= 0.0 && decay.is_finite()) {
-            return fail(format!("`weight-decay` is {decay}; it must be at least 0 and finite"));
+            return fail("weight-decay", format!("`weight-decay` is {decay}; it must be at least 0 and finite"));
         }
         Ok(())
     }

@@ -83,6 +83,73 @@ impl Part {
     fn end(&self) -> usize {
         self.offset + self.text.len()
     }
+
+    /// Syntax errors in the order of the text, one for each line: the parser goes on after an error, and what it then says of
+    /// the same line follows from the first.
+    fn syntax_problems(&self, errors: &[toml::de::Error]) -> Vec<Diagnostic> {
+        let mut found: Vec<(Span, &str)> = errors
+            .iter()
+            .map(|e| {
+                let span = e.span().unwrap_or(self.offset..self.offset);
+                (span.start.max(self.offset)..span.end.max(self.offset), e.message())
+            })
+            .collect();
+        // Something without an end swallows what follows; it is the one thing to say.
+        let rank = |message: &str| match message {
+            m if m.contains("recurs") => 0,
+            m if m.starts_with("unclosed ") => 1,
+            _ => 2,
+        };
+        found.sort_by_key(|(span, message)| (rank(message), span.start));
+        let line = |at: usize| {
+            let at = (at - self.offset).min(self.text.len());
+            self.text.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count()
+        };
+        let mut lines = std::collections::BTreeSet::new();
+        found.retain(|(span, _)| lines.insert(line(span.start)));
+        found.sort_by_key(|(span, _)| span.start);
+        let more = found.len().saturating_sub(MAX_SYNTAX_ERRORS);
+        let mut problems: Vec<Diagnostic> = found
+            .into_iter()
+            .take(MAX_SYNTAX_ERRORS)
+            .map(|(span, message)| self.syntax_problem(span, message))
+            .collect();
+        if more > 0 {
+            problems.push(Diagnostic::new(format!("and {more} more syntax errors in {}", self.origin)));
+        }
+        problems
+    }
+
+    /// The parser's words in ours, where we have better ones.
+    fn syntax_problem(&self, span: Span, message: &str) -> Diagnostic {
+        let rest = self.text.get(span.start - self.offset..).unwrap_or_default();
+        let rest = rest.trim_start_matches([' ', '\t', '\r']);
+        let nothing_follows = rest.is_empty() || rest.starts_with(['\n', '#']);
+        let (what, help) = match message {
+            m if m.starts_with("string values must be quoted") && nothing_follows => {
+                ("a value is missing", "write key = value")
+            }
+            m if m.starts_with("string values must be quoted") => {
+                ("this is no value", "strings are written in quotes: \"like this\"")
+            }
+            m if m.starts_with("duplicate key") => {
+                ("a duplicate: this name was given before", "a key or table may stand only once; keep one of them")
+            }
+            m if m.starts_with("invalid basic string") => {
+                ("the string has no end", "close it with \" on the same line")
+            }
+            m if m.starts_with("key with no value") => ("the key has no value", "write key = value"),
+            m if m.starts_with("invalid unquoted key") => ("this does not belong in a key", "write key = value"),
+            m if m.starts_with("unexpected key or value") => (
+                "this should not follow the value",
+                "one key = value on each line; numbers have a decimal point, not a comma",
+            ),
+            m if m.contains("recurs") => ("lists or tables are nested too deeply", ""),
+            m => (m, ""),
+        };
+        let diagnostic = Diagnostic::new(format!("TOML syntax: {what}")).at(Some(span), "");
+        if help.is_empty() { diagnostic } else { diagnostic.help(help) }
+    }
 }
 
 impl Source {
@@ -142,14 +209,7 @@ impl Source {
         let mut tables = Vec::new();
         for part in &self.parts {
             let (table, errors) = DeTable::parse_recoverable(&part.padded);
-            let more = errors.len().saturating_sub(MAX_SYNTAX_ERRORS);
-            problems.extend(errors.iter().take(MAX_SYNTAX_ERRORS).map(|error| {
-                let span = error.span().map(|s| s.start.max(part.offset)..s.end.max(part.offset));
-                Diagnostic::new(format!("TOML syntax: {}", error.message())).at(span, "")
-            }));
-            if more > 0 {
-                problems.push(Diagnostic::new(format!("and {more} more syntax errors in {}", part.origin)));
-            }
+            problems.extend(part.syntax_problems(&errors));
             tables.push(table);
         }
         if !problems.is_empty() {
@@ -256,7 +316,9 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     candidates
         .into_iter()
         .map(|c| (strsim::damerau_levenshtein(&name.to_lowercase(), &c.to_lowercase()), c))
-        .filter(|(distance, c)| *distance <= 1 + c.len().max(name.len()) / 3)
+        .filter(|(distance, c)| {
+            *distance <= 1 + c.len().max(name.len()) / 3 && 2 * *distance <= c.len().max(name.len())
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, c)| c)
 }

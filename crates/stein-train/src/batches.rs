@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Distribution, Tensor};
-use stein_core::{Condition, Dataset, Level, Noise, NoiseSchedule, Perturbed, Streams, matrix, vector};
+use stein_core::{Condition, Dataset, Level, Noise, NoiseSchedule, Perturbed, Streams, Target, matrix, vector};
+use stein_data::IsotropicMixture;
 use stein_experiment::{Plan, WhereNoise};
 use stein_objectives::Weighting;
 
@@ -27,8 +28,16 @@ pub struct Batches {
     streams: Streams,
     size: usize,
     noise: WhereNoise,
-    exact_score: bool,
+    exact: Option<Arc<dyn Target>>,
     device: Device,
+}
+
+/// The known density, or the training rows themselves, dequantised once.
+fn exact_target(plan: &Plan) -> Arc<dyn Target> {
+    plan.dataset.target.clone().unwrap_or_else(|| {
+        let rows = plan.dataset.dequantized(&plan.dataset.train, &mut plan.streams.at("level train", 0));
+        Arc::new(IsotropicMixture::empirical(&rows))
+    })
 }
 
 impl Batches {
@@ -41,7 +50,7 @@ impl Batches {
             streams: plan.streams,
             size: plan.experiment.training.batch_size,
             noise: plan.experiment.training.noise,
-            exact_score: plan.objective.needs_exact_score(),
+            exact: plan.objective.needs_exact_score().then(|| exact_target(plan)),
             device: device.clone(),
         }
     }
@@ -78,9 +87,7 @@ impl Batches {
         };
         let condition = Condition::at(levels, &self.device);
         let mut perturbed = Perturbed::new(clean, z, condition);
-        if self.exact_score
-            && let Some(target) = &self.dataset.target
-        {
+        if let Some(target) = &self.exact {
             perturbed.exact_score = Some(target.score(perturbed.noisy.clone(), &perturbed.condition));
         }
         let weights = levels.iter().map(|l| self.weighting.at(l.sigma) as f32).collect();

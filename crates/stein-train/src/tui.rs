@@ -14,17 +14,26 @@ use burn_train::{Interrupter, LearnerSummary};
 
 /// The interface behind a guard.
 pub(crate) struct Guarded {
-    inner: TuiMetricsRendererWrapper,
+    inner: Option<TuiMetricsRendererWrapper>,
     interrupter: Interrupter,
+}
+
+impl Drop for Guarded {
+    /// The interface says goodbye when it is dropped, and that report panics like any other.
+    fn drop(&mut self) {
+        let inner = self.inner.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(inner)));
+    }
 }
 
 impl Guarded {
     pub(crate) fn new(interrupter: Interrupter) -> Self {
-        Self { inner: TuiMetricsRendererWrapper::new(interrupter.clone(), None), interrupter }
+        Self { inner: Some(TuiMetricsRendererWrapper::new(interrupter.clone(), None)), interrupter }
     }
 
     fn guard(&mut self, report: impl FnOnce(&mut TuiMetricsRendererWrapper)) {
-        if catch_unwind(AssertUnwindSafe(|| report(&mut self.inner))).is_err() {
+        let Some(inner) = &mut self.inner else { return };
+        if catch_unwind(AssertUnwindSafe(|| report(inner))).is_err() {
             self.interrupter.stop(Some("killed from the terminal interface"));
         }
     }

@@ -75,8 +75,26 @@ fn test() -> ExitCode {
         }
         println!("    {} took {:.0} s", step.name, begun.elapsed().as_secs_f64());
     }
+    if !schema() {
+        eprintln!("\nerror: schema failed");
+        return ExitCode::FAILURE;
+    }
     println!("\nall is well");
     ExitCode::SUCCESS
+}
+
+/// Validates the experiments that ship, with somebody else's validator.
+fn schema() -> bool {
+    let mut files: Vec<String> = std::fs::read_dir("experiments")
+        .map(|entries| entries.filter_map(|e| Some(e.ok()?.path().to_str()?.to_owned())).collect())
+        .unwrap_or_default();
+    files.retain(|file| file.ends_with(".toml"));
+    files.sort();
+    println!("\n==> schema: {} experiments", files.len());
+    let manifest = ["run", "--quiet", "--release", "--locked", "--manifest-path", "tests/schema/Cargo.toml", "--"];
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let status = cargo.args(manifest).arg("experiments/schema.json").args(files).status();
+    status.is_ok_and(|status| status.success())
 }
 
 /// Whether there is a software Vulkan driver; installs one on Debian and Ubuntu as root.

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use stein_core::{Component, Condition, Level, Objective, Perturbed, ScoreNetwork, Target, to_host};
 use stein_jet::Jet;
-use stein_objectives::Denoising;
+use stein_objectives::{Denoising, Derivative, Explicit, Implicit, Probe, Sliced, Trace};
 
 use crate::common::{at, draws, exact, gaussian, half_squares, mean, noise, three_modes};
 
@@ -77,4 +77,145 @@ fn floors_of_the_three_modes() {
         let (value, error) = mean(&loss(&exact(three_modes()), &target, Level::exploding(sigma), 60_000, "floors"));
         assert!((value - floor).abs() < 4.0 * error + 5e-4 * floor, "σ = {sigma}: {value} ± {error}, not {floor}");
     }
+}
+
+/// A batch of draws at a level, or clean, with the exact score.
+fn batch_of(target: &dyn Target, level: Option<Level>, n: usize, name: &str) -> Perturbed {
+    let (clean, z) = draws(target, n, name);
+    let batch = match level {
+        Some(level) => Perturbed::new(clean, z, at(level, n)),
+        None => Perturbed::clean(clean),
+    };
+    let exact = target.score(batch.noisy.clone(), &batch.condition);
+    batch.with_exact_score(exact)
+}
+
+fn losses(
+    objective: impl Component<stein_core::ObjectivePart>,
+    network: &dyn ScoreNetwork,
+    batch: &Perturbed,
+) -> Vec<f32> {
+    let objective: std::sync::Arc<dyn Objective> = objective.build(()).expect("builds");
+    to_host(objective.loss(network, batch, &mut noise("probes")))
+}
+
+const LEVELS: [Option<Level>; 3] =
+    [None, Some(Level { alpha: 1.0, sigma: 0.8 }), Some(Level { alpha: 0.6, sigma: 0.8 })];
+
+#[test]
+fn implicit_plus_the_fisher_information_is_explicit() {
+    let (target, network) = (three_modes(), Linear { a: 0.4, b: -0.3 });
+    for level in LEVELS {
+        let batch = batch_of(&target, level, 100_000, "implicit");
+        let implicit = losses(Implicit::default(), &network, &batch);
+        let explicit = losses(Explicit {}, &network, &batch);
+        let fisher = half_squares(batch.exact_score.clone().expect("known"));
+        let gap = |factor: f32| -> (f64, f64) {
+            mean(&implicit.iter().zip(&explicit).zip(&fisher).map(|((i, e), f)| i + factor * f - e).collect::<Vec<_>>())
+        };
+        let (value, error) = gap(1.0);
+        assert!(value.abs() < 4.0 * error, "{level:?}: {value} ± {error}");
+        for twin in [2.0, -1.0, 0.0] {
+            let (value, error) = gap(twin);
+            assert!(value.abs() > 8.0 * error, "{level:?}: a factor of {twin} must be seen");
+        }
+    }
+}
+
+#[test]
+fn the_implicit_objective_at_the_truth() {
+    let target = three_modes();
+    let batch = batch_of(&target, None, 100_000, "truth");
+    let (value, error) = mean(&losses(Implicit::default(), &exact(three_modes()), &batch));
+    assert!((value + 3.99978).abs() < 4.0 * error, "{value} ± {error}");
+}
+
+/// tr J of an affine score, the same for each example, with an asymmetric Jacobian.
+struct Shear;
+
+impl ScoreNetwork for Shear {
+    fn jet(&self, x: Jet<2>, _: &Condition) -> Jet<2> {
+        x.linear_map(|x| {
+            let j = stein_core::matrix(vec![-1.0, 0.7, 0.2, -2.0], 2, &x.device());
+            x.matmul(j)
+        })
+    }
+    fn log_density(&self, _: Tensor<2>, _: &Condition) -> Option<Tensor<1>> {
+        None
+    }
+}
+
+#[test]
+fn random_directions_are_unbiased_with_the_variance_of_theory() {
+    let batch = batch_of(&gaussian(vec![0.0; 2], 1.0), None, 200_000, "probes");
+    let exact = losses(Implicit::default(), &Shear, &batch);
+    // A, the symmetric part of J: diagonal −1, −2, off-diagonal 0.45.
+    let (square, diagonal, trace) = (1.0 + 4.0 + 2.0 * 0.45 * 0.45, 5.0, -3.0);
+    let d = 2.0;
+    for (probe, variance) in [
+        (Probe::Gaussian, 2.0 * square),
+        (Probe::Rademacher, 2.0 * (square - diagonal)),
+        (Probe::Sphere, 2.0 * d / (d + 2.0) * (square - trace * trace / d)),
+    ] {
+        for probes in [1, 4] {
+            let implicit = Implicit { trace: Trace::Hutchinson, probe, probes };
+            let sliced = Sliced { projections: probes, probe, ..Sliced::default() };
+            for estimates in [losses(implicit, &Shear, &batch), losses(sliced, &Shear, &batch)] {
+                let noise: Vec<f32> = estimates.iter().zip(&exact).map(|(a, b)| a - b).collect();
+                let (bias, error) = mean(&noise);
+                assert!(bias.abs() < 4.0 * error + 1e-6, "{probe:?}: bias {bias} ± {error}");
+                let found = noise.iter().map(|e| f64::from(*e).powi(2)).sum::<f64>() / noise.len() as f64;
+                let expected = variance / probes as f64;
+                assert!(
+                    (found / expected - 1.0).abs() < 0.05,
+                    "{probe:?} × {probes}: variance {found}, not {expected}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn slices_without_variance_reduction_are_unbiased_too() {
+    let batch = batch_of(&three_modes(), Some(Level::exploding(0.8)), 100_000, "slices");
+    let network = Linear { a: 0.4, b: -0.3 };
+    let exact = losses(Implicit::default(), &network, &batch);
+    // Gaussian directions: the sliced objective's square is then (vᵀs)² with mean ‖s‖².
+    for probe in [Probe::Gaussian, Probe::Sphere, Probe::Rademacher] {
+        let sliced = Sliced { variance_reduced: false, probe, ..Sliced::default() };
+        let noise: Vec<f32> = losses(sliced, &network, &batch).iter().zip(&exact).map(|(a, b)| a - b).collect();
+        let (bias, error) = mean(&noise);
+        assert!(bias.abs() < 4.0 * error, "{probe:?}: bias {bias} ± {error}");
+    }
+    // Without the ½ before (vᵀs)², the twin:
+    let score = half_squares(network.score(batch.noisy.clone(), &batch.condition));
+    let twin: Vec<f32> = losses(Sliced { variance_reduced: false, ..Sliced::default() }, &network, &batch)
+        .iter()
+        .zip(&exact)
+        .zip(&score)
+        .map(|((a, b), s)| a + s - b)
+        .collect();
+    let (bias, error) = mean(&twin);
+    assert!(bias > 10.0 * error);
+}
+
+#[test]
+fn finite_differences_converge_with_the_square_of_epsilon() {
+    let batch = batch_of(&three_modes(), Some(Level::exploding(0.5)), 2000, "differences");
+    let network = exact(three_modes());
+    let value = |epsilon, derivative| {
+        let sliced = Sliced { derivative, epsilon, ..Sliced::default() };
+        losses(sliced, &network, &batch)
+    };
+    let forward = value(0.1, Derivative::Forward);
+    let error = |epsilon: f64| {
+        let difference = value(epsilon, Derivative::FiniteDifference);
+        let squares: f64 = difference.iter().zip(&forward).map(|(a, b)| f64::from(a - b).powi(2)).sum();
+        (squares / forward.len() as f64).sqrt()
+    };
+    let (coarse, fine) = (error(0.08), error(0.04));
+    let order = (coarse / fine).log2();
+    assert!((order - 2.0).abs() < 0.1, "order {order}: {coarse} {fine}");
+    // In single precision a tiny step cancels: worse, not better.
+    assert!(error(1e-5) > error(0.01));
 }

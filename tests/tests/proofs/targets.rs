@@ -104,3 +104,20 @@ fn the_empirical_distribution_is_a_mixture_of_points() {
     let score = to_host(target.score(x, &at(Level::exploding(0.05), 1)));
     assert!((score[0] + 0.01 / 0.0025).abs() < 0.05 && (score[1] + 0.02 / 0.0025).abs() < 0.05, "{score:?}");
 }
+
+#[test]
+fn the_derivative_of_the_score_is_its_difference_quotient() {
+    let target = three_modes();
+    let (x, v) = draws(&target, 200, "derivative");
+    let h = 2e-3;
+    for condition in conditions(200).into_iter().skip(2) {
+        let exact = to_host(target.score_derivative(x.clone(), v.clone(), &condition).expect("known"));
+        let at = |sign: f64| target.score(x.clone() + v.clone() * (sign * h), &condition);
+        let difference = to_host((at(1.0) - at(-1.0)) / (2.0 * h));
+        let size = difference.iter().fold(0.0f32, |m, d| m.max(d.abs()));
+        let worst = exact.iter().zip(&difference).fold(0.0f32, |m, (a, b)| m.max((a - b).abs())) / size;
+        assert!(worst < 2e-3, "{worst}");
+        let twin = exact.iter().zip(&difference).fold(0.0f32, |m, (a, b)| m.max((1.02 * a - b).abs())) / size;
+        assert!(twin > 5e-3, "2 % must be seen");
+    }
+}

@@ -24,6 +24,35 @@ Examples:
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) voice: Voice,
+}
+
+/// How much is said on stderr.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Voice {
+    /// No progress and no notes; errors only
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// More of what is going on
+    #[arg(long, short, global = true, conflicts_with = "quiet")]
+    pub(crate) verbose: bool,
+}
+
+impl Voice {
+    /// Says a line, unless told to be quiet.
+    pub(crate) fn say(self, line: &str) {
+        if !self.quiet {
+            eprintln!("{line}");
+        }
+    }
+
+    /// Says a line if told to say more.
+    pub(crate) fn more(self, line: &str) {
+        if self.verbose {
+            eprintln!("{line}");
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -40,6 +69,14 @@ pub(crate) enum Command {
     Sample(Sample),
     /// Write report pages again, from the run directories alone
     Report(Report),
+    /// Begin an experiment file, with a comment for every key
+    Init(Init),
+    /// Print the JSON schema of experiment files
+    Schema,
+    /// Print completions for a shell: stein completions bash > ~/.local/share/bash-completion/completions/stein
+    Completions(Completions),
+    /// Write man pages
+    Man(Man),
 }
 
 /// Which experiment, and what is different in it.
@@ -64,20 +101,28 @@ pub(crate) struct Folders {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stein run experiments/digits.toml
+  stein run experiments/digits.toml --set seed=1
+  stein run experiments/mixture.toml --set 'objective.weighting={ power = 1.5 }'
+
+A finished run is left alone, an unfinished one goes on from its checkpoint. Ctrl-C saves and stops; twice stops at once.")]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) experiment: Experiment,
     #[command(flatten)]
     pub(crate) folders: Folders,
-    /// No progress and no notes
-    #[arg(long, short)]
-    pub(crate) quiet: bool,
     /// burn-train's full-screen interface in place of the progress line
     #[arg(long, conflicts_with = "quiet")]
     pub(crate) tui: bool,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stein check experiments/digits.toml
+  stein check experiments/digits.toml --set network.channels=64 --json")]
 pub(crate) struct Check {
     #[command(flatten)]
     pub(crate) experiment: Experiment,
@@ -101,6 +146,11 @@ pub(crate) enum What {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stein list
+  stein list samplers annealed-langevin
+  stein list runs --json")]
 pub(crate) struct List {
     /// What to list; every kind of component if left out
     pub(crate) what: Option<What>,
@@ -137,9 +187,6 @@ pub(crate) struct Sample {
     /// Change a value of the experiment: --set sampler.steps-per-level=20
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
     pub(crate) set: Vec<String>,
-    /// No progress and no notes
-    #[arg(long, short)]
-    pub(crate) quiet: bool,
     /// Say where the files are as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -154,4 +201,43 @@ pub(crate) struct Report {
     /// Say where the pages are as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stein init mine.toml
+  stein init mine.toml --data gaussian-mixture --sampler langevin
+  stein init | less")]
+pub(crate) struct Init {
+    /// Where to write it; stdout if left out. A file that is there is not overwritten
+    pub(crate) file: Option<PathBuf>,
+    /// The data source
+    #[arg(long, value_name = "KIND")]
+    pub(crate) data: Option<String>,
+    /// The network
+    #[arg(long, value_name = "KIND")]
+    pub(crate) network: Option<String>,
+    /// The objective
+    #[arg(long, value_name = "KIND")]
+    pub(crate) objective: Option<String>,
+    /// The noise schedule
+    #[arg(long, value_name = "KIND")]
+    pub(crate) schedule: Option<String>,
+    /// The sampler
+    #[arg(long, value_name = "KIND")]
+    pub(crate) sampler: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// The folder that they go to
+    #[arg(default_value = ".")]
+    pub(crate) folder: PathBuf,
 }

@@ -5,10 +5,10 @@ use stein_core::Registry;
 use stein_device::choose;
 use stein_record::RunDir;
 
-use super::arguments::Check;
+use super::arguments::{Check, Voice};
 use super::{Failure, Outcome, load, print, print_json};
 
-pub(crate) fn check(arguments: &Check, registry: &Registry) -> Outcome {
+pub(crate) fn check(arguments: &Check, registry: &Registry, voice: Voice) -> Outcome {
     let plan = load::plan(&arguments.experiment.file, &arguments.experiment.set, registry)?;
     let experiment = &plan.experiment;
     let cell = experiment.cell();
@@ -17,6 +17,9 @@ pub(crate) fn check(arguments: &Check, registry: &Registry) -> Outcome {
     let chosen = choose(&experiment.device).map_err(|e| Failure::usage(e.to_string()))?;
     let (parameters, nfe) = (plan.parameters(), plan.sampler.evaluations(&*plan.schedule));
     let metrics: Vec<&str> = plan.metrics.iter().map(|(kind, _)| *kind).collect();
+    voice.more("doing a few steps to see what they cost");
+    let cost = stein_train::measure(&plan, &chosen.device)?;
+    let steps = experiment.training.steps;
     if arguments.json {
         print_json(&json!({
             "experiment": experiment.name,
@@ -29,6 +32,8 @@ pub(crate) fn check(arguments: &Check, registry: &Registry) -> Outcome {
             "steps": experiment.training.steps,
             "levels": plan.schedule.levels().len(),
             "evaluations_per_sample": nfe,
+            "seconds_per_step": cost.map(|c| c.seconds),
+            "memory_bytes": cost.and_then(|c| c.memory),
             "metrics": metrics,
             "resolved": experiment.resolved(),
         }));
@@ -45,11 +50,23 @@ pub(crate) fn check(arguments: &Check, registry: &Registry) -> Outcome {
     ));
     print(&format!("network  {parameters} parameters"));
     let batch = experiment.training.batch_size * experiment.training.accumulate;
-    print(&format!("training {} steps of {batch} examples", experiment.training.steps));
+    let about = cost.map(|c| {
+        let memory = c.memory.map(|m| format!(", {} MB", m / 1_000_000)).unwrap_or_default();
+        format!(": about {:.1} ms a step, {} in all{memory}", c.seconds * 1e3, duration(c.seconds * steps as f64))
+    });
+    print(&format!("training {steps} steps of {batch} examples{}", about.unwrap_or_default()));
     print(&format!("sampling {} samples, {nfe} network evaluations each", experiment.evaluation.samples));
     print(&format!("metrics  {}", metrics.join(", ")));
     print(&format!("device   {}", chosen.description));
     chosen.notes.iter().for_each(|note| print(&format!("         {note}")));
     print(&format!("run      {} ({})", directory.path().display(), state.as_deref().unwrap_or("not begun")));
     Ok(())
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds {
+        s if s < 90.0 => format!("{s:.0} s"),
+        s if s < 5400.0 => format!("{:.0} min", s / 60.0),
+        s => format!("{:.1} h", s / 3600.0),
+    }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use stein_core::{Catalogue, Entry, Part, Registry};
+use stein_experiment::common_keys;
 use stein_record::run_dir;
 use stein_record::source::{list_of, nearest};
 
@@ -54,13 +55,25 @@ impl Described {
             noun: P::NOUN,
             summary: entry.summary(),
             paper: entry.paper,
-            schema: entry.schema().to_value(),
+            schema: with_common_keys(entry.schema().to_value(), P::TABLE),
         }
     }
 
     fn json(&self) -> Value {
         json!({ "kind": self.kind, "summary": self.summary, "paper": self.paper, "schema": self.schema })
     }
+}
+
+fn with_common_keys(mut schema: Value, table: &str) -> Value {
+    let common = common_keys(table);
+    if !common.is_empty() {
+        let object =
+            schema.as_object_mut().and_then(|s| s.entry("properties").or_insert_with(|| json!({})).as_object_mut());
+        if let Some(properties) = object {
+            properties.extend(common.into_iter().map(|(key, schema)| (key.to_owned(), schema)));
+        }
+    }
+    schema
 }
 
 fn of(registry: &Registry, what: What) -> Vec<Described> {
@@ -108,11 +121,17 @@ fn one(components: &[Described], name: &str, as_json: bool) -> Outcome {
     if !component.paper.is_empty() {
         print(&format!("\nSource: {}", component.paper));
     }
+    let required = component.schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
     let properties = component.schema.get("properties").and_then(Value::as_object);
     for (key, schema) in properties.into_iter().flatten() {
         let about = schema.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
-        let default = schema.get("default").map(|d| format!(" [default: {d}]")).unwrap_or_default();
-        print(&format!("\n  {key}{default}\n      {about}"));
+        let default = schema.get("default").filter(|d| !d.is_null()).map(|d| format!(", default {d}"));
+        let required = required.iter().any(|r| r == key).then(|| ", required".to_owned());
+        let rest = default.or(required).unwrap_or_default();
+        print(&format!("\n  {key}: {}{rest}\n      {about}", type_of(schema)));
+        for (name, about) in variants(schema) {
+            print(&format!("        {name}  {about}"));
+        }
     }
     Ok(())
 }
@@ -144,4 +163,43 @@ fn runs(arguments: &List) -> Outcome {
         print(&format!("{path:width$}  {:11}  {progress:16}  {}", record.state.to_string(), record.started));
     }
     Ok(())
+}
+
+/// A schema's type and range, in a few words: "number above 0", "list of integers from 1 to 65536".
+fn type_of(schema: &Value) -> String {
+    let word = match schema.get("type") {
+        Some(Value::String(name)) => name.clone(),
+        Some(Value::Array(names)) => {
+            names.iter().filter_map(Value::as_str).filter(|n| *n != "null").collect::<Vec<_>>().join(" or ")
+        }
+        _ if schema.get("oneOf").is_some() => {
+            variants(schema).into_iter().map(|(name, _)| name).collect::<Vec<_>>().join(" | ")
+        }
+        _ => match schema.get("anyOf").and_then(Value::as_array) {
+            Some(any) => any.iter().map(type_of).filter(|t| t != "null").collect::<Vec<_>>().join(" or "),
+            None => schema.get("const").map(Value::to_string).unwrap_or_else(|| "value".into()),
+        },
+    };
+    let word = match (word.as_str(), schema.get("items")) {
+        ("array", Some(items)) => format!("list of {}", type_of(items)),
+        _ => word,
+    };
+    let bound = |key: &str, words: &str| schema.get(key).map(|b| format!(" {words} {b}")).unwrap_or_default();
+    let least = bound("minimum", "from") + &bound("exclusiveMinimum", "above");
+    word + &least + &bound("maximum", "to") + &bound("exclusiveMaximum", "below")
+}
+
+/// The values of a choice, with what each means.
+fn variants(schema: &Value) -> Vec<(String, String)> {
+    let about = |v: &Value| v.get("description").and_then(Value::as_str).unwrap_or_default().replace('\n', " ");
+    let choices = schema.get("oneOf").and_then(Value::as_array).into_iter().flatten();
+    choices
+        .map(|choice| {
+            let name = choice.get("const").map(Value::to_string).unwrap_or_else(|| {
+                let keys = choice.get("properties").and_then(Value::as_object);
+                keys.map(|k| k.keys().map(|k| format!("{{ {k} = … }}")).collect()).unwrap_or_else(|| type_of(choice))
+            });
+            (name, about(choice))
+        })
+        .collect()
 }

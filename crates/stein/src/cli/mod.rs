@@ -7,12 +7,14 @@
 mod arguments;
 mod check;
 mod devices;
+mod init;
 mod list;
 mod load;
 mod pictures;
 mod report;
 mod run;
 mod sample;
+mod shell;
 mod signals;
 
 use std::io::IsTerminal;
@@ -31,13 +33,18 @@ pub fn main(register: impl FnOnce(&mut Registry)) -> ExitCode {
     let arguments = Arguments::parse();
     let mut registry = stein_experiment::builtin();
     register(&mut registry);
+    let voice = arguments.voice;
     let result = match arguments.command {
-        Command::Run(run) => run::run(&run, &registry),
-        Command::Check(check) => check::check(&check, &registry),
+        Command::Run(run) => run::run(&run, &registry, voice),
+        Command::Check(check) => check::check(&check, &registry, voice),
         Command::List(list) => list::list(&list, &registry),
         Command::Devices(devices) => devices::devices(&devices),
-        Command::Sample(sample) => sample::sample(&sample, &registry),
+        Command::Sample(sample) => sample::sample(&sample, &registry, voice),
         Command::Report(report) => report::report(&report, &registry),
+        Command::Init(init) => init::init(&init, &registry, voice),
+        Command::Schema => init::print_schema(&registry),
+        Command::Completions(completions) => shell::completions(&completions),
+        Command::Man(man) => shell::man(&man, voice),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

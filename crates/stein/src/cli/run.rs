@@ -5,16 +5,11 @@ use stein_device::choose;
 use stein_record::{GitRecord, RunDir};
 use stein_train::{Outcome as Ended, RunOptions};
 
-use super::arguments::Run;
+use super::arguments::{Run, Voice};
 use super::{Failure, Outcome, load, pictures, print, signals};
 
-pub(crate) fn run(arguments: &Run, registry: &Registry) -> Outcome {
+pub(crate) fn run(arguments: &Run, registry: &Registry, voice: Voice) -> Outcome {
     let plan = load::plan(&arguments.experiment.file, &arguments.experiment.set, registry)?;
-    let say = |text: &str| {
-        if !arguments.quiet {
-            eprintln!("{text}");
-        }
-    };
     let experiment = &plan.experiment;
     let folder = arguments.folders.runs.join(&experiment.name);
     let directory = RunDir::new(folder.join(experiment.cell().name));
@@ -22,7 +17,7 @@ pub(crate) fn run(arguments: &Run, registry: &Registry) -> Outcome {
 
     let finished = directory.read_record()?.is_some_and(|r| r.state == stein_record::State::Finished);
     if finished {
-        say(&format!(
+        voice.say(&format!(
             "{} is finished; nothing to train (another seed is another run: --set seed=1)",
             directory.path().display()
         ));
@@ -31,11 +26,14 @@ pub(crate) fn run(arguments: &Run, registry: &Registry) -> Outcome {
             stein_device::disable_fusion().map_err(|e| Failure::usage(e.to_string()))?;
         }
         let chosen = choose(&experiment.device).map_err(|e| Failure::usage(e.to_string()))?;
-        say(&format!("device  {}", chosen.description));
-        chosen.notes.iter().for_each(|note| say(&format!("note    {note}")));
-        say(&format!("run     {}", directory.path().display()));
+        voice.say(&format!("device  {}", chosen.description));
+        chosen.notes.iter().for_each(|note| voice.say(&format!("note    {note}")));
+        voice.say(&format!("run     {}", directory.path().display()));
+        voice.more(&format!("hash    {}", experiment.cell().hash));
+        voice.more(&format!("network {} parameters", plan.parameters()));
+        voice.more(&format!("data    {} training rows, sha256 {}", plan.dataset.train.rows(), plan.dataset.sha256()));
         let options = RunOptions {
-            quiet: arguments.quiet,
+            quiet: voice.quiet,
             tui: arguments.tui,
             argv: std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect(),
             burn: env!("STEIN_BURN_VERSION").into(),
@@ -44,7 +42,7 @@ pub(crate) fn run(arguments: &Run, registry: &Registry) -> Outcome {
         };
         let ended = stein_train::run(&plan, &directory, &chosen, &options)?;
         if ended == Ended::Skipped {
-            say("another process has finished it");
+            voice.say("another process has finished it");
         }
     }
     pictures::draw(&directory)?;

@@ -6,10 +6,10 @@ use stein_device::choose;
 use stein_experiment::MOST_SAMPLES;
 use stein_record::RunDir;
 
-use super::arguments::Sample;
+use super::arguments::{Sample, Voice};
 use super::{Failure, Outcome, load, pictures, print, print_json, signals};
 
-pub(crate) fn sample(arguments: &Sample, registry: &Registry) -> Outcome {
+pub(crate) fn sample(arguments: &Sample, registry: &Registry, voice: Voice) -> Outcome {
     let run = RunDir::new(&arguments.run);
     if !run.experiment().is_file() {
         let shown = arguments.run.display();
@@ -28,18 +28,9 @@ pub(crate) fn sample(arguments: &Sample, registry: &Registry) -> Outcome {
     let plan = load::plan(&run.experiment(), &arguments.set, registry)?;
     let chosen = choose(&plan.experiment.device).map_err(|e| Failure::usage(e.to_string()))?;
     let stop = signals::install().map_err(|e| Failure::Message(format!("cannot handle signals: {e}"), 1))?;
-    if !arguments.quiet {
-        eprintln!("device  {}", chosen.description);
-    }
-    let samples = stein_train::draw_from_run(
-        &plan,
-        &run,
-        arguments.count,
-        arguments.seed,
-        &chosen.device,
-        &stop,
-        arguments.quiet,
-    )?;
+    voice.say(&format!("device  {}", chosen.description));
+    let samples =
+        stein_train::draw_from_run(&plan, &run, arguments.count, arguments.seed, &chosen.device, &stop, voice.quiet)?;
     let name = arguments.seed.map_or_else(|| "more".into(), |seed| format!("seed-{seed}"));
     let out = arguments.out.clone().unwrap_or_else(|| run.path().join("drawn").join(name));
     let array = out.join("samples.npy");

@@ -1,0 +1,97 @@
+//! The JSON schema of experiment files, from the components' own types.
+
+use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Map, Value, json};
+use stein_core::{Catalogue, Part, Registry};
+use stein_networks::Parameterization;
+use stein_objectives::Weighting;
+
+use crate::experiment::DEFAULT_KINDS;
+use crate::settings::{Evaluation, Runtime, Training};
+
+/// The JSON schema (draft 2020-12) of experiment files that name components of a registry.
+pub fn schema(registry: &Registry) -> Value {
+    let mut evaluation = inline::<Evaluation>();
+    let metrics: Vec<&str> = registry.metrics.entries().iter().map(|e| e.kind).collect();
+    if let Some(items) = evaluation.pointer_mut("/properties/metrics/items") {
+        *items = json!({ "enum": metrics });
+    }
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "stein experiment",
+        "description": "What one run of stein trains, samples and measures.",
+        "type": "object",
+        "required": ["data"],
+        "additionalProperties": false,
+        "properties": {
+            "name": { "type": "string", "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$",
+                "description": "The folder under runs/ and reports/; the file's stem if left out." },
+            "seed": { "type": "integer", "minimum": 0, "default": 0, "description": "Keys all noise of the run." },
+            "device": { "type": "string", "default": "auto",
+                "description": "auto, cpu, wgpu, wgpu:discrete:1, wgpu:software, vulkan, metal, cuda:0, …" },
+            "data": table(&registry.data),
+            "network": table(&registry.networks),
+            "objective": table(&registry.objectives),
+            "schedule": table(&registry.schedules),
+            "sampler": table(&registry.samplers),
+            "training": inline::<Training>(),
+            "evaluation": evaluation,
+            "runtime": inline::<Runtime>(),
+        },
+    })
+}
+
+/// The keys that every component of a table has, beside its own, with their schemas.
+pub fn common_keys(table: &str) -> Vec<(&'static str, Value)> {
+    let with_default = |mut schema: Value, default: &str| {
+        schema["default"] = default.into();
+        schema
+    };
+    match table {
+        "network" => vec![("parameterization", with_default(inline::<Parameterization>(), "scaled"))],
+        "objective" => vec![("weighting", with_default(inline::<Weighting>(), "sigma2"))],
+        _ => Vec::new(),
+    }
+}
+
+/// A type's schema without references, so that it can stand inside another.
+fn inline<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true);
+    let mut value = SchemaGenerator::new(settings).into_root_schema_for::<T>().to_value();
+    if let Some(object) = value.as_object_mut() {
+        object.remove("$schema");
+        object.remove("title");
+    }
+    value
+}
+
+/// A component table: one of the kinds, each with its own keys and those that all have.
+fn table<P: Part>(catalogue: &Catalogue<P>) -> Value {
+    let common = common_keys(P::TABLE);
+    let kinds: Vec<Value> = catalogue
+        .entries()
+        .iter()
+        .map(|entry| {
+            let mut schema = entry.schema().to_value();
+            let mut properties = Map::new();
+            properties.insert("kind".into(), json!({ "const": entry.kind }));
+            properties.extend(common.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+            let own = schema.get_mut("properties").and_then(Value::as_object_mut).map(std::mem::take);
+            properties.extend(own.unwrap_or_default());
+            let mut required: Vec<Value> =
+                schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+            if DEFAULT_KINDS.iter().all(|(part, kind)| (*part, *kind) != (P::TABLE, entry.kind)) {
+                required.insert(0, "kind".into());
+            }
+            json!({
+                "type": "object",
+                "title": entry.kind,
+                "description": schema.get("description").cloned().unwrap_or_default(),
+                "properties": properties,
+                "required": required,
+                "additionalProperties": false,
+            })
+        })
+        .collect();
+    json!({ "oneOf": kinds })
+}

@@ -1,0 +1,123 @@
+//! A commented experiment file to start from.
+
+use serde_json::Value;
+use stein_core::{Catalogue, Part, Registry};
+
+/// Which component a template has in each table; the default where none is named.
+#[derive(Debug, Clone, Default)]
+pub struct Choice {
+    /// `[data]`; `digits` if left out.
+    pub data: Option<String>,
+    /// `[network]`; one that fits the data if left out.
+    pub network: Option<String>,
+    /// `[objective]`.
+    pub objective: Option<String>,
+    /// `[schedule]`.
+    pub schedule: Option<String>,
+    /// `[sampler]`.
+    pub sampler: Option<String>,
+}
+
+/// A commented experiment: every key of the chosen components with its default and what it means.
+///
+/// # Errors
+/// If a component is not known; the message lists those that are.
+pub fn template(registry: &Registry, choice: &Choice) -> Result<String, String> {
+    let data = choice.data.as_deref().unwrap_or("digits");
+    let network = choice.network.as_deref().unwrap_or(if data == "digits" { "unet" } else { "mlp" });
+    let mut out = String::from(
+        "# An experiment for stein. Each key stands with its default: what you don't change you can leave out.\n\
+         #   stein check FILE    what it would do\n\
+         #   stein run FILE      train, sample, measure, report\n\n\
+         # Keys all noise of the run; another seed is another run.\n\
+         seed = 0\n\
+         # \"auto\" takes a GPU if there is one, else the CPU.\n\
+         device = \"auto\"\n",
+    );
+    let parameterization = [(
+        "parameterization",
+        "\"scaled\"",
+        "How the network becomes a score: \"score\", \"scaled\", \"noise\" or \"denoiser\".",
+    )];
+    let weighting =
+        [("weighting", "\"sigma2\"", "λ(σ), by which each level counts: \"none\", \"sigma2\" or { power = p }.")];
+    component(&mut out, &registry.data, data, &[])?;
+    component(&mut out, &registry.networks, network, &parameterization)?;
+    component(&mut out, &registry.objectives, choice.objective.as_deref().unwrap_or("denoising"), &weighting)?;
+    component(&mut out, &registry.schedules, choice.schedule.as_deref().unwrap_or("geometric"), &[])?;
+    out += "\n[training]\n";
+    let training = schemars::schema_for!(crate::Training).to_value();
+    let defaults = toml::Table::try_from(crate::Training::default()).map_err(|e| e.to_string())?;
+    for key in ["steps", "batch-size", "optimizer", "warm-up", "clip", "ema", "checkpoint-every"] {
+        let about = training.pointer(&format!("/properties/{key}/description")).and_then(Value::as_str);
+        let value = defaults.get(key).map(toml::Value::to_string).unwrap_or_default();
+        entry(&mut out, key, &value, about.unwrap_or("The optimiser: \"adam\" or \"adamw\"."));
+    }
+    component(&mut out, &registry.samplers, choice.sampler.as_deref().unwrap_or("annealed-langevin"), &[])?;
+    out += "\n[evaluation]\n";
+    entry(&mut out, "samples", "360", "Samples to draw and measure.");
+    Ok(out)
+}
+
+fn component<P: Part>(
+    out: &mut String,
+    catalogue: &Catalogue<P>,
+    kind: &str,
+    common: &[(&str, &str, &str)],
+) -> Result<(), String> {
+    let entry_of = catalogue.get(kind).ok_or_else(|| {
+        let kinds = || catalogue.entries().iter().map(|e| e.kind);
+        let near = stein_record::source::nearest(kind, kinds());
+        let near = near.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+        format!("no {} is called `{kind}`{near}\n  there are {}", P::NOUN, stein_record::source::list_of(kinds()))
+    })?;
+    *out += &format!("\n# {}\n[{}]\nkind = \"{kind}\"\n", wrapped(&entry_of.summary()), P::TABLE);
+    for (key, value, about) in common {
+        entry(out, key, value, about);
+    }
+    let schema = entry_of.schema().to_value();
+    let properties = schema.get("properties").and_then(Value::as_object);
+    for (key, property) in properties.into_iter().flatten() {
+        let about = property.get("description").and_then(Value::as_str).unwrap_or_default();
+        let example = property.get("examples").and_then(|e| e.get(0));
+        match property.get("default").filter(|d| !d.is_null()).or(example) {
+            Some(value) => entry(out, key, &to_toml(value), about),
+            // Neither a default nor an example: an option that is left out.
+            None => *out += &format!("# {}\n# {key} =\n", wrapped(about)),
+        }
+    }
+    Ok(())
+}
+
+fn entry(out: &mut String, key: &str, value: &str, about: &str) {
+    *out += &format!("# {}\n{key} = {value}\n", wrapped(about));
+}
+
+/// A comment's further lines.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("begins with one");
+        if !line.is_empty() && line.chars().count() + word.chars().count() > 100 {
+            lines.push(word.to_owned());
+        } else {
+            *line += if line.is_empty() { "" } else { " " };
+            *line += word;
+        }
+    }
+    lines.join("\n# ")
+}
+
+fn to_toml(value: &Value) -> String {
+    match value {
+        Value::Array(items) => format!("[{}]", items.iter().map(to_toml).collect::<Vec<_>>().join(", ")),
+        Value::Object(map) => {
+            let inner: Vec<String> = map.iter().map(|(k, v)| format!("{k} = {}", to_toml(v))).collect();
+            format!("{{ {} }}", inner.join(", "))
+        }
+        Value::Number(n) if n.is_f64() && n.as_f64().is_some_and(|x| x.fract() == 0.0) => {
+            format!("{:.1}", n.as_f64().unwrap_or(0.0))
+        }
+        other => other.to_string(),
+    }
+}

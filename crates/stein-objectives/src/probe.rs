@@ -1,11 +1,11 @@
-//! Random directions v with E[vvᵀ] = I.
+//! Random directions v with `E[vvᵀ] = I`.
 
 use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stein_core::{Noise, matrix};
 
-/// The law of random directions; each has E[vvᵀ] = I, so that vᵀ J v is unbiased for tr J.
+/// The law of random directions; each has `E[vvᵀ] = I`, so that vᵀ J v is unbiased for tr J.
 ///
 /// The variance of vᵀ J v, with A the symmetric part of J: Gaussian 2‖A‖²; Rademacher 2(‖A‖² − Σ A_ii²); sphere
 /// 2D/(D + 2)·(‖A‖² − tr²A/D).

@@ -15,7 +15,8 @@ fn main() {
     // Without git, or outside a checkout, a run record simply has no commit.
     if let Some(commit) = git(&["rev-parse", "HEAD"]) {
         println!("cargo:rustc-env=STEIN_GIT_COMMIT={commit}");
-        let dirty = git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|s| !s.is_empty());
+        let dirty = git(&["--no-optional-locks", "status", "--porcelain", "--untracked-files=no"])
+            .is_some_and(|s| !s.is_empty());
         println!("cargo:rustc-env=STEIN_GIT_DIRTY={dirty}");
     }
 }

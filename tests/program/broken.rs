@@ -2,7 +2,7 @@
 //!
 //! Each file of `tests/broken/` is an experiment with one mistake that people make, and begins with the place that must be
 //! named: `# at LINE:COLUMN`, several of them, or `# at nowhere` for something that is missing. The `.txt` beside it is the
-//! whole answer. After a change of wording: `STEIN_BLESS=1 cargo test --test program -- broken`, then read the diff.
+//! whole answer. After a change of wording: `STEIN_BLESS=1 cargo test --release --workspace --test program -- broken`, then read the diff.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

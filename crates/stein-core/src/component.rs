@@ -47,6 +47,14 @@ impl Invalid {
         Err(Self::key(key, format!("`{key}` is {value}; it must be above 0 and finite")))
     }
 
+    /// Refuses a count that nobody means.
+    pub fn unless_at_most(key: &str, value: usize, most: usize) -> Result<(), Self> {
+        if value <= most {
+            return Ok(());
+        }
+        Err(Self::key(key, format!("`{key}` is {value}; it must be at most {most}")))
+    }
+
     /// Refuses a network too large to be meant, before anything of it is allocated.
     pub fn unless_buildable(key: &str, parameters: Option<usize>) -> Result<(), Self> {
         const MOST: usize = 1 << 30;

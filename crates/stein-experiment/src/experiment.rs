@@ -11,7 +11,7 @@ use stein_networks::Parameterization;
 use stein_objectives::Weighting;
 use stein_record::source::{Diagnostic, Source, Span, list_of, nearest};
 use toml::Spanned;
-use toml::de::DeTable;
+use toml::de::{DeTable, DeValue};
 
 use crate::section::{Places, Section, article, read};
 use crate::settings::{Evaluation, Runtime, Training};
@@ -102,7 +102,8 @@ impl Experiment {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn read(source: &Source, registry: &Registry) -> Result<Self, Vec<Diagnostic>> {
-        let mut root = source.parse(&["parameterization", "weighting"])?.into_inner();
+        let mut root = source.parse(&["parameterization", "weighting", "convention", "denoise"])?.into_inner();
+        refuse_large_integers(&root)?;
         let mut problems = Problems::default();
         problems.0.extend(unknown_tables(&root));
 
@@ -220,7 +221,7 @@ impl Experiment {
         let mut out = toml::Table::new();
         out.insert("name".into(), self.name.clone().into());
         if settings.full || self.seed != 0 {
-            // TOML integers are signed; reading refuses larger seeds.
+            // Larger seeds were refused when the file was read.
             out.insert("seed".into(), (self.seed as i64).into());
         }
         let device = self.device.to_string();
@@ -295,6 +296,25 @@ impl SettingsTable {
         }
         table
     }
+}
+
+/// TOML's integers are signed and have 64 bits; its reader takes larger ones, which could not be written back.
+fn refuse_large_integers(root: &DeTable<'_>) -> Result<(), Vec<Diagnostic>> {
+    fn walk(value: &DeValue<'_>, span: Span, out: &mut Vec<Diagnostic>) {
+        match value {
+            DeValue::Integer(n) if i64::from_str_radix(n.as_str(), n.radix()).is_err() => out.push(
+                Diagnostic::new(format!("the integer {} is too large", n.as_str()))
+                    .at(Some(span), "")
+                    .help(format!("integers are at most {}", i64::MAX)),
+            ),
+            DeValue::Array(items) => items.iter().for_each(|v| walk(v.get_ref(), v.span(), out)),
+            DeValue::Table(table) => table.values().for_each(|v| walk(v.get_ref(), v.span(), out)),
+            _ => {}
+        }
+    }
+    let mut out = Vec::new();
+    root.values().for_each(|v| walk(v.get_ref(), v.span(), &mut out));
+    if out.is_empty() { Ok(()) } else { Err(out) }
 }
 
 fn unknown_tables(root: &DeTable<'_>) -> Vec<Diagnostic> {

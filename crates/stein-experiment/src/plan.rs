@@ -75,6 +75,23 @@ impl Plan {
                 needs("the parameterization", &places.network, "parameterization");
             }
         }
+        if dataset.train.rows() < 2 {
+            problems.push(
+                Diagnostic::new("there is only one training row; at least 2 are needed").at(places.data.of(None), ""),
+            );
+        }
+        // Losses divide by σ², in single precision.
+        let usable = |sigma: f64| ((sigma * sigma) as f32).is_normal() && ((sigma * sigma).recip() as f32).is_normal();
+        if let Some(level) = schedule.levels().iter().find(|l| l.sigma > 0.0 && !usable(l.sigma)) {
+            let sigma = level.sigma;
+            problems.push(
+                Diagnostic::new(format!(
+                    "[schedule]: a level has σ = {sigma:e}, whose square is no number in single precision"
+                ))
+                .at(places.schedule.of(None), "")
+                .help("σ from about 1e-18 to 1e18 can be computed with"),
+            );
+        }
         if dataset.held_out.rows() < LEAST_ROWS {
             let rows = dataset.held_out.rows();
             problems.push(

@@ -1,5 +1,7 @@
 //! A commented experiment file to start from.
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::Value;
 use stein_core::{Catalogue, Part, Registry};
 
@@ -45,18 +47,37 @@ pub fn template(registry: &Registry, choice: &Choice) -> Result<String, String> 
     component(&mut out, &registry.networks, network, &parameterization)?;
     component(&mut out, &registry.objectives, choice.objective.as_deref().unwrap_or("denoising"), &weighting)?;
     component(&mut out, &registry.schedules, choice.schedule.as_deref().unwrap_or("geometric"), &[])?;
-    out += "\n[training]\n";
-    let training = schemars::schema_for!(crate::Training).to_value();
-    let defaults = toml::Table::try_from(crate::Training::default()).map_err(|e| e.to_string())?;
-    for key in ["steps", "batch-size", "optimizer", "warm-up", "clip", "ema", "checkpoint-every"] {
-        let about = training.pointer(&format!("/properties/{key}/description")).and_then(Value::as_str);
-        let value = defaults.get(key).map(toml::Value::to_string).unwrap_or_default();
-        entry(&mut out, key, &value, about.unwrap_or("The optimiser: \"adam\" or \"adamw\"."));
-    }
+    settings(&mut out, "training", &crate::Training::default())?;
     component(&mut out, &registry.samplers, choice.sampler.as_deref().unwrap_or("annealed-langevin"), &[])?;
-    out += "\n[evaluation]\n";
-    entry(&mut out, "samples", "360", "Samples to draw and measure.");
+    settings(&mut out, "evaluation", &crate::Evaluation::default())?;
+    settings(&mut out, "runtime", &crate::Runtime::default())?;
     Ok(out)
+}
+
+/// A table of settings: every key with its default.
+fn settings<T: JsonSchema + Serialize>(out: &mut String, table: &str, default: &T) -> Result<(), String> {
+    let schema = schemars::schema_for!(T).to_value();
+    let defaults = toml::Table::try_from(default).map_err(|e| e.to_string())?;
+    *out += &format!("\n[{table}]\n");
+    for (key, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
+        let about = property.get("description").and_then(Value::as_str).unwrap_or_default();
+        match defaults.get(key) {
+            Some(value) => entry(out, key, &inline(value), about),
+            None => *out += &format!("# {}\n# {key} =\n", wrapped(about)),
+        }
+    }
+    Ok(())
+}
+
+/// A value on one line.
+fn inline(value: &toml::Value) -> String {
+    match value {
+        toml::Value::Table(table) => {
+            let inner: Vec<String> = table.iter().map(|(k, v)| format!("{k} = {}", inline(v))).collect();
+            format!("{{ {} }}", inner.join(", "))
+        }
+        other => other.to_string(),
+    }
 }
 
 fn component<P: Part>(
@@ -80,10 +101,11 @@ fn component<P: Part>(
     for (key, property) in properties.into_iter().flatten() {
         let about = property.get("description").and_then(Value::as_str).unwrap_or_default();
         let example = property.get("examples").and_then(|e| e.get(0));
-        match property.get("default").filter(|d| !d.is_null()).or(example) {
-            Some(value) => entry(out, key, &to_toml(value), about),
+        match (property.get("default").filter(|d| !d.is_null()), example) {
+            (Some(value), _) => entry(out, key, &to_toml(value), about),
+            (None, Some(value)) => entry(out, key, &to_toml(value), &format!("{about} Needed; this is an example.")),
             // Neither a default nor an example: an option that is left out.
-            None => *out += &format!("# {}\n# {key} =\n", wrapped(about)),
+            (None, None) => *out += &format!("# {}\n# {key} =\n", wrapped(about)),
         }
     }
     Ok(())

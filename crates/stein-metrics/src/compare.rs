@@ -23,6 +23,8 @@ pub(crate) struct Sets<'a> {
     pub(crate) real: Rows<'a>,
     pub(crate) gaussian: Rows<'a>,
     pub(crate) held_out: Rows<'a>,
+    /// Samples before they were cut.
+    drawn: usize,
 }
 
 impl<'a> Sets<'a> {
@@ -36,6 +38,7 @@ impl<'a> Sets<'a> {
             real: first(context.train)?,
             gaussian: first(context.gaussian)?,
             held_out: first(context.held_out)?,
+            drawn: context.samples.rows(),
         })
     }
 
@@ -52,7 +55,12 @@ impl<'a> Sets<'a> {
             .zip(values.into_iter().zip(floors.into_iter().zip(baselines)))
             .map(|(reading, (value, (floor, baseline)))| {
                 let floor = Some(estimate(floor));
-                reading.record(estimate(value), floor, Some(estimate(baseline)))
+                let mut record = reading.record(estimate(value), floor, Some(estimate(baseline)));
+                if self.samples.len() < self.drawn {
+                    // All sets are cut to one size; a reader must know.
+                    record.about += &format!(" Of the first {} of {} samples.", self.samples.len(), self.drawn);
+                }
+                record
             })
             .collect())
     }

@@ -9,7 +9,7 @@
 //! | `nearest-training` | memorisation: how near samples lie to training rows |
 //! | `fisher-divergence`, `mode-weights` | against a known density |
 //!
-//! Each value comes with its *floor*, the same metric with real rows in place of samples, and its *baseline*, with a Gaussian
+//! Where they make sense, a value comes with its *floor*, the same metric with real rows in place of samples, and its *baseline*, with a Gaussian
 //! fitted to the training rows. The numerics are in [`stats`], free of tensors.
 
 mod compare;

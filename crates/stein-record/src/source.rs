@@ -244,9 +244,13 @@ impl Source {
 
     fn render_one(&self, diagnostic: &Diagnostic, renderer: &Renderer) -> String {
         let mut group = annotate_snippets::Group::with_title(Level::ERROR.primary_title(&diagnostic.message));
-        if let Some(span) = &diagnostic.span {
-            let mut spans = vec![(span, &diagnostic.label, AnnotationKind::Primary)];
-            spans.extend(diagnostic.related.iter().map(|(s, l)| (s, l, AnnotationKind::Context)));
+        // Where the key itself is not in the text (a default), the first place that has to do with it comes first.
+        let own = diagnostic.span.iter().map(|span| (span, &diagnostic.label));
+        let places: Vec<_> = own.chain(diagnostic.related.iter().map(|(s, l)| (s, l))).collect();
+        if !places.is_empty() {
+            let kinds = std::iter::once(AnnotationKind::Primary).chain(std::iter::repeat(AnnotationKind::Context));
+            let spans: Vec<_> =
+                places.into_iter().zip(kinds).map(|((span, label), kind)| (span, label, kind)).collect();
             for part in &self.parts {
                 let mut here = spans.iter().filter(|(s, ..)| self.part_of(s.start).offset == part.offset).peekable();
                 if here.peek().is_none() {

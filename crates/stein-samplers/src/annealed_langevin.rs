@@ -45,6 +45,7 @@ impl Component<SamplerPart> for AnnealedLangevin {
 
     fn check(&self) -> Result<(), Invalid> {
         Invalid::unless_some("steps-per-level", self.steps_per_level)?;
+        Invalid::unless_at_most("steps-per-level", self.steps_per_level, 1_000_000)?;
         self.step_size.check()
     }
 

@@ -40,6 +40,7 @@ impl Component<SamplerPart> for Langevin {
 
     fn check(&self) -> Result<(), Invalid> {
         Invalid::unless_some("steps", self.steps)?;
+        Invalid::unless_at_most("steps", self.steps, 1_000_000_000)?;
         self.step_size.check()
     }
 

@@ -52,10 +52,10 @@ pub(crate) fn evaluate(
     run: &RunDir,
     stop: &Stop,
 ) -> Result<Evaluation, RunError> {
-    let references = References::of(plan)?;
     let samples = &drawn.samples;
     // Before anything that can fail: samples are what was paid for.
     samples.write_npy(&run.sample("final.npy"))?;
+    let references = References::of(plan)?;
     references.held_out.write_npy(&run.sample("held-out.npy"))?;
     drawn.trajectory.write_npy(&run.sample("trajectory.npy"))?;
     let context = MetricContext::new(

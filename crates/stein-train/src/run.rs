@@ -137,6 +137,9 @@ fn train_sample_evaluate(
         if options.stop.requested().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     bar.finish();
+    if let Some(asked) = options.stop.requested() {
+        return Err(asked);
+    }
     evaluate(plan, &network, &drawn, records, device, directory, &options.stop)?;
     record.timings.evaluation += started.elapsed().as_secs_f64();
     Ok(())

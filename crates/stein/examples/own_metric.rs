@@ -31,7 +31,8 @@ impl Metric for MeanError {
             about: "Distance between the means of samples and held-out rows; says nothing of anything else.".into(),
             better: Better::Lower,
             estimate: of(context.samples),
-            floor: Some(of(context.train)),
+            // As many real rows as there are samples: a floor of another size would be another floor.
+            floor: Some(of(&context.train.slice(0..context.samples.rows().min(context.train.rows())))),
             baseline: Some(of(context.gaussian)),
         }])
     }

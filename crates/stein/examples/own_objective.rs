@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use stein::core::{Component, Invalid, Noise, Objective, ObjectivePart, Perturbed, ScoreNetwork};
 
 /// Denoising with the pseudo-Huber loss δ²(√(1 + ‖σs + z‖²/δ²) − 1)/σ²: ½‖s + z/σ‖² for small errors, linear in large ones.
+///
+/// Robust, at a price: its minimiser is the score only where z given x̃ is symmetric about its mean.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 struct HuberDenoising {

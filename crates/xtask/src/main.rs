@@ -15,6 +15,12 @@ cargo xtask TASK
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // Cargo's alias works from any folder of the workspace; the paths below are the root's.
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    if let Err(e) = std::env::set_current_dir(root) {
+        eprintln!("error: {root}: {e}");
+        return ExitCode::FAILURE;
+    }
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["test" | "ci"] => test(),
         ["help" | "--help" | "-h"] => {

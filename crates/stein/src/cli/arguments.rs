@@ -172,6 +172,10 @@ pub(crate) struct Devices {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stein sample runs/digits/seed-0-1a2b3c4d
+  stein sample runs/digits/seed-0-1a2b3c4d -n 1000 --seed 7 --out more --set sampler.steps-per-level=20")]
 pub(crate) struct Sample {
     /// The run directory
     pub(crate) run: PathBuf,
@@ -193,6 +197,11 @@ pub(crate) struct Sample {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stein report
+  stein report experiments/digits.toml
+  stein report runs/digits --reports /var/www/stein")]
 pub(crate) struct Report {
     /// Experiment files, or folders of runs such as runs/digits; all under --runs if left out
     pub(crate) of: Vec<PathBuf>,

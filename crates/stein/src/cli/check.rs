@@ -51,7 +51,7 @@ pub(crate) fn check(arguments: &Check, registry: &Registry, voice: Voice) -> Out
     print(&format!("network  {parameters} parameters"));
     let batch = experiment.training.batch_size * experiment.training.accumulate;
     let about = cost.map(|c| {
-        let memory = c.memory.map(|m| format!(", {} MB", m / 1_000_000)).unwrap_or_default();
+        let memory = c.memory.map(|m| format!(", {} MB of memory so far", m / 1_000_000)).unwrap_or_default();
         format!(": about {:.1} ms a step, {} in all{memory}", c.seconds * 1e3, duration(c.seconds * steps as f64))
     });
     print(&format!("training {steps} steps of {batch} examples{}", about.unwrap_or_default()));

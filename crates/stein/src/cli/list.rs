@@ -15,7 +15,7 @@ pub(crate) fn list(arguments: &List, registry: &Registry) -> Outcome {
         Some(what) => {
             let components = of(registry, what);
             match &arguments.name {
-                None => show(&components, arguments.json),
+                None => show(&components, true, arguments.json),
                 Some(name) => one(&components, name, arguments.json),
             }
         }
@@ -31,7 +31,7 @@ pub(crate) fn list(arguments: &List, registry: &Registry) -> Outcome {
             }
             for what in all {
                 print(&format!("{what:?}").to_lowercase());
-                show(&of(registry, what), false)?;
+                show(&of(registry, what), false, false)?;
                 print("");
             }
             Ok(())
@@ -91,7 +91,13 @@ fn of(registry: &Registry, what: What) -> Vec<Described> {
     }
 }
 
-fn show(components: &[Described], as_json: bool) -> Outcome {
+/// A key with its type and default: `levels: integer from 1 to 100000 = 20`.
+fn key_in_short(key: &str, schema: &Value) -> String {
+    let default = schema.get("default").filter(|d| !d.is_null()).map(|d| format!(" = {d}")).unwrap_or_default();
+    format!("{key}: {}{default}", type_of(schema))
+}
+
+fn show(components: &[Described], in_full: bool, as_json: bool) -> Outcome {
     if as_json {
         print_json(&components.iter().map(Described::json).collect());
         return Ok(());
@@ -99,6 +105,14 @@ fn show(components: &[Described], as_json: bool) -> Outcome {
     let width = components.iter().map(|c| c.kind.len()).max().unwrap_or(0);
     for component in components {
         print(&format!("  {:width$}  {}", component.kind, component.summary));
+        let keys = component.schema.get("properties").and_then(Value::as_object);
+        let keys: Vec<String> = keys.into_iter().flatten().map(|(key, schema)| key_in_short(key, schema)).collect();
+        if in_full && !keys.is_empty() {
+            print(&format!("  {:width$}    {}", "", keys.join("\n    ").replace('\n', &format!("\n  {:width$}", ""))));
+        }
+        if in_full && !component.paper.is_empty() {
+            print(&format!("  {:width$}    {}", "", component.paper));
+        }
     }
     Ok(())
 }

@@ -39,8 +39,17 @@ pub(crate) fn report(arguments: &Report, registry: &Registry) -> Outcome {
 fn named(of: &[PathBuf], runs: &Path, registry: &Registry) -> Result<Vec<PathBuf>, Failure> {
     of.iter()
         .map(|path| {
-            if path.is_dir() {
-                return Ok(path.clone());
+            // A run directory stands for its experiment.
+            let folder = match path.parent() {
+                Some(parent) if RunDir::new(path).record().is_file() => parent.to_owned(),
+                _ => path.clone(),
+            };
+            if folder.is_dir() {
+                let cells = run_dir::directories(&folder)?;
+                if !cells.iter().any(|cell| RunDir::new(cell).record().is_file()) {
+                    return Err(Failure::usage(format!("there are no runs in {}", folder.display())));
+                }
+                return Ok(folder);
             }
             let source = load::source(path, &[])?;
             let experiment = Experiment::read(&source, registry)

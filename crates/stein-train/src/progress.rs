@@ -23,6 +23,8 @@ pub(crate) struct Bar {
     started: Instant,
     first: u64,
     said: Instant,
+    /// The newest line, until it is said.
+    unsaid: Option<String>,
 }
 
 impl Bar {
@@ -37,7 +39,7 @@ impl Bar {
         bar.set_prefix(what);
         bar.set_position(first);
         let now = Instant::now();
-        Self { bar, what, unit, plain: !terminal && !quiet, started: now, first, said: now }
+        Self { bar, what, unit, plain: !terminal && !quiet, started: now, first, said: now, unsaid: None }
     }
 
     /// Moves to `position` with some words beside.
@@ -47,9 +49,11 @@ impl Bar {
         let words = [words.to_owned(), rate, left].into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(", ");
         self.bar.set_position(position);
         self.bar.set_message(words.clone());
-        if self.plain && (self.said.elapsed() >= EVERY || position == total) {
-            eprintln!("{:>12} {position}/{total} {}  {words}", self.what, self.unit);
-            self.said = Instant::now();
+        if self.plain {
+            self.unsaid = Some(format!("{:>12} {position}/{total} {}  {words}", self.what, self.unit));
+            if self.said.elapsed() >= EVERY && position < total {
+                self.say();
+            }
         }
     }
 
@@ -68,9 +72,17 @@ impl Bar {
         (speed, left)
     }
 
-    /// Removes the bar.
-    pub(crate) fn finish(&self) {
+    /// Removes the bar; a plain last line stays.
+    pub(crate) fn finish(&mut self) {
         self.bar.finish_and_clear();
+        self.say();
+    }
+
+    fn say(&mut self) {
+        if let Some(line) = self.unsaid.take() {
+            eprintln!("{line}");
+            self.said = Instant::now();
+        }
     }
 }
 
@@ -112,6 +124,12 @@ impl OneLine {
     }
 }
 
+impl Drop for OneLine {
+    fn drop(&mut self) {
+        self.bar.finish();
+    }
+}
+
 impl MetricsRendererTraining for OneLine {
     fn update_train(&mut self, state: MetricState) {
         if let Some(loss) = self.loss_of(&state) {
@@ -126,7 +144,7 @@ impl MetricsRendererTraining for OneLine {
     }
 
     fn on_train_end(&mut self, _: Option<LearnerSummary>) -> Result<(), Box<dyn core::error::Error>> {
-        self.bar.finish();
+        // The default would print a summary on stdout; the last events may still come.
         Ok(())
     }
 }
@@ -140,9 +158,7 @@ impl TrainingProgressLogger for OneLine {
         self.show();
     }
     fn end_split(&mut self) {}
-    fn end(&mut self) {
-        self.bar.finish();
-    }
+    fn end(&mut self) {}
     fn log_event_training(&mut self, _: String) {}
 }
 

@@ -164,7 +164,7 @@ pub fn draw_from_run(
 }
 
 fn finish(bar: &RefCell<Option<Bar>>) {
-    if let Some(bar) = &*bar.borrow() {
+    if let Some(bar) = &mut *bar.borrow_mut() {
         bar.finish();
     }
 }

@@ -51,6 +51,14 @@ fn signal(child: &Child, name: &str) {
     assert!(sent.success());
 }
 
+/// Starts the long run and kills it once `ready` returns.
+fn kill_once(folder: &Folder, ready: impl Fn(&Folder)) {
+    let mut child = folder.start(LONG);
+    ready(folder);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 fn stopped_by(name: &str, code: i32) {
     let folder = Folder::with(SMALL);
     let child = folder.start(LONG);
@@ -81,10 +89,7 @@ fn sigterm_saves_and_the_run_goes_on() {
 fn a_killed_run_goes_on_from_its_last_checkpoint() {
     let folder = Folder::with(SMALL);
     for step in [100, 900, 1700] {
-        let mut child = folder.start(LONG);
-        folder.wait_for_checkpoint(step);
-        child.kill().unwrap();
-        child.wait().unwrap();
+        kill_once(&folder, |folder| folder.wait_for_checkpoint(step));
     }
     folder.stein(LONG).exits(0);
     same_as_undisturbed(&folder);
@@ -93,10 +98,7 @@ fn a_killed_run_goes_on_from_its_last_checkpoint() {
 #[test]
 fn a_run_resumes_on_the_cpu_with_every_driver_hidden() {
     let folder = Folder::with(SMALL);
-    let mut child = folder.start(LONG);
-    folder.wait_for_checkpoint(100);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    kill_once(&folder, |folder| folder.wait_for_checkpoint(100));
     let mut command = folder.command(LONG);
     hide_drivers(&mut command);
     Said(command.output().unwrap()).exits(0);
@@ -106,10 +108,7 @@ fn a_run_resumes_on_the_cpu_with_every_driver_hidden() {
 #[test]
 fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
     let folder = Folder::with(SMALL);
-    let mut child = folder.start(LONG);
-    folder.wait_for_checkpoint(300);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    kill_once(&folder, |folder| folder.wait_for_checkpoint(300));
     let checkpoints = folder.cell().checkpoints();
     let newest = newest_step(&checkpoints).unwrap();
     let file = checkpoints.join(format!("step-{newest}/optimizer.safetensors"));
@@ -125,10 +124,7 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
 #[test]
 fn with_every_checkpoint_damaged_nothing_is_overwritten() {
     let folder = Folder::with(SMALL);
-    let mut child = folder.start(LONG);
-    folder.wait_for_checkpoint(200);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    kill_once(&folder, |folder| folder.wait_for_checkpoint(200));
     let checkpoints = folder.cell().checkpoints();
     for entry in std::fs::read_dir(&checkpoints).unwrap() {
         let manifest = entry.unwrap().path().join("manifest.json");
@@ -159,10 +155,7 @@ fn killed_and_resumed(text: &str, ready: impl Fn(&Folder)) -> Folder {
     let whole = Folder::with(text);
     whole.stein(LONG).exits(0);
     let folder = Folder::with(text);
-    let mut child = folder.start(LONG);
-    ready(&folder);
-    child.kill().unwrap();
-    child.wait().unwrap();
+    kill_once(&folder, ready);
     folder.stein(LONG).exits(0);
     assert!(results(&folder.cell()) == results(&whole.cell()));
     whole

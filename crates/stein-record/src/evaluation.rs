@@ -91,6 +91,34 @@ pub struct LevelRecord {
     /// The Fisher divergence over ½E‖∇log p_σ‖².
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relative_fisher: Option<Estimate>,
+    /// ½E‖s(x, σ) − ∇log p(x)‖² over clean x: how far the score at this level is from that of the clean density.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clean_fisher: Option<Estimate>,
+}
+
+/// How noisy an objective is, and what it costs, at one network and one noise level. All of a list are measured on the same
+/// examples and with the same network; the first of a level is what the others are compared with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EstimatorRecord {
+    /// What it is called: unique at a level.
+    pub name: String,
+    /// The level's σ; 0 without noise.
+    pub sigma: f64,
+    /// The mean of its loss.
+    pub loss: Estimate,
+    /// The mean of its loss minus that of the first, on the same examples.
+    pub difference: Estimate,
+    /// The variance of that difference between examples: the estimator's own noise, where the first is exact.
+    pub difference_variance: Estimate,
+    /// ‖E g‖², the squared norm of the mean gradient in the parameters (unbiased).
+    pub gradient_square: Estimate,
+    /// The trace of the covariance of one example's gradient.
+    pub gradient_variance: Estimate,
+    /// Seconds of one loss and gradient of a batch.
+    pub seconds: Estimate,
+    /// The most memory that one loss and gradient held at a time, in bytes, where it could be counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<u64>,
 }
 
 /// How samples spread over the modes of a known mixture.
@@ -123,6 +151,9 @@ pub struct Evaluation {
     /// The losses per level, largest σ first.
     #[serde(default)]
     pub levels: Vec<LevelRecord>,
+    /// Objectives measured at the trained network, level by level, largest σ first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub estimators: Vec<EstimatorRecord>,
     /// The samples' mode weights, where the modes are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode_weights: Option<Vec<f64>>,

@@ -6,6 +6,7 @@
 //! their text ([`source`]). It does not depend on burn, so the report and the fuzz targets build in seconds.
 //!
 //! ```text
+//! runs/<experiment>/sweep.json   SweepRecord, for experiments with a [sweep]
 //! runs/<experiment>/<cell>/
 //!   experiment.toml      resolved experiment
 //!   run.json             RunRecord
@@ -27,14 +28,16 @@ pub mod metrics_log;
 pub mod run_dir;
 pub mod run_record;
 pub mod source;
+pub mod sweep;
 
 pub use arrays::Array;
-pub use evaluation::{Better, Estimate, Evaluation, LevelRecord, MetricRecord, Modes};
+pub use evaluation::{Better, Estimate, EstimatorRecord, Evaluation, LevelRecord, MetricRecord, Modes};
 pub use metrics_log::{MetricLine, MetricsLog, Split};
 pub use run_dir::RunDir;
 pub use run_record::{
     Conventions, DataRecord, DeviceRecord, GitRecord, NetworkRecord, Progress, RunRecord, State, Timings, Versions,
 };
+pub use sweep::{AxisRole, SweepAxis, SweepCell, SweepRecord};
 
 /// What can go wrong while a record is read or written. Every variant names the file.
 #[derive(Debug, thiserror::Error)]

@@ -273,6 +273,7 @@ fn numbers_that_are_not_finite_do_no_harm() {
         gaussian_held_out: None,
         fisher: Some(Estimate::new(wild[(i + 5) % 6], 1.0)),
         relative_fisher: None,
+        clean_fisher: None,
     };
     let evaluation = Evaluation {
         samples: 0,
@@ -288,6 +289,7 @@ fn numbers_that_are_not_finite_do_no_harm() {
             stray: Estimate::new(f64::NAN, f64::NAN),
             stray_truth: Estimate::new(0.0, 0.0),
         }),
+        estimators: Vec::new(),
         trajectory_sigmas: vec![1.0],
         nearest_distances: vec![1e300],
     };

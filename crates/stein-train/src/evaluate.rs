@@ -92,6 +92,7 @@ pub(crate) fn evaluate(
         levels,
         mode_weights,
         modes,
+        estimators: Vec::new(),
         trajectory_sigmas: drawn.sigmas.clone(),
         nearest_distances,
     };

@@ -59,6 +59,7 @@ pub fn level_losses(
             gaussian_held_out: linear.as_ref().map(|score| at.loss(score, &sets.held_out)),
             fisher: fisher.map(|f| f.0),
             relative_fisher: fisher.map(|f| f.1),
+            clean_fisher: data.target.as_ref().map(|target| at.clean_fisher(network, &**target, rows, device)),
         });
         if done(i + 1).is_break() {
             break;
@@ -131,9 +132,8 @@ impl AtLevel<'_> {
             let x = matrix(clean, d, device) * self.level.alpha + matrix(z, d, device) * self.level.sigma;
             let condition = Condition::uniform(self.level, count, device);
             let exact = target.score(x.clone(), &condition);
-            let half_square = |t: Tensor<2>| to_host(t.square().sum_dim(1) * 0.5).into_iter().map(f64::from);
-            error.extend(half_square(network.score(x, &condition) - exact.clone()));
-            size.extend(half_square(exact));
+            error.extend(half_squares(network.score(x, &condition) - exact.clone()));
+            size.extend(half_squares(exact));
         }
         let sigma2 = self.level.sigma * self.level.sigma;
         let (mean_error, mean_size) = (Estimate::mean_of(&error), Estimate::mean_of(&size));
@@ -145,6 +145,24 @@ impl AtLevel<'_> {
             Estimate::new(ratio, Estimate::mean_of(&residuals).standard_error),
         )
     }
+
+    /// ½E‖s(x, σ) − ∇log p(x)‖² on fresh draws of the clean density.
+    fn clean_fisher(&self, network: &dyn ScoreNetwork, target: &dyn Target, rows: usize, device: &Device) -> Estimate {
+        let mut noise = self.plan.streams.at("clean fisher", self.index);
+        let mut error = Vec::new();
+        for start in (0..rows).step_by(CHUNK) {
+            let count = CHUNK.min(rows - start);
+            let x = matrix(target.sample(count, &mut noise), target.dimension(), device);
+            let exact = target.score(x.clone(), &Condition::clean());
+            error.extend(half_squares(network.score(x, &Condition::uniform(self.level, count, device)) - exact));
+        }
+        Estimate::mean_of(&error)
+    }
+}
+
+/// ½‖row‖² of each row.
+fn half_squares(rows: Tensor<2>) -> Vec<f64> {
+    to_host(rows.square().sum_dim(1) * 0.5).into_iter().map(f64::from).collect()
 }
 
 fn losses(objective: &dyn Objective, network: &dyn ScoreNetwork, mut batch: TrainingBatch) -> Vec<f32> {

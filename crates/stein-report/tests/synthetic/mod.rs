@@ -288,6 +288,7 @@ pub(crate) fn digits(runs: &Path, experiment: &str, name: &str) -> PathBuf {
             gaussian_held_out: Some(error(linear)),
             fisher: None,
             relative_fisher: None,
+            clean_fisher: None,
         }
     });
     let evaluation = Evaluation {
@@ -297,6 +298,7 @@ pub(crate) fn digits(runs: &Path, experiment: &str, name: &str) -> PathBuf {
         step: 1500,
         metrics: metrics(),
         levels: levels.collect(),
+        estimators: Vec::new(),
         mode_weights: None,
         modes: None,
         trajectory_sigmas,

@@ -137,6 +137,7 @@ pub(crate) fn mixture_run(runs: &Path, experiment: &str, name: &str, seed: u64) 
                 fisher * (0.3 + sigma * sigma) * 0.7,
                 0.1 * fisher * (0.3 + sigma * sigma),
             )),
+            clean_fisher: None,
         }
     });
     let evaluation = Evaluation {
@@ -146,6 +147,7 @@ pub(crate) fn mixture_run(runs: &Path, experiment: &str, name: &str, seed: u64) 
         step: 3000,
         metrics: metrics().split_off(3),
         levels: levels.collect(),
+        estimators: Vec::new(),
         mode_weights: Some(vec![0.512, 0.284, 0.187]),
         modes: Some(Modes {
             truth: vec![0.5, 0.3, 0.2],

@@ -67,6 +67,17 @@ impl Dataset {
         mean.into_iter().map(|m| (m + shift) as f32).collect()
     }
 
+    /// The standard deviation of the training rows' numbers about [`mean`](Self::mean): the root of the mean variance.
+    pub fn spread(&self) -> f64 {
+        let (n, mean) = (self.train.rows(), self.mean());
+        let shift = f64::from(self.dequantize.unwrap_or(0.0)) / 2.0;
+        let squares = (0..n).flat_map(|i| {
+            self.train.row(i).iter().zip(&mean).map(|(&x, &m)| (f64::from(x) + shift - f64::from(m)).powi(2))
+        });
+        // Uniform noise of width w adds w²/12.
+        (squares.sum::<f64>() / (n * self.dimension()).max(1) as f64 + shift * shift / 3.0).sqrt()
+    }
+
     /// Draws a training batch, row major `[batch, D]`: rows with replacement, dequantised.
     pub fn batch(&self, batch: usize, noise: &mut Noise) -> Vec<f32> {
         let indices: Vec<usize> = (0..batch).map(|_| noise.index(self.train.rows())).collect();

@@ -18,6 +18,19 @@ impl Level {
     pub fn exploding(sigma: f64) -> Self {
         Self { alpha: 1.0, sigma }
     }
+
+    /// No noise: the clean density.
+    pub const CLEAN: Self = Self { alpha: 1.0, sigma: 0.0 };
+
+    /// Whether no noise is added.
+    pub fn is_clean(self) -> bool {
+        self.sigma == 0.0
+    }
+
+    /// ln(σ/α), the logarithm of the noise-to-signal ratio.
+    pub fn log_ratio(self) -> f64 {
+        (self.sigma / self.alpha).ln()
+    }
 }
 
 /// α and σ of each example of a batch, `[B]` each.
@@ -48,14 +61,20 @@ impl Condition {
         Self { levels: Some(levels) }
     }
 
-    /// A level an example, from the host.
+    /// A level an example, from the host; [`clean`](Self::clean) where none has noise.
     pub fn at(levels: &[Level], device: &Device) -> Self {
+        if levels.iter().all(|l| l.is_clean()) {
+            return Self::clean();
+        }
         let column = |f: fn(&Level) -> f64| vector(levels.iter().map(|l| f(l) as f32).collect(), device);
         Self::new(Levels { alpha: column(|l| l.alpha), sigma: column(|l| l.sigma) })
     }
 
     /// The same level for `batch` examples.
     pub fn uniform(level: Level, batch: usize, device: &Device) -> Self {
+        if level.is_clean() {
+            return Self::clean();
+        }
         let full = |value: f64| Tensor::full([batch], value as f32, device);
         Self::new(Levels { alpha: full(level.alpha), sigma: full(level.sigma) })
     }

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use burn::tensor::Tensor;
 
-use crate::{Condition, Noise, ScoreNetwork};
+use crate::{Condition, Invalid, Noise, ScoreNetwork};
 
 /// A batch with its perturbation x̃ = α x + σ z.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub struct Perturbed {
     pub condition: Condition,
     /// ∇ log p_σ(x̃), `[B, D]`, where the data know it.
     pub exact_score: Option<Tensor<2>>,
+    /// Directions that an objective takes in place of random ones, `[B, D]` each: for checks against other implementations.
+    pub probes: Option<Vec<Tensor<2>>>,
 }
 
 impl Perturbed {
@@ -33,17 +35,24 @@ impl Perturbed {
             }
         };
         let noise = condition.levels.is_some().then_some(noise);
-        Self { clean, noise, noisy, condition, exact_score: None }
+        Self { clean, noise, noisy, condition, exact_score: None, probes: None }
     }
 
     /// Examples without noise: the objective is about the score of the data's own density.
     pub fn clean(examples: Tensor<2>) -> Self {
-        Self { clean: examples.clone(), noise: None, noisy: examples, condition: Condition::clean(), exact_score: None }
+        let (clean, noisy) = (examples.clone(), examples);
+        Self { clean, noise: None, noisy, condition: Condition::clean(), exact_score: None, probes: None }
     }
 
     /// The same with the exact score at x̃.
     pub fn with_exact_score(mut self, score: Tensor<2>) -> Self {
         self.exact_score = Some(score);
+        self
+    }
+
+    /// The same with directions in place of random ones.
+    pub fn with_probes(mut self, probes: Vec<Tensor<2>>) -> Self {
+        self.probes = Some(probes);
         self
     }
 }
@@ -59,6 +68,19 @@ pub trait Objective: Debug + Send + Sync {
     /// Whether the objective is about the score of perturbed data only, and so needs σ > 0.
     fn needs_noise(&self) -> bool {
         false
+    }
+
+    /// Random directions that [`loss`](Self::loss) draws for each example, or takes from [`Perturbed::probes`].
+    fn probes(&self) -> usize {
+        0
+    }
+
+    /// Refuses examples of `dimension` numbers that it can't be taken on.
+    ///
+    /// # Errors
+    /// Why not, and the key that has to do with it.
+    fn accepts(&self, _dimension: usize) -> Result<(), Invalid> {
+        Ok(())
     }
 
     /// Whether it wants [`Perturbed::exact_score`], which costs an evaluation of the target a step.

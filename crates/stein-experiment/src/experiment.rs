@@ -5,20 +5,31 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use stein_core::{Configured, DataPart, NetworkPart, ObjectivePart, Registry, SamplerPart, SchedulePart};
+use stein_core::{Configured, DataPart, Invalid, NetworkPart, ObjectivePart, Registry, SamplerPart, SchedulePart};
 use stein_device::DeviceRequest;
-use stein_networks::Parameterization;
+use stein_networks::{Parameterization, SIGMA_DATA};
 use stein_objectives::Weighting;
 use stein_record::source::{Diagnostic, Source, Span, list_of, nearest};
+use stein_schedules::Density;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::section::{Places, Section, article, read};
+use crate::preset::Preset;
+use crate::section::{Places, Section, article, read, unknown_key};
 use crate::settings::{Evaluation, Runtime, Training};
 use crate::{Cell, checked_name};
 
-const TABLES: [&str; 11] = [
+/// Keys that stay when `--set` changes the kind of their table.
+const KEPT: [&str; 7] =
+    ["parameterization", "sigma-data", "weighting", "importance-correction", "density", "convention", "denoise"];
+/// Keys of every component of a table, beside its own.
+const NETWORK_KEYS: [&str; 2] = ["parameterization", "sigma-data"];
+const OBJECTIVE_KEYS: [&str; 2] = ["weighting", "importance-correction"];
+const SCHEDULE_KEYS: [&str; 1] = ["density"];
+
+pub(crate) const TABLES: [&str; 12] = [
     "name",
+    "preset",
     "seed",
     "device",
     "data",
@@ -54,12 +65,18 @@ pub struct Experiment {
     pub network: Box<dyn Configured<NetworkPart>>,
     /// `[network] parameterization`.
     pub parameterization: Parameterization,
+    /// `[network] sigma-data`.
+    pub sigma_data: f64,
     /// `[objective]`.
     pub objective: Box<dyn Configured<ObjectivePart>>,
     /// `[objective] weighting`.
     pub weighting: Weighting,
+    /// `[objective] importance-correction`.
+    pub importance_correction: bool,
     /// `[schedule]`.
     pub schedule: Box<dyn Configured<SchedulePart>>,
+    /// `[schedule] density`.
+    pub density: Density,
     /// `[training]`.
     pub training: Training,
     /// `[sampler]`.
@@ -102,9 +119,10 @@ impl Experiment {
     /// # Errors
     /// Everything that is wrong with it.
     pub fn read(source: &Source, registry: &Registry) -> Result<Self, Vec<Diagnostic>> {
-        let mut root = source.parse(&["parameterization", "weighting", "convention", "denoise"])?.into_inner();
+        let mut root = source.parse(&KEPT)?.into_inner();
         refuse_large_integers(&root)?;
         let mut problems = Problems::default();
+        problems.one(Preset::apply(&mut root));
         problems.0.extend(unknown_tables(&root));
 
         let name = problems.one(name(&mut root, source));
@@ -125,25 +143,17 @@ impl Experiment {
         });
         let data = problems.many(data);
 
-        let network = Section::take(&mut root, "network").map_err(|d| vec![d]).and_then(|mut section| {
-            places.network = section.places();
-            let parameterization = section.key("parameterization").map_err(|d| vec![d])?.unwrap_or_default();
-            let network = section.component(&registry.networks, default_kind("network"), &["parameterization"])?;
-            Ok((network, parameterization))
-        });
+        let network = take_network(&mut root, registry, &mut places.network);
         let network = problems.many(network);
 
-        let objective = Section::take(&mut root, "objective").map_err(|d| vec![d]).and_then(|mut section| {
-            places.objective = section.places();
-            let weighting: Weighting = section.key("weighting").map_err(|d| vec![d])?.unwrap_or_default();
-            weighting.check().map_err(|invalid| vec![places.objective.diagnostic(&invalid)])?;
-            Ok((section.component(&registry.objectives, default_kind("objective"), &["weighting"])?, weighting))
-        });
+        let objective = take_objective(&mut root, registry, &mut places.objective);
         let objective = problems.many(objective);
 
-        let schedule = Section::take(&mut root, "schedule").map_err(|d| vec![d]).and_then(|section| {
+        let schedule = Section::take(&mut root, "schedule").map_err(|d| vec![d]).and_then(|mut section| {
             places.schedule = section.places();
-            section.component(&registry.schedules, default_kind("schedule"), &[])
+            let density: Density = section.key("density").map_err(|d| vec![d])?.unwrap_or_default();
+            density.check().map_err(|invalid| vec![places.schedule.diagnostic(&invalid)])?;
+            Ok((section.component(&registry.schedules, default_kind("schedule"), &SCHEDULE_KEYS)?, density))
         });
         let schedule = problems.many(schedule);
 
@@ -174,8 +184,9 @@ impl Experiment {
         let runtime = problems.many(runtime);
 
         let whole = || -> Option<Self> {
-            let (network, parameterization) = network?;
-            let (objective, weighting) = objective?;
+            let (network, parameterization, sigma_data) = network?;
+            let (objective, weighting, importance_correction) = objective?;
+            let (schedule, density) = schedule?;
             Some(Self {
                 name: name?,
                 seed: seed?,
@@ -183,9 +194,12 @@ impl Experiment {
                 data: data?,
                 network,
                 parameterization,
+                sigma_data,
                 objective,
                 weighting,
-                schedule: schedule?,
+                importance_correction,
+                schedule,
+                density,
                 training: training?,
                 sampler: sampler?,
                 evaluation: evaluation?,
@@ -236,9 +250,13 @@ impl Experiment {
             out.insert(name.into(), table.into());
         };
         component("data", &&*self.data, toml::Table::new());
-        component("network", &&*self.network, settings.common("parameterization", &self.parameterization));
-        component("objective", &&*self.objective, settings.common("weighting", &self.weighting));
-        component("schedule", &&*self.schedule, toml::Table::new());
+        let mut common = settings.common("parameterization", &self.parameterization, &Parameterization::default());
+        common.extend(settings.common("sigma-data", &self.sigma_data, &SIGMA_DATA));
+        component("network", &&*self.network, common);
+        let mut common = settings.common("weighting", &self.weighting, &Weighting::default());
+        common.extend(settings.common("importance-correction", &self.importance_correction, &false));
+        component("objective", &&*self.objective, common);
+        component("schedule", &&*self.schedule, settings.common("density", &self.density, &Density::default()));
         component("sampler", &&*self.sampler, toml::Table::new());
         let mut plain = |name: &str, table: toml::Table| {
             if settings.full || !table.is_empty() {
@@ -250,6 +268,41 @@ impl Experiment {
         plain("runtime", settings.table(&self.runtime));
         out
     }
+}
+
+/// `[network]`: the component, its parameterisation and σ_d.
+type NetworkTable = (Box<dyn Configured<NetworkPart>>, Parameterization, f64);
+/// `[objective]`: the component, its weighting, and whether weights are corrected for the density of σ.
+type ObjectiveTable = (Box<dyn Configured<ObjectivePart>>, Weighting, bool);
+
+/// Reads `[network]`.
+pub(crate) fn take_network(
+    root: &mut DeTable<'_>,
+    registry: &Registry,
+    places: &mut Places,
+) -> Result<NetworkTable, Vec<Diagnostic>> {
+    let mut section = Section::take(root, "network").map_err(|d| vec![d])?;
+    *places = section.places();
+    let parameterization = section.key("parameterization").map_err(|d| vec![d])?.unwrap_or_default();
+    let sigma_data = section.key("sigma-data").map_err(|d| vec![d])?.unwrap_or(SIGMA_DATA);
+    Invalid::unless_positive("sigma-data", sigma_data).map_err(|i| vec![places.diagnostic(&i)])?;
+    let network = section.component(&registry.networks, default_kind("network"), &NETWORK_KEYS)?;
+    Ok((network, parameterization, sigma_data))
+}
+
+/// Reads `[objective]`.
+pub(crate) fn take_objective(
+    root: &mut DeTable<'_>,
+    registry: &Registry,
+    places: &mut Places,
+) -> Result<ObjectiveTable, Vec<Diagnostic>> {
+    let mut section = Section::take(root, "objective").map_err(|d| vec![d])?;
+    *places = section.places();
+    let weighting: Weighting = section.key("weighting").map_err(|d| vec![d])?.unwrap_or_default();
+    weighting.check().map_err(|invalid| vec![places.diagnostic(&invalid)])?;
+    let correction = section.key("importance-correction").map_err(|d| vec![d])?.unwrap_or_default();
+    let objective = section.component(&registry.objectives, default_kind("objective"), &OBJECTIVE_KEYS)?;
+    Ok((objective, weighting, correction))
 }
 
 /// The faces of a component that do not depend on its part.
@@ -288,9 +341,9 @@ impl SettingsTable {
         if self.full { table } else { stein_core::without_defaults::<T>(table) }
     }
 
-    fn common<T: Serialize + Default + PartialEq>(self, key: &str, value: &T) -> toml::Table {
+    fn common<T: Serialize + PartialEq>(self, key: &str, value: &T, default: &T) -> toml::Table {
         let mut table = toml::Table::new();
-        if self.full || *value != T::default() {
+        if self.full || value != default {
             let value = toml::Value::try_from(value).unwrap_or_else(|e| panic!("{key} cannot be written: {e}"));
             table.insert(key.into(), value);
         }
@@ -327,10 +380,7 @@ fn unknown_tables(root: &DeTable<'_>) -> Vec<Diagnostic> {
                     .at(Some(key.span()), "")
                     .help("run the file once for each value: stein run FILE --set key.path=value");
             }
-            let label = nearest(name, TABLES).map(|n| format!("did you mean `{n}`?")).unwrap_or_default();
-            Diagnostic::new(format!("an experiment has no table or key `{name}`"))
-                .at(Some(key.span()), label)
-                .help(format!("tables and keys are {}", list_of(TABLES)))
+            unknown_key(key, &TABLES)
         })
         .collect()
 }

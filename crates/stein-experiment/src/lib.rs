@@ -12,10 +12,13 @@ mod cell;
 mod experiment;
 mod names;
 mod plan;
+mod preset;
 mod schema;
 mod section;
 mod settings;
 mod template;
+mod vector;
+mod weights;
 
 pub use cell::Cell;
 pub use experiment::Experiment;
@@ -26,6 +29,8 @@ pub use settings::{
     Evaluation, LEAST_ROWS, LearningRateSchedule, MOST_SAMPLES, Optimizer, OptimizerKind, Runtime, Training, WhereNoise,
 };
 pub use template::{Choice, template};
+pub use vector::{VectorParts, VectorTables};
+pub use weights::Weights;
 
 use stein_core::Registry;
 

@@ -8,9 +8,10 @@ use stein_core::{
     Dataset, Invalid, Metric, NetworkContext, NoiseSchedule, Objective, Registry, Sampler, SamplerContext, Streams,
 };
 use stein_networks::Parameterized;
-use stein_record::source::Diagnostic;
+use stein_objectives::Weighting;
+use stein_record::source::{Diagnostic, Span};
 
-use crate::{Experiment, LEAST_ROWS};
+use crate::{Experiment, LEAST_ROWS, Weights};
 
 /// A metric with its kind.
 pub type NamedMetric = (&'static str, Box<dyn Metric>);
@@ -46,6 +47,7 @@ impl Plan {
 
         let dataset = experiment.data.build(streams).map_err(|e| at(&places.data, e))?;
         let schedule = experiment.schedule.build(&dataset).map_err(|e| at(&places.schedule, e))?;
+        let schedule = experiment.density.over(schedule).map_err(|e| at(&places.schedule, e))?;
         let objective = experiment.objective.build(()).map_err(|e| at(&places.objective, e))?;
 
         let mut problems = Vec::new();
@@ -59,22 +61,10 @@ impl Plan {
                     .help(format!("set training.batch-size to at most {rows}")),
             );
         }
-        if let Some(level) = schedule.levels().iter().find(|l| l.sigma.is_nan() || l.sigma <= 0.0) {
-            let sigma = level.sigma;
-            let mut needs = |what: &str, place: &crate::section::Places, key| {
-                problems.push(
-                    Diagnostic::new(format!("{what} needs noise, but the schedule has a level with σ = {sigma}"))
-                        .at(place.of(Some(key)), "")
-                        .related(places.schedule.of(None), "this schedule"),
-                );
-            };
-            if objective.needs_noise() {
-                needs("the objective", &places.objective, "kind");
-            }
-            if experiment.parameterization.needs_sigma() {
-                needs("the parameterization", &places.network, "parameterization");
-            }
+        if let Err(e) = objective.accepts(dataset.dimension()) {
+            problems.push(places.objective.diagnostic(&e).related(places.data.of(None), "with these data"));
         }
+        problems.extend(noise_problems(&experiment, &*schedule, &*objective, &dataset));
         if dataset.train.rows() < 2 {
             problems.push(
                 Diagnostic::new("there is only one training row; at least 2 are needed").at(places.data.of(None), ""),
@@ -121,6 +111,11 @@ impl Plan {
         }
     }
 
+    /// By how much training multiplies the loss of an example at a level.
+    pub fn weights(&self) -> Weights {
+        Weights::new(&self.experiment, self.schedule.clone())
+    }
+
     /// Builds the score network on a device, its initial weights from the run's noise.
     ///
     /// # Errors
@@ -135,6 +130,61 @@ impl Plan {
     }
 }
 
+/// What the tables say of noise that does not go together.
+fn noise_problems(
+    experiment: &Experiment,
+    schedule: &dyn NoiseSchedule,
+    objective: &dyn Objective,
+    dataset: &Dataset,
+) -> Vec<Diagnostic> {
+    let places = &experiment.places;
+    let mut problems = Vec::new();
+    let mut problem = |message: &str, place: Option<Span>, help: &str| {
+        let diagnostic = Diagnostic::new(message).at(place, "").related(places.schedule.of(None), "this schedule");
+        problems.push(if help.is_empty() { diagnostic } else { diagnostic.help(help) });
+    };
+    let levels = schedule.levels();
+    if let [level] = levels
+        && level.is_clean()
+    {
+        if objective.needs_noise() {
+            let place = places.objective.of(Some("kind"));
+            problem("the objective needs noise, but there is none", place, "`implicit` and `sliced` need none");
+        }
+        if experiment.parameterization.needs_sigma() {
+            let place = places.network.of(Some("parameterization"));
+            let help = "set network.parameterization = \"score\"";
+            problem("the parameterization divides by σ, but there is no noise", place, help);
+        }
+        if objective.needs_exact_score() && dataset.target.is_none() {
+            let message = "without noise the objective needs data whose score is known";
+            problem(message, places.objective.of(Some("kind")), "`gaussian-mixture` knows its score");
+        }
+    } else if let Some(level) = levels.iter().find(|l| l.sigma.is_nan() || l.sigma <= 0.0) {
+        let sigma = level.sigma;
+        problem(
+            &format!("a level has σ = {sigma}"),
+            places.schedule.of(None),
+            "levels must be above 0; for no noise take kind = \"none\"",
+        );
+    }
+    if levels.len() < 2 {
+        if experiment.weighting == Weighting::Likelihood {
+            let message = "the weighting `likelihood` is about a range of σ";
+            problem(message, places.objective.of(Some("weighting")), "it needs a schedule of at least two levels");
+        }
+        if experiment.importance_correction {
+            let message = "`importance-correction` is about a range of σ";
+            problem(
+                message,
+                places.objective.of(Some("importance-correction")),
+                "it needs a schedule of at least two levels",
+            );
+        }
+    }
+    problems
+}
+
 fn network(
     experiment: &Experiment,
     dataset: &Dataset,
@@ -144,7 +194,7 @@ fn network(
 ) -> Result<Parameterized, Invalid> {
     let mut noise = streams.at("network", 0);
     let raw = experiment.network.build(NetworkContext { dataset, schedule, device, noise: &mut noise })?;
-    Ok(Parameterized::new(raw, experiment.parameterization))
+    Ok(Parameterized::new(raw, experiment.parameterization).with_sigma_data(experiment.sigma_data))
 }
 
 fn metrics(experiment: &Experiment, dataset: &Dataset, registry: &Registry) -> Result<Vec<NamedMetric>, Diagnostic> {

@@ -3,10 +3,12 @@
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 use stein_core::{Catalogue, Part, Registry};
-use stein_networks::Parameterization;
+use stein_networks::{Parameterization, SIGMA_DATA};
 use stein_objectives::Weighting;
+use stein_schedules::Density;
 
 use crate::experiment::DEFAULT_KINDS;
+use crate::preset::Preset;
 use crate::settings::{Evaluation, Runtime, Training};
 
 /// The JSON schema (draft 2020-12) of experiment files that name components of a registry.
@@ -16,6 +18,7 @@ pub fn schema(registry: &Registry) -> Value {
     if let Some(items) = evaluation.pointer_mut("/properties/metrics/items") {
         *items = json!({ "enum": metrics });
     }
+    let preset = inline::<Preset>();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "stein experiment",
@@ -26,6 +29,7 @@ pub fn schema(registry: &Registry) -> Value {
         "properties": {
             "name": { "type": "string", "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$",
                 "description": "The folder under runs/ and reports/; the file's stem if left out." },
+            "preset": preset,
             "seed": { "type": "integer", "minimum": 0, "default": 0, "description": "Keys all noise of the run." },
             "device": { "type": "string", "default": "auto",
                 "description": "auto, cpu, wgpu, wgpu:discrete:1, wgpu:software, vulkan, metal, cuda:0, …" },
@@ -43,13 +47,28 @@ pub fn schema(registry: &Registry) -> Value {
 
 /// The keys that every component of a table has, beside its own, with their schemas.
 pub fn common_keys(table: &str) -> Vec<(&'static str, Value)> {
-    let with_default = |mut schema: Value, default: &str| {
-        schema["default"] = default.into();
+    let with_default = |mut schema: Value, default: Value| {
+        schema["default"] = default;
         schema
     };
     match table {
-        "network" => vec![("parameterization", with_default(inline::<Parameterization>(), "scaled"))],
-        "objective" => vec![("weighting", with_default(inline::<Weighting>(), "sigma2"))],
+        "network" => vec![
+            ("parameterization", with_default(inline::<Parameterization>(), "scaled".into())),
+            (
+                "sigma-data",
+                json!({ "type": "number", "exclusiveMinimum": 0, "default": SIGMA_DATA,
+                    "description": "σ_d, the standard deviation of the data, for parameterization and weighting `edm`." }),
+            ),
+        ],
+        "objective" => vec![
+            ("weighting", with_default(inline::<Weighting>(), "sigma2".into())),
+            (
+                "importance-correction",
+                json!({ "type": "boolean", "default": false,
+                    "description": "Whether weights are divided by the density of ln σ in training (over that of a log-uniform one), so that the weighting alone says how much each σ counts, however levels are drawn." }),
+            ),
+        ],
+        "schedule" => vec![("density", with_default(inline::<Density>(), "levels".into()))],
         _ => Vec::new(),
     }
 }

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use stein_core::{Catalogue, Configured, Invalid, Part};
 use stein_record::source::{Diagnostic, Span, list_of, nearest};
 use toml::Spanned;
-use toml::de::{DeTable, DeValue, ValueDeserializer};
+use toml::de::{DeString, DeTable, DeValue, ValueDeserializer};
 
 /// A table of the file, its keys taken out one by one.
 pub(crate) struct Section<'s> {
@@ -193,6 +193,15 @@ impl<'s> Section<'s> {
             .collect();
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
+}
+
+/// A table or key that an experiment does not have.
+pub(crate) fn unknown_key(key: &Spanned<DeString<'_>>, tables: &[&str]) -> Diagnostic {
+    let name = key.get_ref().as_ref();
+    let label = nearest(name, tables.iter().copied()).map(|n| format!("did you mean `{n}`?")).unwrap_or_default();
+    Diagnostic::new(format!("an experiment has no table or key `{name}`"))
+        .at(Some(key.span()), label)
+        .help(format!("tables and keys are {}", list_of(tables.iter().copied())))
 }
 
 /// Reads the value of a key; `table` is empty for a key of no table.

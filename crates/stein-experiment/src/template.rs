@@ -36,17 +36,31 @@ pub fn template(registry: &Registry, choice: &Choice) -> Result<String, String> 
          # \"auto\" takes a GPU if there is one, else the CPU.\n\
          device = \"auto\"\n",
     );
-    let parameterization = [(
-        "parameterization",
-        "\"scaled\"",
-        "How the network becomes a score: \"score\", \"scaled\", \"noise\" or \"denoiser\".",
+    let of_networks = [
+        (
+            "parameterization",
+            "\"scaled\"",
+            "How the network becomes a score: \"score\", \"scaled\", \"noise\", \"denoiser\" or \"edm\".",
+        ),
+        ("sigma-data", "0.5", "σ_d, the standard deviation of the data, for parameterization and weighting \"edm\"."),
+    ];
+    let of_objectives = [
+        (
+            "weighting",
+            "\"sigma2\"",
+            "λ(σ), by which each level counts: \"none\", \"sigma2\", \"edm\", \"likelihood\" or { power = p }.",
+        ),
+        ("importance-correction", "false", "Whether weights are divided by the density at which training draws ln σ."),
+    ];
+    let of_schedules = [(
+        "density",
+        "\"levels\"",
+        "How training draws σ: \"levels\", \"log-uniform\" or { log-normal = { mean = -1.2, std = 1.2 } }.",
     )];
-    let weighting =
-        [("weighting", "\"sigma2\"", "λ(σ), by which each level counts: \"none\", \"sigma2\" or { power = p }.")];
     component(&mut out, &registry.data, data, &[])?;
-    component(&mut out, &registry.networks, network, &parameterization)?;
-    component(&mut out, &registry.objectives, choice.objective.as_deref().unwrap_or("denoising"), &weighting)?;
-    component(&mut out, &registry.schedules, choice.schedule.as_deref().unwrap_or("geometric"), &[])?;
+    component(&mut out, &registry.networks, network, &of_networks)?;
+    component(&mut out, &registry.objectives, choice.objective.as_deref().unwrap_or("denoising"), &of_objectives)?;
+    component(&mut out, &registry.schedules, choice.schedule.as_deref().unwrap_or("geometric"), &of_schedules)?;
     settings(&mut out, "training", &crate::Training::default())?;
     component(&mut out, &registry.samplers, choice.sampler.as_deref().unwrap_or("annealed-langevin"), &[])?;
     settings(&mut out, "evaluation", &crate::Evaluation::default())?;

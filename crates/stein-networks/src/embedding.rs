@@ -1,7 +1,7 @@
 //! What a network is told of σ: functions of ln(σ/α), the logarithm of the noise-to-signal ratio.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 use stein_core::{Levels, vector};
 
 /// ln(σ/α) itself, `[B, 1]`.
@@ -37,7 +37,8 @@ impl SineCosine {
     /// `[B, 2·pairs]`.
     pub fn features(&self, levels: &Levels) -> Tensor<2> {
         let log_sigma = LogSigma::features(levels);
-        let phase = log_sigma * self.frequencies.clone().unsqueeze::<2>();
+        let frequencies = self.frequencies.clone().cast(FloatDType::from(log_sigma.dtype())).unsqueeze::<2>();
+        let phase = log_sigma * frequencies;
         Tensor::cat(vec![phase.clone().sin(), phase.cos()], 1)
     }
 }

@@ -15,7 +15,7 @@ mod unet;
 
 pub use embedding::{LogSigma, SineCosine};
 pub use mlp::{Mlp, MlpConfig};
-pub use parameterization::{Parameterization, Parameterized};
+pub use parameterization::{Parameterization, Parameterized, SIGMA_DATA};
 pub use unet::{Unet, UnetConfig};
 
 use stein_core::{Catalogue, NetworkPart};

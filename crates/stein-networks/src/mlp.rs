@@ -76,7 +76,10 @@ impl Component<NetworkPart> for MlpConfig {
     }
 
     fn build(&self, context: NetworkContext<'_>) -> Result<AnyNetwork, Invalid> {
-        let NetworkContext { dataset, device, noise, .. } = context;
+        let NetworkContext { dataset, schedule, device, noise } = context;
+        if self.embedding != Embedding::None && schedule.first().is_clean() {
+            return Err(Invalid::key("embedding", "there is no noise to embed; set network.embedding = \"none\""));
+        }
         let d = dataset.dimension();
         let sines = (self.embedding == Embedding::SineCosine).then(|| SineCosine::new(PAIRS, device));
         let features = match self.embedding {

@@ -20,7 +20,14 @@ pub enum Parameterization {
     Noise,
     /// s = (α F − x)/σ²: F predicts the clean example (Vincent 2011; Karras et al. 2022).
     Denoiser,
+    /// s = (α D − x)/σ² with EDM's preconditioned denoiser D = c_skip y + c_out F(c_in y) at y = x/α and noise σ/α: c_skip =
+    /// σ_d²/(σ² + σ_d²), c_out = σ σ_d/√(σ² + σ_d²), c_in = 1/√(σ² + σ_d²), with σ_d the key `sigma-data` (Karras et al.
+    /// 2022, table 1). F is told of σ by its own embedding.
+    Edm,
 }
+
+/// σ_d of EDM where none is given: the paper's.
+pub const SIGMA_DATA: f64 = 0.5;
 
 impl Parameterization {
     /// Whether it divides by σ, and so has no meaning without noise.
@@ -28,7 +35,7 @@ impl Parameterization {
         self != Self::Score
     }
 
-    /// The score from the raw output `f` at `x`, both `[B, D]`.
+    /// The score from the raw output `f` at `x`, both `[B, D]`; for [`Edm`](Self::Edm) from the denoiser D.
     ///
     /// # Panics
     /// If it [needs σ](Self::needs_sigma) and there is none; an experiment is checked for that.
@@ -39,11 +46,38 @@ impl Parameterization {
             Self::Score => f,
             Self::Scaled => f.scale(column(levels().sigma.recip())),
             Self::Noise => f.scale(column(levels().sigma.recip().neg())),
-            Self::Denoiser => {
+            Self::Denoiser | Self::Edm => {
                 let Levels { alpha, sigma } = levels();
                 (f.scale(column(alpha)) - x).scale(column(sigma.square().recip()))
             }
         }
+    }
+}
+
+/// EDM's c_skip, c_out and c_in as columns `[B, 1]`, each for the network's input x = α y.
+struct Preconditioning {
+    skip: Tensor<2>,
+    out: Tensor<2>,
+    input: Tensor<2>,
+}
+
+impl Preconditioning {
+    fn new(levels: &Levels, sigma_data: f64) -> Self {
+        let column = |t: Tensor<1>| t.unsqueeze_dim::<2>(1);
+        let (alpha, sigma) = (levels.alpha.clone(), levels.sigma.clone() / levels.alpha.clone());
+        let data2 = sigma_data * sigma_data;
+        let total2 = sigma.clone().square() + data2;
+        let total = total2.clone().sqrt();
+        Self {
+            skip: column((total2 * alpha.clone()).recip() * data2),
+            out: column(sigma * sigma_data / total.clone()),
+            input: column((total * alpha).recip()),
+        }
+    }
+
+    /// D = c_skip y + c_out F(c_in y).
+    fn denoiser(self, x: Jet<2>, f: impl FnOnce(Jet<2>) -> Jet<2>) -> Jet<2> {
+        f(x.clone().scale(self.input)).scale(self.out) + x.scale(self.skip)
     }
 }
 
@@ -53,18 +87,31 @@ pub struct Parameterized {
     network: AnyNetwork,
     #[module(skip)]
     parameterization: Parameterization,
+    #[module(skip)]
+    sigma_data: f64,
 }
 
 impl Parameterized {
-    /// Makes a score of a raw network.
+    /// Makes a score of a raw network; σ_d is [`SIGMA_DATA`].
     pub fn new(network: AnyNetwork, parameterization: Parameterization) -> Self {
-        Self { network, parameterization }
+        Self { network, parameterization, sigma_data: SIGMA_DATA }
+    }
+
+    /// The same with another σ_d, for [`Parameterization::Edm`].
+    pub fn with_sigma_data(self, sigma_data: f64) -> Self {
+        Self { sigma_data, ..self }
     }
 }
 
 impl Network for Parameterized {
     fn forward(&self, x: Jet<2>, condition: &Condition) -> Jet<2> {
-        let f = self.network.forward(x.clone(), condition);
+        let f = match (self.parameterization, &condition.levels) {
+            (Parameterization::Edm, Some(levels)) => {
+                let network = |x| self.network.forward(x, condition);
+                Preconditioning::new(levels, self.sigma_data).denoiser(x.clone(), network)
+            }
+            _ => self.network.forward(x.clone(), condition),
+        };
         self.parameterization.score(f, x, condition)
     }
 

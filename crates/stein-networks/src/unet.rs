@@ -66,7 +66,10 @@ impl Component<NetworkPart> for UnetConfig {
     }
 
     fn build(&self, context: NetworkContext<'_>) -> Result<AnyNetwork, Invalid> {
-        let NetworkContext { dataset, device, noise, .. } = context;
+        let NetworkContext { dataset, schedule, device, noise } = context;
+        if schedule.first().is_clean() {
+            return Err(Invalid::new("`unet` is told of σ, and there is no noise; `mlp` can do without"));
+        }
         let Some(image) = dataset.image else {
             return Err(Invalid::new("`unet` is for images, and these data are not; `mlp` takes any rows"));
         };

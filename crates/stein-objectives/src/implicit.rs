@@ -9,20 +9,29 @@ use stein_core::{Component, Invalid, Noise, Objective, ObjectivePart, Perturbed,
 use stein_jet::Jet;
 
 use crate::Probe;
+use crate::hutch_plus_plus::{orthonormal, project_out};
 
 /// Implicit score matching: the explicit objective minus a constant, without the true score.
 ///
 /// How is the trace computed? The score's directional derivatives J v are carried forward with it (jets), so an ordinary
-/// backward pass gives the exact gradient in the parameters. `exact` takes the D unit directions, which costs about 1 + D
-/// evaluations of the batch at once; `hutchinson` takes `probes` random ones, unbiased, for about 1 + `probes`.
+/// backward pass gives the exact gradient in the parameters; nothing is differentiated twice.
+///
+/// | `trace` | what | cost, in evaluations of the batch | variance |
+/// |---|---|---|---|
+/// | `exact` | Σ_i e_iᵀ J e_i | 1 + D | none |
+/// | `hutchinson` | mean of vᵀ J v over M random v | 1 + M | of the probe's law, over M |
+/// | `hutch++` | exact on the span of J's action on M/3 directions, Hutchinson with M/3 on the rest | 2 + M | small where J is near low rank |
+///
+/// All are unbiased, and so are their gradients. In a backward pass each evaluation costs about as much again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Implicit {
     /// How the trace is computed.
     pub trace: Trace,
-    /// The law of random directions, for `hutchinson`.
+    /// The law of random directions, for `hutchinson` and `hutch++`.
     pub probe: Probe,
-    /// Random directions of each example, for `hutchinson`.
+    /// M, products with the Jacobian for each example: random directions of `hutchinson`; for `hutch++` a multiple of 3,
+    /// below 3 D.
     #[schemars(range(min = 1, max = 4096))]
     pub probes: usize,
 }
@@ -36,6 +45,10 @@ pub enum Trace {
     Exact,
     /// The mean of vᵀ J v over random directions (Hutchinson 1990).
     Hutchinson,
+    /// tr Qᵀ J Q + Hutchinson on the complement of Q, with Q an orthonormal basis of J's action on random directions
+    /// (Meyer et al. 2021, arXiv 2010.09649). Q is held constant in the gradient, which stays unbiased.
+    #[serde(rename = "hutch++")]
+    HutchPlusPlus,
 }
 
 impl Default for Implicit {
@@ -46,10 +59,15 @@ impl Default for Implicit {
 
 impl Component<ObjectivePart> for Implicit {
     const KIND: &'static str = "implicit";
-    const PAPER: &'static str = "Hyvärinen 2005, JMLR 6; Hutchinson 1990";
+    const PAPER: &'static str = "Hyvärinen 2005, JMLR 6; Hutchinson 1990; Meyer et al. 2021, arXiv 2010.09649";
 
     fn check(&self) -> Result<(), Invalid> {
-        check_probes("probes", self.probes)
+        check_probes("probes", self.probes)?;
+        if self.trace == Trace::HutchPlusPlus && !self.probes.is_multiple_of(3) {
+            let m = self.probes;
+            return Err(Invalid::key("probes", format!("`probes` is {m}; for `hutch++` it must be a multiple of 3")));
+        }
+        Ok(())
     }
 
     fn build(&self, (): ()) -> Result<Arc<dyn Objective>, Invalid> {
@@ -65,25 +83,69 @@ pub(crate) fn check_probes(key: &str, count: usize) -> Result<(), Invalid> {
     Err(Invalid::key(key, format!("`{key}` is {count}; it must be from 1 to 4096")))
 }
 
+/// Score, and Σ_k vₖᵀ J vₖ of each example, `[B]`.
+fn score_and_sum(network: &dyn ScoreNetwork, batch: &Perturbed, directions: Vec<Tensor<2>>) -> (Tensor<2>, Tensor<1>) {
+    let jet = network.jet(Jet::seed(batch.noisy.clone(), directions.clone()), &batch.condition);
+    (jet.value(), along(&jet, &directions).sum_dim(0).squeeze_dim::<1>(0))
+}
+
 impl Implicit {
-    fn directions(&self, x: &Tensor<2>, noise: &mut Noise) -> Vec<Tensor<2>> {
-        match self.trace {
-            Trace::Exact => unit_directions(x),
-            Trace::Hutchinson => (0..self.probes).map(|_| self.probe.draw(x, noise)).collect(),
-        }
+    /// Score and trace estimate by Hutch++.
+    fn hutch_plus_plus(
+        &self,
+        network: &dyn ScoreNetwork,
+        batch: &Perturbed,
+        noise: &mut Noise,
+    ) -> (Tensor<2>, Tensor<1>) {
+        let third = self.probes / 3;
+        let mut sketch = self.probe.directions(2 * third, batch, noise);
+        let rest = sketch.split_off(third);
+        let range = network.jet(Jet::seed(batch.noisy.clone(), sketch), &batch.condition);
+        let basis = orthonormal(&(0..third).map(|i| range.tangent(i).detach()).collect::<Vec<_>>());
+        // The mean over the random directions: each is scaled by the root of its share.
+        let share = (third as f64).sqrt().recip();
+        let complement = rest.into_iter().map(|g| project_out(project_out(g, &basis), &basis) * share);
+        let directions = basis.iter().cloned().chain(complement).collect();
+        score_and_sum(network, batch, directions)
     }
 }
 
 impl Objective for Implicit {
     fn loss(&self, network: &dyn ScoreNetwork, batch: &Perturbed, noise: &mut Noise) -> Tensor<1> {
-        let directions = self.directions(&batch.noisy, noise);
-        let jet = network.jet(Jet::seed(batch.noisy.clone(), directions.clone()), &batch.condition);
-        let curvature = along(&jet, &directions).sum_dim(0);
-        let trace = match self.trace {
-            Trace::Exact => curvature,
-            Trace::Hutchinson => curvature / self.probes as f64,
+        let (score, trace) = match self.trace {
+            Trace::Exact => score_and_sum(network, batch, unit_directions(&batch.noisy)),
+            Trace::Hutchinson => {
+                let directions = self.probe.directions(self.probes, batch, noise);
+                let (score, sum) = score_and_sum(network, batch, directions);
+                (score, sum / self.probes as f64)
+            }
+            Trace::HutchPlusPlus => self.hutch_plus_plus(network, batch, noise),
         };
-        trace.squeeze_dim::<1>(0) + half_square(jet.value())
+        trace + half_square(score)
+    }
+
+    fn probes(&self) -> usize {
+        match self.trace {
+            Trace::Exact => 0,
+            Trace::Hutchinson => self.probes,
+            Trace::HutchPlusPlus => self.probes / 3 * 2,
+        }
+    }
+
+    fn accepts(&self, dimension: usize) -> Result<(), Invalid> {
+        let third = self.probes / 3;
+        if self.trace == Trace::HutchPlusPlus && third >= dimension {
+            let m = self.probes;
+            return Err(Invalid::key(
+                "probes",
+                format!(
+                    "`probes` is {m}, and `hutch++` would take {third} directions exactly of {dimension} there are; \
+                     take fewer than {}, or trace = \"exact\"",
+                    3 * dimension
+                ),
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@
 
 mod denoising;
 mod explicit;
+mod hutch_plus_plus;
 mod implicit;
 mod probe;
 mod sliced;
@@ -23,7 +24,7 @@ pub use explicit::Explicit;
 pub use implicit::{Implicit, Trace};
 pub use probe::Probe;
 pub use sliced::{Derivative, Sliced};
-pub use weighting::Weighting;
+pub use weighting::{WeightAt, Weighting};
 
 use stein_core::{Catalogue, ObjectivePart};
 

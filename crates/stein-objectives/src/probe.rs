@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stein_core::{Noise, matrix};
+use stein_core::{Noise, Perturbed, matrix};
 
 /// The law of random directions; each has `E[vvᵀ] = I`, so that vᵀ J v is unbiased for tr J.
 ///
@@ -22,6 +22,14 @@ pub enum Probe {
 }
 
 impl Probe {
+    /// `count` directions for each noisy example of a batch, `[B, D]` each: those that the batch brings, else random ones.
+    pub fn directions(self, count: usize, batch: &Perturbed, noise: &mut Noise) -> Vec<Tensor<2>> {
+        match &batch.probes {
+            Some(given) => given.iter().take(count).cloned().collect(),
+            None => (0..count).map(|_| self.draw(&batch.noisy, noise)).collect(),
+        }
+    }
+
     /// One direction for each row of `like` `[B, D]`, `[B, D]`.
     pub fn draw(self, like: &Tensor<2>, noise: &mut Noise) -> Tensor<2> {
         let ([batch, d], device) = (like.dims(), like.device());

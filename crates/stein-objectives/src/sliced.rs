@@ -99,7 +99,7 @@ impl Sliced {
 
 impl Objective for Sliced {
     fn loss(&self, network: &dyn ScoreNetwork, batch: &Perturbed, noise: &mut Noise) -> Tensor<1> {
-        let directions: Vec<Tensor<2>> = (0..self.projections).map(|_| self.probe.draw(&batch.noisy, noise)).collect();
+        let directions = self.probe.directions(self.projections, batch, noise);
         let sum = match self.derivative {
             Derivative::Forward => self.forward(network, batch, &directions),
             Derivative::FiniteDifference => directions
@@ -109,5 +109,9 @@ impl Objective for Sliced {
                 .expect("at least one direction is checked for"),
         };
         sum / self.projections as f64
+    }
+
+    fn probes(&self) -> usize {
+        self.projections
     }
 }

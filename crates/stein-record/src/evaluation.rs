@@ -85,7 +85,7 @@ pub struct LevelRecord {
     /// The loss of the best linear (Wiener) score, that of a Gaussian fitted to the training rows, on held-out rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gaussian_held_out: Option<Estimate>,
-    /// σ² times the Fisher divergence ½E‖s − ∇log p_σ‖² to the known density.
+    /// σ² times the Fisher divergence ½E‖s − ∇log p_σ‖² to the known density; without noise (σ = 0) the divergence itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fisher: Option<Estimate>,
     /// The Fisher divergence over ½E‖∇log p_σ‖².

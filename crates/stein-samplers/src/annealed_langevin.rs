@@ -51,6 +51,11 @@ impl Component<SamplerPart> for AnnealedLangevin {
 
     fn build(&self, context: SamplerContext<'_>) -> Result<Box<dyn Sampler>, Invalid> {
         let sigma_min = context.schedule.last().sigma;
+        if context.schedule.last().is_clean() {
+            return Err(Invalid::new(
+                "`annealed-langevin` walks down noise levels, and there is no noise; take `langevin`",
+            ));
+        }
         let (drift, _) = self.convention.factors(self.relative_step(sigma_min));
         // The score of N(0, σ²) is −x/σ²: a drift above 2σ² throws x farther than it was.
         if drift >= 2.0 {

@@ -13,15 +13,18 @@ pub struct Draw<'a> {
     pub first: u64,
     /// At most so many chains at a time; bounds memory, does not change the samples.
     pub chunk: usize,
-    /// The mean of the starts, `[D]`: x₀ = mean + σ₁ z.
+    /// The mean of the starts, `[D]`.
     pub mean: &'a [f32],
+    /// Their standard deviation, where there is no noise: else it is σ₁.
+    pub spread: f64,
     /// Noise: a stream a chain.
     pub streams: Streams,
     /// Where to compute.
     pub device: &'a Device,
 }
 
-/// Draws samples `[N, D]`: each chain starts from mean + σ₁ z, the prior that the largest noise level makes of any data.
+/// Draws samples `[N, D]`: each chain starts from mean + σ₁ z, the prior that the largest noise level makes of any data;
+/// without noise from mean + spread · z.
 ///
 /// `observe` is asked for an observer at each chunk, given its first chain.
 ///
@@ -39,7 +42,9 @@ pub fn draw(
     for first in (0..what.samples).step_by(what.chunk.max(1)) {
         let last = (first + what.chunk.max(1)).min(what.samples);
         let mut noise = what.streams.chains("sampler", what.first + first as u64..what.first + last as u64);
-        let start = starts(&mut noise, what.mean, schedule.first().sigma);
+        let level = schedule.first();
+        let spread = if level.is_clean() { what.spread } else { level.sigma };
+        let start = starts(&mut noise, what.mean, spread);
         let x = matrix(start, d, what.device);
         let x = sampler.sample(score, schedule, x, &mut noise, &mut *observe(first))?;
         data.extend(to_array(x).data);

@@ -10,7 +10,7 @@ use stein_core::{
 
 use crate::{Convention, StepSize, denoise};
 
-/// Unadjusted Langevin dynamics with the score at the smallest σ.
+/// Unadjusted Langevin dynamics with the score at the smallest σ, or the clean score where there is no noise.
 ///
 /// Its stationary law is that density only as the step size goes to 0: on N(0, 1) its variance is 1/(1 − α/4). Between well
 /// separated modes it does not mix.
@@ -44,7 +44,11 @@ impl Component<SamplerPart> for Langevin {
         self.step_size.check()
     }
 
-    fn build(&self, _: SamplerContext<'_>) -> Result<Box<dyn Sampler>, Invalid> {
+    fn build(&self, context: SamplerContext<'_>) -> Result<Box<dyn Sampler>, Invalid> {
+        if context.schedule.last().is_clean() && self.step_size == StepSize::AUTO {
+            let message = "`step-size` needs a number: without noise there is no σ that it could follow from";
+            return Err(Invalid::key("step-size", message));
+        }
         Ok(Box::new(self.clone()))
     }
 }
@@ -61,7 +65,7 @@ impl Sampler for Langevin {
         let level = schedule.last();
         let ([batch, d], device) = (x.dims(), x.device());
         let condition = Condition::uniform(level, batch, &device);
-        let step_size = self.step_size.relative(level.sigma, self.convention) * level.sigma * level.sigma;
+        let step_size = self.step_size.at(level.sigma, self.convention);
         let (drift, diffusion) = self.convention.factors(step_size);
         let steps = self.steps + usize::from(self.denoise);
         for step in 1..=self.steps {

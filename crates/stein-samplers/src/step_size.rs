@@ -41,6 +41,14 @@ impl StepSize {
         }
     }
 
+    /// The step size at σ, in this convention: `"auto"` scales with σ².
+    pub fn at(self, sigma: f64, convention: Convention) -> f64 {
+        match self {
+            Self::Value(step) => step,
+            Self::Auto(_) => self.relative(sigma, convention) * sigma * sigma,
+        }
+    }
+
     /// Refuses a step size that is not above zero and finite.
     ///
     /// # Errors

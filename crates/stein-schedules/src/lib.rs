@@ -3,14 +3,18 @@
 //! A schedule is chosen by `kind` in `[schedule]`. Training draws levels from it, samplers walk down it. All schedules here
 //! are variance-exploding (α = 1).
 
+mod density;
 mod geometric;
+mod none;
 
+pub use density::{Density, LogNormal};
 pub use geometric::{Geometric, geometric};
+pub use none::NoNoise;
 
 use stein_core::Catalogue;
 use stein_core::SchedulePart;
 
 /// Makes the schedules of this crate known.
 pub fn register(catalogue: &mut Catalogue<SchedulePart>) {
-    catalogue.add::<Geometric>();
+    catalogue.add::<Geometric>().add::<NoNoise>();
 }

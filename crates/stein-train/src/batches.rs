@@ -5,8 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Distribution, Tensor};
 use stein_core::{Condition, Dataset, Level, Noise, NoiseSchedule, Perturbed, Streams, Target, matrix, vector};
 use stein_data::IsotropicMixture;
-use stein_experiment::{Plan, WhereNoise};
-use stein_objectives::Weighting;
+use stein_experiment::{Plan, Weights, WhereNoise};
 
 /// One batch with its weights.
 #[derive(Debug, Clone)]
@@ -24,11 +23,13 @@ pub struct TrainingBatch {
 pub struct Batches {
     dataset: Arc<Dataset>,
     schedule: Arc<dyn NoiseSchedule>,
-    weighting: Weighting,
+    weights: Weights,
     streams: Streams,
     size: usize,
     noise: WhereNoise,
     exact: Option<Arc<dyn Target>>,
+    /// The density itself, where it is known.
+    truth: Option<Arc<dyn Target>>,
     device: Device,
 }
 
@@ -46,11 +47,12 @@ impl Batches {
         Self {
             dataset: Arc::new(plan.dataset.clone()),
             schedule: plan.schedule.clone(),
-            weighting: plan.experiment.weighting,
+            weights: plan.weights(),
             streams: plan.streams,
             size: plan.experiment.training.batch_size,
             noise: plan.experiment.training.noise,
             exact: plan.objective.needs_exact_score().then(|| exact_target(plan)),
+            truth: plan.dataset.target.clone(),
             device: device.clone(),
         }
     }
@@ -62,11 +64,18 @@ impl Batches {
         self.perturb(rows, &levels, "noise", "objective", index, self.noise)
     }
 
-    /// A batch of held-out rows `from..to` of `rows` (dequantised, row major), the same whenever it is asked for.
+    /// A batch of held-out rows (dequantised, row major), the same whenever it is asked for, with the exact score where the
+    /// density is known.
     pub fn held_out(&self, rows: &[f32], index: u64) -> TrainingBatch {
         let count = rows.len() / self.dataset.dimension();
         let levels = self.schedule.draw(&mut self.streams.at("held-out levels", index), count);
-        self.perturb(rows.to_vec(), &levels, "held-out noise", "held-out objective", index, WhereNoise::Host)
+        let mut batch =
+            self.perturb(rows.to_vec(), &levels, "held-out noise", "held-out objective", index, WhereNoise::Host);
+        if let Some(truth) = &self.truth {
+            let Perturbed { noisy, condition, .. } = &batch.perturbed;
+            batch.perturbed.exact_score = Some(truth.score(noisy.clone(), condition));
+        }
+        batch
     }
 
     /// Rows perturbed at given levels, with noise of a stream.
@@ -90,7 +99,7 @@ impl Batches {
         if let Some(target) = &self.exact {
             perturbed.exact_score = Some(target.score(perturbed.noisy.clone(), &perturbed.condition));
         }
-        let weights = levels.iter().map(|l| self.weighting.at(l.sigma) as f32).collect();
+        let weights = levels.iter().map(|l| self.weights.at(*l) as f32).collect();
         TrainingBatch {
             perturbed,
             weights: vector(weights, &self.device),

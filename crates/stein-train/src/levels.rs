@@ -36,12 +36,16 @@ pub fn level_losses(
         train: cycled(&train, rows),
         held_out: cycled(&data.dequantized(&data.held_out, &mut plan.streams.at("level held-out", 0)), rows),
     };
-    let empirical = (data.target.is_none() && train.rows() <= MOST_EMPIRICAL)
+    // Without noise, the rows' own density is no function.
+    let smooth = !plan.schedule.last().is_clean();
+    let empirical = (data.target.is_none() && smooth && train.rows() <= MOST_EMPIRICAL)
         .then(|| ExactScore::new(Arc::new(IsotropicMixture::empirical(&train))));
     let gaussian = (data.target.is_none() && data.dimension() <= MOST_LINEAR)
         .then(|| Gaussian::fit(Rows::new(&train.data, data.dimension()).ok()?, RIDGE).ok())
         .flatten();
     let exact = data.target.clone().map(ExactScore::new);
+
+    let weights = plan.weights();
 
     let mut out = Vec::new();
     for (i, &level) in plan.schedule.levels().iter().enumerate() {
@@ -50,7 +54,7 @@ pub fn level_losses(
         let linear = gaussian.as_ref().and_then(|g| Linear::at(g, level, device));
         out.push(LevelRecord {
             sigma: level.sigma,
-            weight: plan.experiment.weighting.at(level.sigma),
+            weight: weights.at(level),
             train: at.loss(network, &sets.train),
             held_out: at.loss(network, &sets.held_out),
             floor: exact.as_ref().map(|exact| at.loss(exact, &sets.held_out)),
@@ -135,7 +139,8 @@ impl AtLevel<'_> {
             error.extend(half_squares(network.score(x, &condition) - exact.clone()));
             size.extend(half_squares(exact));
         }
-        let sigma2 = self.level.sigma * self.level.sigma;
+        // Without noise there is no σ to scale by.
+        let sigma2 = if self.level.is_clean() { 1.0 } else { self.level.sigma * self.level.sigma };
         let (mean_error, mean_size) = (Estimate::mean_of(&error), Estimate::mean_of(&size));
         let ratio = mean_error.value / mean_size.value;
         // Delta method for a ratio of means.

@@ -26,6 +26,7 @@ mod strategy;
 mod trainee;
 #[cfg(feature = "tui")]
 mod tui;
+mod verify;
 mod weights;
 
 pub use batches::{Batches, TrainingBatch};
@@ -38,4 +39,5 @@ pub use sampling::draw_from_run;
 pub use session::Stop;
 pub use state::TrainingState;
 pub use trainee::Trainee;
+pub use verify::{VectorError, Verdict, Verified, verify};
 pub use weights::{load_network, network_file};

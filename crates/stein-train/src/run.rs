@@ -206,6 +206,9 @@ fn train(
         .num_epochs(training.steps.div_ceil(period) as usize)
         .renderer(renderer(first, training.steps, options, &interrupter))
         .with_training_strategy(TrainingStrategy::Custom(strategy.clone()));
+    if plan.dataset.target.is_some() {
+        supervised = supervised.metric_valid_numeric(Series::new("fisher"));
+    }
     if training.patience > 0 {
         supervised = supervised.early_stopping(MetricEarlyStoppingStrategy::new(
             &Series::new("loss"),
@@ -311,6 +314,11 @@ fn conventions(plan: &Plan) -> Conventions {
         WhereNoise::Host => host,
         WhereNoise::Device => "by the device's own generator: the run cannot be repeated bit for bit",
     };
+    let start = if plan.schedule.first().is_clean() {
+        "mean of the training rows + their standard deviation times z"
+    } else {
+        "mean of the training rows + σ₁ z"
+    };
     let fusion = if plan.experiment.runtime.fusion { "as burn chooses" } else { "off" };
     [
         ("loss", "½ is kept, dimensions are summed, the batch is averaged"),
@@ -319,7 +327,7 @@ fn conventions(plan: &Plan) -> Conventions {
             "langevin step",
             "paper: x + (α/2) s + √α z; repository: x + α s + √(2α) z; the sampler's `convention` says which",
         ),
-        ("start of chains", "mean of the training rows + σ₁ z"),
+        ("start of chains", start),
         ("clipping", "by the global norm of the gradient"),
         ("training noise", noise),
         ("fusion", fusion),

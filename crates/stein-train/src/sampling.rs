@@ -51,6 +51,7 @@ pub(crate) fn draw_samples(
             first: 0,
             chunk: evaluation.chunk,
             mean: &plan.dataset.mean(),
+            spread: plan.dataset.spread(),
             streams: plan.streams,
             device,
         },
@@ -146,7 +147,8 @@ pub fn draw_from_run(
     };
     let chunk = plan.experiment.evaluation.chunk;
     let bar = Rc::new(RefCell::new(None));
-    let what = Draw { samples: count, first, chunk, mean: &plan.dataset.mean(), streams, device };
+    let data = &plan.dataset;
+    let what = Draw { samples: count, first, chunk, mean: &data.mean(), spread: data.spread(), streams, device };
     let samples = draw(&*plan.sampler, &network, &*plan.schedule, what, |first| {
         Box::new(Watch {
             recording: None,

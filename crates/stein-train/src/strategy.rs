@@ -67,17 +67,22 @@ impl Steps {
         Ok(())
     }
 
-    /// The loss of the averaged network on the held-out rows.
-    fn held_out_loss(&self, model: &Trainee, state: &TrainingState, valid: &ValidLoader<Trainee>) -> f64 {
+    /// The means of what the averaged network measures on the held-out rows.
+    fn held_out(&self, model: &Trainee, state: &TrainingState, valid: &ValidLoader<Trainee>) -> Measurement {
         let averaged = self.layout.unflatten(model.valid(), state.average.clone());
-        let (mut sum, mut rows) = (0.0, 0.0);
+        let mut sums: Vec<(&'static str, f64)> = Vec::new();
+        let mut rows = 0.0;
         for batch in valid.iter().flatten() {
             let n = batch.perturbed.clean.dims()[0] as f64;
-            let loss = InferenceStep::step(&averaged, batch).values[0].1;
-            sum += loss * n;
             rows += n;
+            for (name, value) in InferenceStep::step(&averaged, batch).values {
+                match sums.iter_mut().find(|(of, _)| *of == name) {
+                    Some((_, sum)) => *sum += value * n,
+                    None => sums.push((name, value * n)),
+                }
+            }
         }
-        sum / rows
+        Measurement { step: state.step, values: sums.into_iter().map(|(name, sum)| (name, sum / rows)).collect() }
     }
 
     fn run(
@@ -132,8 +137,7 @@ impl Steps {
             let mut stopping = false;
             if state.step.is_multiple_of(period) || last {
                 let epoch = state.step.div_ceil(period) as usize;
-                let value = self.held_out_loss(model, state, valid);
-                let item = Measurement { step: state.step, values: vec![("loss", value)] };
+                let item = self.held_out(model, state, valid);
                 send(&interrupter, events.process_valid(event(item, state.step, training.steps)));
                 send(&interrupter, events.flush());
                 if let Some(early) = &mut components.early_stopping {

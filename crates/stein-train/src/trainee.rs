@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use burn_train::metric::Adaptor;
 use burn_train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
-use stein_core::Objective;
+use stein_core::{Objective, Perturbed, ScoreNetwork};
 use stein_networks::Parameterized;
 
 use crate::TrainingBatch;
@@ -72,7 +72,20 @@ impl InferenceStep for Trainee {
     type Output = Measurement;
 
     fn step(&self, batch: TrainingBatch) -> Measurement {
-        let loss = weighted_loss(&*self.objective, &self.network, batch);
-        Measurement { step: 0, values: vec![("loss", f64::from(stein_core::to_host(loss)[0]))] }
+        let host = |number: Tensor<1>| f64::from(stein_core::to_host(number)[0]);
+        let fisher = fisher(&self.network, &batch.perturbed).map(|mean| ("fisher", host(mean)));
+        let loss = ("loss", host(weighted_loss(&*self.objective, &self.network, batch)));
+        Measurement { step: 0, values: std::iter::once(loss).chain(fisher).collect() }
     }
+}
+
+/// The mean of σ²·½‖s − ∇log p_σ‖² over a batch, `[1]`, where the exact score is known; without noise that of ½‖s − ∇log p‖².
+fn fisher(network: &Parameterized, batch: &Perturbed) -> Option<Tensor<1>> {
+    let exact = batch.exact_score.clone()?;
+    let error = network.score(batch.noisy.clone(), &batch.condition) - exact;
+    let half_square = error.square().sum_dim(1).squeeze_dim::<1>(1) * 0.5;
+    Some(match &batch.condition.levels {
+        Some(levels) => (half_square * levels.sigma.clone().square()).mean(),
+        None => half_square.mean(),
+    })
 }

@@ -69,7 +69,7 @@ pub fn load_network(plan: &Plan, run: &RunDir, device: &Device) -> Result<Parame
     Ok(layout.unflatten(network, from_host(values, device)))
 }
 
-fn transpose(array: &Array) -> Array {
+pub(crate) fn transpose(array: &Array) -> Array {
     let [rows, columns] = [array.shape[0], array.shape[1]];
     let data = (0..columns).flat_map(|j| (0..rows).map(move |i| array.data[i * columns + j])).collect();
     Array::new([columns, rows], data)

@@ -24,7 +24,7 @@ impl ScoreNetwork for Linear {
 }
 
 fn denoising() -> std::sync::Arc<dyn Objective> {
-    Component::build(&Denoising {}, ()).expect("denoising builds")
+    Component::build(&Denoising::default(), ()).expect("denoising builds")
 }
 
 fn loss(network: &dyn ScoreNetwork, target: &dyn Target, level: Level, n: usize, name: &str) -> Vec<f32> {

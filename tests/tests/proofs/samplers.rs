@@ -121,8 +121,15 @@ fn samples_do_not_depend_on_the_chunk() {
     let schedule = Sigmas::new(&[4.0, 1.0, 0.2]);
     let sampler = AnnealedLangevin { steps_per_level: 4, ..AnnealedLangevin::default() };
     let samples = |chunk| {
-        let what =
-            Draw { samples: 50, first: 0, chunk, mean: &[0.5, -0.5], streams: Streams::new(3), device: &device() };
+        let what = Draw {
+            samples: 50,
+            first: 0,
+            chunk,
+            mean: &[0.5, -0.5],
+            spread: 1.0,
+            streams: Streams::new(3),
+            device: &device(),
+        };
         draw(&sampler, &exact(target.clone()), &schedule, what, |_| Box::new(NoObserver)).expect("finite").data
     };
     let all = samples(50);

@@ -39,7 +39,7 @@ fn denoising_reaches_the_score_of_the_perturbed_gaussian() {
     let mut layer = init::zero_linear(d, d, &on_tape);
     layer.weight = Param::from_tensor(layer.weight.val());
     let network = Parameterized::new(AnyNetwork::new(Affine { layer }), Parameterization::Score);
-    let objective: Arc<dyn Objective> = Component::build(&Denoising {}, ()).expect("builds");
+    let objective: Arc<dyn Objective> = Component::build(&Denoising::default(), ()).expect("builds");
     let mut trainee = Trainee::new(network, objective.clone());
     let layout = Layout::of(&trainee);
     let training = Training { steps: 800, warm_up: 0, ema: 0.98, clip: 0.0, ..Training::default() };

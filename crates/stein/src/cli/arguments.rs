@@ -69,6 +69,8 @@ pub(crate) enum Command {
     Sample(Sample),
     /// Write report pages again, from the run directories alone
     Report(Report),
+    /// Check losses and gradients against test vectors of another implementation
+    Verify(Verify),
     /// Begin an experiment file, with a comment for every key
     Init(Init),
     /// Print the JSON schema of experiment files
@@ -210,6 +212,35 @@ pub(crate) struct Report {
     /// Say where the pages are as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stein verify tests/vectors/*.safetensors
+  stein verify --tolerance 1e-5 --json mine.safetensors
+
+A vector is a safetensors file of f32 tensors: x [B, D]; noise [B, D] and sigma [B], or neither; probes [M, B, D] where directions
+are needed; network.N.weight [out, in] and network.N.bias [out] of the linear layers in order; loss [1]; grad.N.weight and
+grad.N.bias. Its metadata: experiment, TOML with [network] and [objective]; source, free text. What these leave out is the
+plainest: no weighting, no embedding of σ, s = F. Exits 1 if any vector is above the tolerance, 3 if a file is no vector.")]
+pub(crate) struct Verify {
+    /// The vectors
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// The largest relative error of a loss, and of a whole gradient in norm
+    #[arg(long, default_value_t = 1e-4, value_name = "ERROR", value_parser = tolerance)]
+    pub(crate) tolerance: f64,
+    /// As JSON: an array of {file, loss, loss_error, gradient_error, pass}
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
+        _ => Err("it must be a number above 0".into()),
+    }
 }
 
 #[derive(Debug, Args)]

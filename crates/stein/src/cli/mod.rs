@@ -16,6 +16,7 @@ mod run;
 mod sample;
 mod shell;
 mod signals;
+mod verify;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -41,6 +42,7 @@ pub fn main(register: impl FnOnce(&mut Registry)) -> ExitCode {
         Command::Devices(devices) => devices::devices(&devices),
         Command::Sample(sample) => sample::sample(&sample, &registry, voice),
         Command::Report(report) => report::report(&report, &registry),
+        Command::Verify(verify) => verify::verify(&verify, &registry),
         Command::Init(init) => init::init(&init, &registry, voice),
         Command::Schema => init::print_schema(&registry),
         Command::Completions(completions) => shell::completions(&completions),
@@ -60,6 +62,8 @@ pub(crate) enum Failure {
     Run(RunError),
     /// Anything that one line tells.
     Message(String, u8),
+    /// Everything has been said.
+    Silent(u8),
 }
 
 /// What a command gives.
@@ -71,20 +75,24 @@ impl Failure {
     }
 
     fn tell(self) -> ExitCode {
+        self.show();
+        ExitCode::from(match &self {
+            Self::Experiment(..) => 2,
+            Self::Run(error) => error.exit_code(),
+            Self::Message(_, code) | Self::Silent(code) => *code,
+        })
+    }
+
+    /// Says on stderr what went wrong.
+    pub(crate) fn show(&self) {
         let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
         match self {
             Self::Experiment(source, diagnostics) => {
-                eprint!("{}", source.render(&diagnostics, color));
-                ExitCode::from(2)
+                eprint!("{}", source.render(diagnostics, color));
             }
-            Self::Run(error) => {
-                eprintln!("error: {error}");
-                ExitCode::from(error.exit_code())
-            }
-            Self::Message(message, code) => {
-                eprintln!("error: {message}");
-                ExitCode::from(code)
-            }
+            Self::Run(error) => eprintln!("error: {error}"),
+            Self::Message(message, _) => eprintln!("error: {message}"),
+            Self::Silent(_) => {}
         }
     }
 }

@@ -83,6 +83,8 @@ pub struct Experiment {
     pub sampler: Box<dyn Configured<SamplerPart>>,
     /// `[evaluation]`.
     pub evaluation: Evaluation,
+    /// `[evaluation] estimators`.
+    pub estimators: Vec<Estimator>,
     /// `[runtime]`.
     pub runtime: Runtime,
     pub(crate) places: AllPlaces,
@@ -171,12 +173,17 @@ impl Experiment {
         });
         let sampler = problems.many(sampler);
 
-        let evaluation = Section::take(&mut root, "evaluation").map_err(|d| vec![d]).and_then(|section| {
+        let evaluation = Section::take(&mut root, "evaluation").map_err(|d| vec![d]).and_then(|mut section| {
             places.evaluation = section.places();
+            let estimators = Estimator::list(section.tables("estimators")?, registry)?;
             let evaluation: Evaluation = section.settings()?;
             evaluation.check().map_err(|invalid| vec![places.evaluation.diagnostic(&invalid)])?;
             check_metrics(&evaluation, registry, &places.evaluation).map_err(|d| vec![d])?;
-            Ok(evaluation)
+            if !estimators.is_empty() && evaluation.estimator_batches == 0 {
+                let message = "`estimators` are not measured unless `estimator-batches` is above 0";
+                return Err(vec![places.evaluation.diagnostic(&Invalid::key("estimators", message))]);
+            }
+            Ok((evaluation, estimators))
         });
         let evaluation = problems.many(evaluation);
 
@@ -187,6 +194,7 @@ impl Experiment {
             let (network, parameterization, sigma_data) = network?;
             let (objective, weighting, importance_correction) = objective?;
             let (schedule, density) = schedule?;
+            let (evaluation, estimators) = evaluation?;
             Some(Self {
                 name: name?,
                 seed: seed?,
@@ -202,7 +210,8 @@ impl Experiment {
                 density,
                 training: training?,
                 sampler: sampler?,
-                evaluation: evaluation?,
+                evaluation,
+                estimators,
                 runtime: runtime?,
                 places,
             })
@@ -264,7 +273,12 @@ impl Experiment {
             }
         };
         plain("training", settings.table(&self.training));
-        plain("evaluation", settings.table(&self.evaluation));
+        let mut evaluation = settings.table(&self.evaluation);
+        if !self.estimators.is_empty() {
+            let list = self.estimators.iter().map(|e| e.table(components)).collect();
+            evaluation.insert("estimators".into(), toml::Value::Array(list));
+        }
+        plain("evaluation", evaluation);
         plain("runtime", settings.table(&self.runtime));
         out
     }
@@ -303,6 +317,58 @@ pub(crate) fn take_objective(
     let correction = section.key("importance-correction").map_err(|d| vec![d])?.unwrap_or_default();
     let objective = section.component(&registry.objectives, default_kind("objective"), &OBJECTIVE_KEYS)?;
     Ok((objective, weighting, correction))
+}
+
+/// One of `[evaluation] estimators`: an objective with the name that reports give it.
+#[derive(Debug)]
+pub struct Estimator {
+    /// The name.
+    pub name: String,
+    /// The objective.
+    pub objective: Box<dyn Configured<ObjectivePart>>,
+    pub(crate) places: Places,
+}
+
+/// More would only be a mistake, or an attack.
+const MOST_ESTIMATORS: usize = 64;
+
+impl Estimator {
+    fn list(sections: Vec<Section<'_>>, registry: &Registry) -> Result<Vec<Self>, Vec<Diagnostic>> {
+        if sections.len() > MOST_ESTIMATORS {
+            let n = sections.len();
+            return Err(vec![Diagnostic::new(format!(
+                "there are {n} estimators; at most {MOST_ESTIMATORS} are measured"
+            ))]);
+        }
+        let mut out: Vec<Self> = Vec::new();
+        for mut section in sections {
+            let places = section.places();
+            let named: Option<String> = section.key("name").map_err(|d| vec![d])?;
+            let objective = section.component(&registry.objectives, None, &["name"])?;
+            let name = named.unwrap_or_else(|| label(&*objective));
+            if out.iter().any(|e| e.name == name) {
+                let message = format!("two estimators are called `{name}`; give one another `name`");
+                return Err(vec![places.diagnostic(&Invalid::key("name", message))]);
+            }
+            out.push(Self { name, objective, places });
+        }
+        Ok(out)
+    }
+
+    fn table(&self, components: fn(&dyn Tables) -> toml::Table) -> toml::Value {
+        let mut table = toml::Table::new();
+        table.insert("kind".into(), self.objective.kind().into());
+        table.insert("name".into(), self.name.clone().into());
+        table.extend(components(&&*self.objective));
+        table.into()
+    }
+}
+
+/// An objective by its kind and what differs from the defaults: `implicit, trace hutchinson, probes 4`.
+fn label(objective: &dyn Configured<ObjectivePart>) -> String {
+    let word = |value: toml::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let keys = objective.minimal().into_iter().map(|(key, value)| format!("{key} {}", word(value)));
+    std::iter::once(objective.kind().to_owned()).chain(keys).collect::<Vec<_>>().join(", ")
 }
 
 /// The faces of a component that do not depend on its part.

@@ -21,9 +21,9 @@ mod vector;
 mod weights;
 
 pub use cell::Cell;
-pub use experiment::Experiment;
+pub use experiment::{Estimator, Experiment};
 pub use names::checked_name;
-pub use plan::{NamedMetric, Plan};
+pub use plan::{NamedMetric, NamedObjective, Plan};
 pub use schema::{common_keys, schema};
 pub use settings::{
     Evaluation, LEAST_ROWS, LearningRateSchedule, MOST_SAMPLES, Optimizer, OptimizerKind, Runtime, Training, WhereNoise,

@@ -13,6 +13,8 @@ use stein_record::source::{Diagnostic, Span};
 
 use crate::{Experiment, LEAST_ROWS, Weights};
 
+/// An objective with the name that reports give it.
+pub type NamedObjective = (String, Arc<dyn Objective>);
 /// A metric with its kind.
 pub type NamedMetric = (&'static str, Box<dyn Metric>);
 
@@ -31,6 +33,8 @@ pub struct Plan {
     pub sampler: Box<dyn Sampler>,
     /// The metrics that say something about these data, by kind.
     pub metrics: Vec<NamedMetric>,
+    /// The objectives that are measured at the trained network, by name.
+    pub estimators: Vec<NamedObjective>,
     /// The run's noise.
     pub streams: Streams,
 }
@@ -98,14 +102,15 @@ impl Plan {
                 problems.push(diagnostic.related(places.schedule.of(None), "with this schedule"));
             })
             .ok();
+        let estimators = estimators(&experiment, &objective, &*schedule, &dataset).map_err(|e| problems.extend(e)).ok();
         let metrics = metrics(&experiment, &dataset, registry).map_err(|e| problems.push(e)).ok();
         // The network is built once here, on the CPU, to see whether it can be; the run builds its own.
         if let Err(e) = network(&experiment, &dataset, &*schedule, streams, &Device::flex()) {
             problems.push(places.network.diagnostic(&e).related(places.data.of(None), "with these data"));
         }
-        match (sampler, metrics) {
-            (Some(sampler), Some(metrics)) if problems.is_empty() => {
-                Ok(Self { experiment, dataset, schedule, objective, sampler, metrics, streams })
+        match (sampler, metrics, estimators) {
+            (Some(sampler), Some(metrics), Some(estimators)) if problems.is_empty() => {
+                Ok(Self { experiment, dataset, schedule, objective, sampler, metrics, estimators, streams })
             }
             _ => Err(problems),
         }
@@ -183,6 +188,39 @@ fn noise_problems(
         }
     }
     problems
+}
+
+/// The objectives to measure at the trained network: those of the list, else the trained one itself.
+fn estimators(
+    experiment: &Experiment,
+    own: &Arc<dyn Objective>,
+    schedule: &dyn NoiseSchedule,
+    dataset: &Dataset,
+) -> Result<Vec<NamedObjective>, Vec<Diagnostic>> {
+    if experiment.evaluation.estimator_batches == 0 {
+        return Ok(Vec::new());
+    }
+    if experiment.estimators.is_empty() {
+        return Ok(vec![(experiment.objective.kind().to_owned(), own.clone())]);
+    }
+    let (mut out, mut problems) = (Vec::new(), Vec::new());
+    for estimator in &experiment.estimators {
+        let built = estimator.objective.build(()).and_then(|objective| {
+            objective.accepts(dataset.dimension())?;
+            if objective.needs_noise() && schedule.first().is_clean() {
+                return Err(Invalid::key("kind", "the objective needs noise, but there is none"));
+            }
+            if objective.needs_exact_score() && dataset.target.is_none() {
+                return Err(Invalid::key("kind", "the objective needs data whose score is known"));
+            }
+            Ok(objective)
+        });
+        match built {
+            Ok(objective) => out.push((estimator.name.clone(), objective)),
+            Err(e) => problems.push(estimator.places.diagnostic(&e)),
+        }
+    }
+    if problems.is_empty() { Ok(out) } else { Err(problems) }
 }
 
 fn network(

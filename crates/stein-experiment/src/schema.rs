@@ -18,6 +18,9 @@ pub fn schema(registry: &Registry) -> Value {
     if let Some(items) = evaluation.pointer_mut("/properties/metrics/items") {
         *items = json!({ "enum": metrics });
     }
+    if let Some(properties) = evaluation.pointer_mut("/properties").and_then(Value::as_object_mut) {
+        properties.insert("estimators".into(), estimators(registry));
+    }
     let preset = inline::<Preset>();
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -42,6 +45,26 @@ pub fn schema(registry: &Registry) -> Value {
             "evaluation": evaluation,
             "runtime": inline::<Runtime>(),
         },
+    })
+}
+
+/// `[evaluation] estimators`: objectives with a name, without what only training needs.
+fn estimators(registry: &Registry) -> Value {
+    let mut objective = table(&registry.objectives);
+    for kind in objective["oneOf"].as_array_mut().into_iter().flatten() {
+        if let Some(properties) = kind["properties"].as_object_mut() {
+            common_keys("objective").iter().for_each(|(key, _)| {
+                properties.remove(*key);
+            });
+            properties.insert("name".into(), json!({ "type": "string", "description": "What reports call it." }));
+        }
+        kind["required"] = json!(["kind"]);
+    }
+    json!({
+        "type": "array",
+        "maxItems": 64,
+        "items": objective,
+        "description": "Objectives whose bias, variance, gradient variance, time and memory are measured at the trained network, level by level; the first is what the others are compared with.",
     })
 }
 

@@ -89,6 +89,24 @@ impl<'s> Section<'s> {
         self.table.remove(key).map(|value| read(self.name, key, value)).transpose()
     }
 
+    /// Takes a list of tables out; none if it is absent. Each is a section of its own, called by the list's name.
+    pub(crate) fn tables(&mut self, key: &'static str) -> Result<Vec<Self>, Vec<Diagnostic>> {
+        let Some(value) = self.table.remove(key) else { return Ok(Vec::new()) };
+        let (span, of) = (value.span(), self.name);
+        let DeValue::Array(items) = value.into_inner() else {
+            let what = format!("`{key}` in [{of}] must be a list of tables");
+            return Err(vec![Diagnostic::new(what).at(Some(span), "")]);
+        };
+        items
+            .into_iter()
+            .map(|item| {
+                let mut root = DeTable::new();
+                root.insert(Spanned::new(item.span(), key.into()), item);
+                Self::take(&mut root, key).map_err(|d| vec![d])
+            })
+            .collect()
+    }
+
     /// Makes the component that `kind` names of what is left. `common` are keys that were taken before.
     pub(crate) fn component<P: Part>(
         mut self,

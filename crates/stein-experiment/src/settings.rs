@@ -256,11 +256,23 @@ pub struct Evaluation {
     /// Rows of each set that the loss of each level is measured on.
     #[schemars(range(min = 2))]
     pub level_rows: usize,
+    /// Batches that the variance of the gradient is measured on at each level, for each objective in `estimators`, or for the
+    /// trained one if that is left out; 0 for no such measurement.
+    #[schemars(range(min = 0, max = 100000))]
+    pub estimator_batches: usize,
 }
 
 impl Default for Evaluation {
     fn default() -> Self {
-        Self { samples: 360, metrics: None, chunk: 512, trajectories: 64, frames: 24, level_rows: 2048 }
+        Self {
+            samples: 360,
+            metrics: None,
+            chunk: 512,
+            trajectories: 64,
+            frames: 24,
+            level_rows: 2048,
+            estimator_batches: 0,
+        }
     }
 }
 
@@ -281,6 +293,10 @@ impl Evaluation {
         at_least("chunk", self.chunk, 1)?;
         at_least("frames", self.frames, 2)?;
         at_least("level-rows", self.level_rows, 2)?;
+        Invalid::unless_at_most("estimator-batches", self.estimator_batches, 100_000)?;
+        if self.estimator_batches == 1 {
+            return Err(Invalid::key("estimator-batches", "`estimator-batches` is 1; a variance needs at least 2"));
+        }
         for (key, value) in [("samples", self.samples), ("level-rows", self.level_rows)] {
             if value > MOST_SAMPLES {
                 return Err(Invalid::key(key, format!("`{key}` is {value}; it must be at most {MOST_SAMPLES}")));

@@ -57,6 +57,12 @@ impl Batches {
         }
     }
 
+    /// The same, with the exact score whether the plan's objective wants it or not.
+    pub(crate) fn with_exact_score(mut self) -> Self {
+        self.exact = self.exact.or_else(|| self.truth.clone());
+        self
+    }
+
     /// The training batch number `index`, counted from 0.
     pub fn training(&self, index: u64) -> TrainingBatch {
         let rows = self.dataset.batch(self.size, &mut self.streams.at("batch", index));

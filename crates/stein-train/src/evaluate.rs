@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use stein_core::{MetricContext, ScoreNetwork};
 use stein_experiment::Plan;
 use stein_metrics::stats::{Gaussian, RIDGE, Rows, nearest_rows};
-use stein_record::{Array, Evaluation, LevelRecord, RecordError, RunDir};
+use stein_record::{Array, EstimatorRecord, Evaluation, LevelRecord, RecordError, RunDir};
 
 use crate::sampling::Drawn;
 use crate::{RunError, Stop};
@@ -42,17 +42,23 @@ impl References {
     }
 }
 
+/// What was measured of the network.
+pub(crate) struct Measured {
+    pub(crate) levels: Vec<LevelRecord>,
+    pub(crate) estimators: Vec<EstimatorRecord>,
+}
+
 /// Writes the samples, what they are shown beside, and the evaluation.
 pub(crate) fn evaluate(
     plan: &Plan,
     network: &dyn ScoreNetwork,
     drawn: &Drawn,
-    levels: Vec<LevelRecord>,
+    measured: Measured,
     device: &Device,
     run: &RunDir,
     stop: &Stop,
 ) -> Result<Evaluation, RunError> {
-    let samples = &drawn.samples;
+    let (samples, levels) = (&drawn.samples, measured.levels);
     // Before anything that can fail: samples are what was paid for.
     samples.write_npy(&run.sample("final.npy"))?;
     let references = References::of(plan)?;
@@ -92,7 +98,7 @@ pub(crate) fn evaluate(
         levels,
         mode_weights,
         modes,
-        estimators: Vec::new(),
+        estimators: measured.estimators,
         trajectory_sigmas: drawn.sigmas.clone(),
         nearest_distances,
     };

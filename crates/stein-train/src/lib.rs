@@ -8,6 +8,7 @@
 mod adam;
 mod batches;
 mod error;
+mod estimators;
 mod evaluate;
 mod field;
 mod flat;
@@ -15,6 +16,7 @@ mod levels;
 mod loader;
 mod lock;
 mod measure;
+pub mod memory;
 mod metric_log;
 mod objective_loss;
 mod progress;

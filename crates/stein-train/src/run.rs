@@ -15,11 +15,11 @@ use stein_device::Chosen;
 use stein_experiment::{Plan, WhereNoise};
 use stein_networks::Parameterized;
 use stein_record::{
-    Conventions, DataRecord, DeviceRecord, GitRecord, MetricsLog, NetworkRecord, Progress, RunDir, RunRecord, State,
-    Timings, Versions, run_record,
+    Conventions, DataRecord, DeviceRecord, EstimatorRecord, GitRecord, MetricsLog, NetworkRecord, Progress, RunDir,
+    RunRecord, State, Timings, Versions, run_record,
 };
 
-use crate::evaluate::evaluate;
+use crate::evaluate::{Measured, evaluate};
 use crate::loader::{HeldOutLoader, TrainingLoader};
 use crate::lock::Lock;
 use crate::metric_log::{JsonLines, Series};
@@ -140,9 +140,36 @@ fn train_sample_evaluate(
     if let Some(asked) = options.stop.requested() {
         return Err(asked);
     }
-    evaluate(plan, &network, &drawn, records, device, directory, &options.stop)?;
+    let estimators = estimators(plan, &state, device, options)?;
+    let measured = Measured { levels: records, estimators };
+    evaluate(plan, &network, &drawn, measured, device, directory, &options.stop)?;
     record.timings.evaluation += started.elapsed().as_secs_f64();
     Ok(())
+}
+
+/// Measures the plan's estimators at the averaged network.
+fn estimators(
+    plan: &Plan,
+    state: &TrainingState,
+    device: &Device,
+    options: &RunOptions,
+) -> Result<Vec<EstimatorRecord>, RunError> {
+    if plan.estimators.is_empty() {
+        return Ok(Vec::new());
+    }
+    let on_tape = device.clone().autodiff();
+    let network = plan.network(&on_tape)?;
+    let network = Layout::of(&network).unflatten(network, state.average.clone());
+    let mut bar: Option<Bar> = None;
+    let records = crate::estimators::measure(plan, &network, &on_tape, |done, of| {
+        bar.get_or_insert_with(|| Bar::new("estimators", "levels", 0, of as u64, options.quiet))
+            .update(done as u64, "");
+        if options.stop.requested().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    if let Some(mut bar) = bar {
+        bar.finish();
+    }
+    options.stop.requested().map_or(Ok(records), Err)
 }
 
 /// Trains from the newest checkpoint to the last step. Gives the network (without autodiff) and the state.

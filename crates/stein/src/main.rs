@@ -1,8 +1,11 @@
 //! The `stein` command.
 
+use mimalloc::MiMalloc;
+use stein::train::memory::Counting;
+
 // Training allocates and frees large buffers every step; the system's allocator gives them back and page-faults each time.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Counting<MiMalloc> = Counting(MiMalloc);
 
 fn main() -> std::process::ExitCode {
     stein::cli::main(|_| {})

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use stein_core::{Component, Condition, Level, Objective, Perturbed, ScoreNetwork, Target, to_host};
 use stein_jet::Jet;
-use stein_objectives::{Denoising, Derivative, Explicit, Implicit, Probe, Sliced, Trace};
+use stein_objectives::{Denoising, Derivative, Explicit, Implicit, Probe, Sliced, Trace, WeightAt, Weighting};
 
 use crate::common::{at, draws, exact, gaussian, half_squares, mean, noise, three_modes};
 
@@ -218,4 +218,119 @@ fn finite_differences_converge_with_the_square_of_epsilon() {
     assert!((order - 2.0).abs() < 0.1, "order {order}: {coarse} {fine}");
     // In single precision a tiny step cancels: worse, not better.
     assert!(error(1e-5) > error(0.01));
+}
+
+/// The variances of two sets of numbers around the same truth.
+fn scatter(estimates: &[f32], truth: &[f32]) -> f64 {
+    estimates.iter().zip(truth).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>() / truth.len() as f64
+}
+
+/// s(x) = J x with J = c u uᵀ + 0.1 K in five dimensions: one direction does nearly everything.
+struct LowRank;
+
+const LOW_RANK: usize = 5;
+
+impl LowRank {
+    /// Jᵀ, row major; its trace is Σ of the diagonal.
+    fn transposed() -> Vec<f32> {
+        let u = [0.2f32, -0.6, 0.4, 0.6, 0.3];
+        let j = |r: usize, c: usize| -4.0 * u[r] * u[c] + 0.1 * ((r * 3 + c * 5) % 7) as f32 - 0.3;
+        (0..LOW_RANK * LOW_RANK).map(|i| j(i % LOW_RANK, i / LOW_RANK)).collect()
+    }
+}
+
+impl ScoreNetwork for LowRank {
+    fn jet(&self, x: Jet<2>, _: &Condition) -> Jet<2> {
+        x.linear_map(|x| {
+            let j = stein_core::matrix(Self::transposed(), LOW_RANK, &x.device());
+            x.matmul(j)
+        })
+    }
+    fn log_density(&self, _: Tensor<2>, _: &Condition) -> Option<Tensor<1>> {
+        None
+    }
+}
+
+#[test]
+fn hutch_plus_plus_is_unbiased_and_beats_hutchinson_near_low_rank() {
+    let batch = batch_of(&gaussian(vec![0.0; LOW_RANK], 1.0), None, 40_000, "hutch++");
+    let exact = losses(Implicit::default(), &LowRank, &batch);
+    for probe in [Probe::Rademacher, Probe::Gaussian, Probe::Sphere] {
+        let of = |trace, probes| losses(Implicit { trace, probe, probes }, &LowRank, &batch);
+        let mut variances = Vec::new();
+        for probes in [3, 6, 12] {
+            let estimates = of(Trace::HutchPlusPlus, probes);
+            let differences: Vec<f32> = estimates.iter().zip(&exact).map(|(a, b)| a - b).collect();
+            let (bias, error) = mean(&differences);
+            assert!(bias.abs() < 4.0 * error + 1e-5, "{probe:?} × {probes}: bias {bias} ± {error}");
+            variances.push(scatter(&estimates, &exact));
+        }
+        let hutchinson = scatter(&of(Trace::Hutchinson, 3), &exact);
+        assert!(variances[0] < 0.5 * hutchinson, "{probe:?}: {variances:?} against {hutchinson}");
+        assert!(variances.windows(2).all(|w| w[1] < w[0]), "{probe:?}: {variances:?}");
+    }
+    // What the basis alone holds is biased: with no direction left for the complement, the twin.
+    let sketch = Probe::Gaussian.draw(&batch.noisy, &mut noise("sketch"));
+    let nothing = sketch.zeros_like();
+    let twin = batch.clone().with_probes(vec![sketch, nothing]);
+    let config = Implicit { trace: Trace::HutchPlusPlus, probe: Probe::Gaussian, probes: 3 };
+    let differences: Vec<f32> = losses(config, &LowRank, &twin).iter().zip(&exact).map(|(a, b)| a - b).collect();
+    let (bias, error) = mean(&differences);
+    assert!(bias.abs() > 20.0 * error, "{bias} ± {error}");
+}
+
+#[test]
+fn hutch_plus_plus_refuses_what_makes_no_sense() {
+    let of = |probes| Implicit { trace: Trace::HutchPlusPlus, probe: Probe::Gaussian, probes };
+    assert!(Component::check(&of(4)).unwrap_err().message.contains("multiple of 3"));
+    assert!(Objective::accepts(&of(15), LOW_RANK).is_err(), "five directions of five");
+    assert!(Objective::accepts(&of(12), LOW_RANK).is_ok());
+}
+
+#[test]
+fn control_variate_and_antithetic_noise_keep_the_mean_and_shrink_the_scatter() {
+    // A smooth score that is nearly right, at a small σ: what is left of the plain loss is mostly noise.
+    let (target, network) = (three_modes(), exact(three_modes()));
+    let level = Level::exploding(0.05);
+    let batch = batch_of(&target, Some(level), 60_000, "variates");
+    let floor = losses(Explicit {}, &network, &batch);
+    let of = |control_variate, antithetic| losses(Denoising { control_variate, antithetic }, &network, &batch);
+    let plain = of(false, false);
+    let spread = |values: &[f32]| {
+        let (m, error) = mean(values);
+        (m, error, error * error * values.len() as f64)
+    };
+    let (value, plain_error, variance) = spread(&plain);
+    for (control_variate, antithetic) in [(true, false), (false, true), (true, true)] {
+        let values = of(control_variate, antithetic);
+        let (other, error, other_variance) = spread(&values);
+        // Against ½E‖∇log p‖² less: the mean without ‖z‖²/(2σ²) − D/(2σ²) is the same in expectation.
+        assert!((other - value).abs() < 4.0 * (error + plain_error), "{other} and {value}");
+        let share = other_variance / variance;
+        let most = if control_variate { 0.05 } else { 1.01 };
+        assert!(share < most, "control variate {control_variate}, antithetic {antithetic}: {share}");
+    }
+    assert!(floor.iter().all(|f| *f < 1e-2), "the score is exact");
+    // The twin that subtracts sᵀz/σ twice has the same mean, but not the scatter; the one with D left out is off by D/(2σ²).
+    let wrong = value + 2.0 / (2.0 * 0.05f64.powi(2));
+    let (other, error, _) = spread(&of(true, false));
+    assert!((other - wrong).abs() > 20.0 * error);
+}
+
+#[test]
+fn edm_is_the_papers_loss_of_the_denoiser() {
+    // λ(σ)‖D(x + n) − x‖² with the paper's λ, halved, against ours: weighting `edm` times the denoising loss.
+    let (sigma, sigma_data) = (0.7, 0.4);
+    let network = Linear { a: 1.1, b: 0.2 };
+    let batch = batch_of(&three_modes(), Some(Level::exploding(sigma)), 500, "edm");
+    let score = network.score(batch.noisy.clone(), &batch.condition);
+    let denoised = batch.noisy.clone() + score * sigma * sigma;
+    let papers = (sigma * sigma + sigma_data * sigma_data) / (sigma * sigma_data).powi(2);
+    let theirs = half_squares(denoised - batch.clean.clone());
+    let at = WeightAt { sigma, sigma_data, draw_density: f64::NAN };
+    let ours = losses(Denoising::default(), &network, &batch);
+    for (theirs, ours) in theirs.iter().zip(&ours) {
+        let (theirs, ours) = (f64::from(*theirs) * papers, f64::from(*ours) * Weighting::Edm.at(at));
+        assert!((theirs - ours).abs() < 1e-4 * theirs.abs().max(1.0), "{theirs} {ours}");
+    }
 }

@@ -10,9 +10,18 @@ use stein_record::{Array, hash};
 /// 1797 handwritten digits of 8×8 grey pixels, dequantised to [0, 1) as (v + u)/17; 1437 to train on, 360 held out.
 ///
 /// The split is the same in every run. Embedded in the program: nothing is downloaded.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Digits {}
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Digits {
+    /// Whether uniform noise of one grey level makes a density of the values; without it they are v/16, a law without one.
+    pub dequantize: bool,
+}
+
+impl Default for Digits {
+    fn default() -> Self {
+        Self { dequantize: true }
+    }
+}
 
 const FILE: &[u8] = include_bytes!("../assets/digits.csv.gz");
 const SHA256: &str = "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22";
@@ -31,8 +40,9 @@ impl Component<DataPart> for Digits {
         // The split must not depend on the run's seed: runs are compared on the same held-out digits.
         let mut order: Vec<usize> = (0..ROWS).collect();
         Streams::new(0).at("digits split", 0).shuffle(&mut order);
+        let divisor = if self.dequantize { VALUES } else { VALUES - 1.0 };
         let pick = |indices: &[usize]| {
-            let data = indices.iter().flat_map(|&i| rows[i].iter().map(|&v| f32::from(v) / VALUES)).collect();
+            let data = indices.iter().flat_map(|&i| rows[i].iter().map(|&v| f32::from(v) / divisor)).collect();
             Array::new([indices.len(), SIDE * SIDE], data)
         };
         Ok(Dataset {
@@ -40,7 +50,7 @@ impl Component<DataPart> for Digits {
             train: pick(&order[HELD_OUT..]),
             image: Some(ImageShape { height: SIDE, width: SIDE, channels: 1 }),
             range: Some([0.0, 1.0]),
-            dequantize: Some(1.0 / VALUES),
+            dequantize: self.dequantize.then_some(1.0 / VALUES),
             target: None,
         })
     }
@@ -66,8 +76,8 @@ mod tests {
 
     #[test]
     fn the_split_is_fixed_and_covers_every_row() {
-        let a = Digits {}.build(Streams::new(1)).unwrap();
-        let b = Digits {}.build(Streams::new(2)).unwrap();
+        let a = Digits::default().build(Streams::new(1)).unwrap();
+        let b = Digits::default().build(Streams::new(2)).unwrap();
         assert_eq!((a.train.rows(), a.held_out.rows(), a.dimension()), (1437, 360, 64));
         assert_eq!(a.sha256(), b.sha256());
         let sum = |x: &Array| x.data.iter().map(|&v| f64::from(v * VALUES)).sum::<f64>();
@@ -76,8 +86,17 @@ mod tests {
     }
 
     #[test]
+    fn raw_digits_are_sixteenths() {
+        let data = Digits { dequantize: false }.build(Streams::new(1)).unwrap();
+        assert!(data.train.data.iter().all(|x| (x * 16.0).fract() == 0.0));
+        assert_eq!(data.train.data.iter().copied().fold(0.0, f32::max), 1.0);
+        assert_eq!(data.batch(4, &mut Streams::new(1).at("batch", 0)).len(), 4 * 64);
+        assert!(data.dequantize.is_none());
+    }
+
+    #[test]
     fn batches_are_dequantised_within_the_range() {
-        let data = Digits {}.build(Streams::new(1)).unwrap();
+        let data = Digits::default().build(Streams::new(1)).unwrap();
         let batch = data.batch(64, &mut Streams::new(1).at("batch", 0));
         assert_eq!(batch.len(), 64 * 64);
         assert!(batch.iter().all(|x| (0.0..1.0).contains(x)));

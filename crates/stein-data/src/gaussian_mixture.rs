@@ -99,29 +99,39 @@ impl Component<DataPart> for GaussianMixture {
                 Invalid::unless_positive(key, value).map_err(|e| Invalid { key: Some(format!("{key}.{i}")), ..e })?;
             }
         }
-        for (key, rows, least) in [("train", self.train, 1), ("held-out", self.held_out, 8)] {
-            if !(least..=10_000_000).contains(&rows) {
-                return Err(Invalid::key(key, format!("`{key}` is {rows}; it must be from {least} to 10000000")));
-            }
-        }
-        let values = (self.train + self.held_out).saturating_mul(first.len());
-        if values > 1 << 30 {
-            return Err(Invalid::key("train", format!("{values} numbers are more than fit; at most 2^30")));
-        }
-        Ok(())
+        check_rows(self.train, self.held_out, first.len())
     }
 
     fn build(&self, _: Streams) -> Result<Dataset, Invalid> {
         let target = IsotropicMixture::new(self.means.clone(), self.std(), self.weights());
-        let (d, streams) = (target.dimension(), Streams::new(self.seed));
-        let rows = |name: &str, n: usize| Array::new([n, d], target.sample(n, &mut streams.at(name, 0)));
-        Ok(Dataset {
-            train: rows("data train", self.train),
-            held_out: rows("data held-out", self.held_out),
-            image: None,
-            range: None,
-            dequantize: None,
-            target: Some(Arc::new(target)),
-        })
+        Ok(dataset(Arc::new(target), self.train, self.held_out, self.seed))
+    }
+}
+
+/// Refuses too few or too many rows.
+pub(crate) fn check_rows(train: usize, held_out: usize, dimension: usize) -> Result<(), Invalid> {
+    for (key, rows, least) in [("train", train, 1), ("held-out", held_out, 8)] {
+        if !(least..=10_000_000).contains(&rows) {
+            return Err(Invalid::key(key, format!("`{key}` is {rows}; it must be from {least} to 10000000")));
+        }
+    }
+    let values = (train + held_out).saturating_mul(dimension);
+    if values > 1 << 30 {
+        return Err(Invalid::key("train", format!("{values} numbers are more than fit; at most 2^30")));
+    }
+    Ok(())
+}
+
+/// Draws of a density as data.
+pub(crate) fn dataset(target: Arc<dyn Target>, train: usize, held_out: usize, seed: u64) -> Dataset {
+    let (d, streams) = (target.dimension(), Streams::new(seed));
+    let rows = |name: &str, n: usize| Array::new([n, d], target.sample(n, &mut streams.at(name, 0)));
+    Dataset {
+        train: rows("data train", train),
+        held_out: rows("data held-out", held_out),
+        image: None,
+        range: None,
+        dequantize: None,
+        target: Some(target),
     }
 }

@@ -1,4 +1,4 @@
-//! Elementwise nonlinearities.
+//! Elementwise functions.
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
@@ -91,4 +91,26 @@ pub fn gelu<const D: usize>(x: Jet<D>) -> Jet<D> {
         let derivative = cdf.clone() + x.clone() * density;
         (x * cdf, derivative)
     })
+}
+
+/// 1 / (1 + e⁻ˣ). Elementwise on `[B, ...]`.
+pub fn sigmoid<const D: usize>(x: Jet<D>) -> Jet<D> {
+    x.map(activation::sigmoid, |x| {
+        let y = activation::sigmoid(x);
+        let derivative = y.clone() - y.clone().square();
+        (y, derivative)
+    })
+}
+
+/// eˣ. Elementwise on `[B, ...]`.
+pub fn exp<const D: usize>(x: Jet<D>) -> Jet<D> {
+    x.map(Tensor::exp, |x| {
+        let y = x.exp();
+        (y.clone(), y)
+    })
+}
+
+/// x². Elementwise on `[B, ...]`.
+pub fn square<const D: usize>(x: Jet<D>) -> Jet<D> {
+    x.map(|x| x.square(), |x| (x.clone().square(), x * 2.0))
 }

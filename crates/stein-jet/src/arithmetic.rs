@@ -4,7 +4,9 @@ use std::ops::{Add, Mul, Neg, Sub};
 
 use burn::tensor::Tensor;
 
-use crate::jet::{Jet, times_each_block};
+use crate::jet::Jet;
+use crate::map::times_each_block;
+use crate::shape::assert_example_dimension;
 
 impl<const D: usize> Jet<D> {
     /// Adds what doesn't depend on x: the tangents stay. `c` is `[B, ...]` or `[1, ...]`, and its other dimensions are those
@@ -21,11 +23,11 @@ impl<const D: usize> Jet<D> {
         // Zeros below c, rather than taking the jet apart and joining it again: c is often small (a bias over pixels),
         // and the gradient then passes through the jet's rows without a copy.
         let mut dims = c.dims();
-        dims[0] = self.batch();
+        dims[0] = self.batch;
         let c = if c.dims()[0] == dims[0] { c } else { c.expand(dims) };
-        dims[0] *= self.k;
+        dims[0] = self.tangent_rows();
         let zeros = Tensor::zeros(dims, (&c.device(), c.dtype()));
-        Self { data: self.data + Tensor::cat(vec![c, zeros], 0), k: self.k }
+        Self { data: self.data + Tensor::cat(vec![c, zeros], 0), ..self }
     }
 
     /// Multiplies by what doesn't depend on x, value and tangents alike. `c` is `[B, ...]` (a factor for each example, say a
@@ -36,8 +38,16 @@ impl<const D: usize> Jet<D> {
     /// If `c` doesn't broadcast to the value.
     pub fn scale(self, c: Tensor<D>) -> Self {
         self.assert_broadcasts(&c, "scale");
-        let c = if self.k == 0 || c.dims()[0] == 1 { c } else { c.repeat_dim(0, 1 + self.k) };
-        Self { data: self.data * c, k: self.k }
+        if self.k == 0 || c.dims()[0] == 1 {
+            return Self { data: self.data * c, ..self };
+        }
+        if !self.is_shared() {
+            return Self { data: self.data * c.repeat_dim(0, 1 + self.k), ..self };
+        }
+        // Tangents and factors in one product: it is what gives every example tangents of its own.
+        let (dims, batch, k) = (self.dims(), self.batch, self.k);
+        let tangents = times_each_block(self.stored_tangents(), c.clone().expand(dims), k);
+        Self { data: Tensor::cat(vec![self.into_value() * c, tangents], 0), batch, k }
     }
 
     /// Concatenates along a dimension other than the first with what doesn't depend on x, `[B, ...]`.
@@ -46,20 +56,20 @@ impl<const D: usize> Jet<D> {
     ///
     /// If `dim` is 0 or the shapes don't fit.
     pub fn cat_constant(self, c: Tensor<D>, dim: usize) -> Self {
-        assert!(dim > 0, "the first dimension is the batch");
+        assert_example_dimension::<D>("cat_constant", dim);
         let mut dims = c.dims();
-        dims[0] *= self.k;
+        dims[0] = self.tangent_rows();
         let c = if self.k == 0 {
             c
         } else {
             Tensor::cat(vec![c.clone(), Tensor::zeros(dims, (&c.device(), c.dtype()))], 0)
         };
-        Self { data: Tensor::cat(vec![self.data, c], dim), k: self.k }
+        Self { data: Tensor::cat(vec![self.data, c], dim), ..self }
     }
 
     /// Multiplies by a number.
     pub fn scale_by(self, c: f64) -> Self {
-        Self { data: self.data * c, k: self.k }
+        Self { data: self.data * c, ..self }
     }
 
     #[track_caller]
@@ -89,7 +99,8 @@ impl<const D: usize> Add for Jet<D> {
     #[track_caller]
     fn add(self, other: Self) -> Self {
         self.assert_same_shape(&other);
-        Self { data: self.data + other.data, k: self.k }
+        let [a, b] = self.alike(other);
+        Self { data: a.data + b.data, ..a }
     }
 }
 
@@ -104,7 +115,8 @@ impl<const D: usize> Sub for Jet<D> {
     #[track_caller]
     fn sub(self, other: Self) -> Self {
         self.assert_same_shape(&other);
-        Self { data: self.data - other.data, k: self.k }
+        let [a, b] = self.alike(other);
+        Self { data: a.data - b.data, ..a }
     }
 }
 
@@ -112,7 +124,7 @@ impl<const D: usize> Neg for Jet<D> {
     type Output = Self;
 
     fn neg(self) -> Self {
-        Self { data: -self.data, k: self.k }
+        Self { data: -self.data, ..self }
     }
 }
 
@@ -127,13 +139,13 @@ impl<const D: usize> Mul for Jet<D> {
     #[track_caller]
     fn mul(self, other: Self) -> Self {
         self.assert_same_shape(&other);
-        let k = self.k;
-        match (self.into_parts(), other.into_parts()) {
-            ((f, Some(df)), (g, Some(dg))) => {
-                let tangents = times_each_block(df, g.clone(), k) + times_each_block(dg, f.clone(), k);
-                Self { data: Tensor::cat(vec![f * g, tangents], 0), k }
-            }
-            ((f, _), (g, _)) => Self::plain(f * g),
+        let (batch, k) = (self.batch, self.k);
+        if k == 0 {
+            return Self::plain(self.data * other.data);
         }
+        let (df, dg) = (self.stored_tangents(), other.stored_tangents());
+        let (f, g) = (self.into_value(), other.into_value());
+        let tangents = times_each_block(df, g.clone(), k) + times_each_block(dg, f.clone(), k);
+        Self { data: Tensor::cat(vec![f * g, tangents], 0), batch, k }
     }
 }

@@ -1,6 +1,6 @@
 //! Convolutions.
 
-use burn::nn::conv::Conv2d;
+use burn::nn::conv::{Conv2d, ConvTranspose2d};
 
 use crate::jet::Jet;
 
@@ -19,4 +19,20 @@ pub fn conv2d(layer: &Conv2d, x: Jet<4>) -> Jet<4> {
     let without_bias = Conv2d { bias: None, ..layer.clone() };
     let channels = bias.dims()[0];
     x.affine(|rows| stein_kernels::conv2d(&without_bias, rows), bias.reshape([1, channels, 1, 1]))
+}
+
+/// A transposed 2D convolution: `[B, channels_in, H, W]` to `[B, channels_out, H', W']`, with the layer's own stride,
+/// dilation, groups and padding.
+///
+/// # Panics
+///
+/// If the channels of `x` are not the layer's.
+pub fn conv_transpose2d(layer: &ConvTranspose2d, x: Jet<4>) -> Jet<4> {
+    let bias = match &layer.bias {
+        Some(bias) if x.directions() > 0 => bias.val(),
+        _ => return x.linear_map(|rows| layer.forward(rows)),
+    };
+    let without_bias = ConvTranspose2d { bias: None, ..layer.clone() };
+    let channels = bias.dims()[0];
+    x.affine(|rows| without_bias.forward(rows), bias.reshape([1, channels, 1, 1]))
 }

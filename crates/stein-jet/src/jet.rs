@@ -1,4 +1,4 @@
-//! The type: how a jet is built, taken apart, reshaped and mapped.
+//! The type: how a jet is built, stored and taken apart.
 
 use burn::tensor::{Device, Tensor};
 
@@ -7,15 +7,17 @@ use burn::tensor::{Device, Tensor};
 /// Shapes below are those of the values, `[B, ...]`. The layout in memory is in the [crate documentation](crate).
 #[derive(Clone, Debug)]
 pub struct Jet<const D: usize> {
-    /// `[(1 + k) B, ...]`: values, then `k` blocks of tangents.
+    /// `[B + K T, ...]`: values, then K blocks of T rows of tangents. T is 1 while all examples share them, else B; so the
+    /// number of rows tells which, and for B = 1 the two are the same.
     pub(crate) data: Tensor<D>,
+    pub(crate) batch: usize,
     pub(crate) k: usize,
 }
 
 impl<const D: usize> Jet<D> {
     /// A jet without directions: the tensor `x` `[B, ...]` itself.
     pub fn plain(x: Tensor<D>) -> Self {
-        Self { data: x, k: 0 }
+        Self { batch: x.dims()[0], data: x, k: 0 }
     }
 
     /// The point `x` `[B, ...]` with the directions to differentiate along, each `[B, ...]` like `x`.
@@ -31,10 +33,32 @@ impl<const D: usize> Jet<D> {
         for (i, direction) in directions.iter().enumerate() {
             assert_eq!(direction.dims(), x.dims(), "direction {i} must have the shape of the point");
         }
+        let batch = x.dims()[0];
         let mut rows = Vec::with_capacity(1 + k);
         rows.push(x);
         rows.extend(directions);
-        Self { data: Tensor::cat(rows, 0), k }
+        Self { data: Tensor::cat(rows, 0), batch, k }
+    }
+
+    /// The point `x` `[B, ...]` with directions that all examples share, `[K, ...]`, one a row.
+    ///
+    /// The same as [`seed`](Self::seed) with each of them repeated B times, but stored once: until a function's derivative
+    /// depends on the example, only K rows of tangents are pushed instead of K B.
+    ///
+    /// # Panics
+    ///
+    /// If a direction's shape differs from that of an example.
+    pub fn seed_shared(x: Tensor<D>, directions: Tensor<D>) -> Self {
+        let (dims, rows) = (x.dims(), directions.dims());
+        assert!(
+            rows[1..] == dims[1..],
+            "shared directions must be [K, ...] with the point's other dimensions, {:?}, got {rows:?}",
+            &dims[1..]
+        );
+        match rows[0] {
+            0 => Self::plain(x),
+            k => Self { data: Tensor::cat(vec![x, directions], 0), batch: dims[0], k },
+        }
     }
 
     /// The inverse of [`into_parts`](Self::into_parts): values `[B, ...]` and, if any, tangents `[K B, ...]`.
@@ -51,12 +75,12 @@ impl<const D: usize> Jet<D> {
             dims[0] > 0 && rows[0] >= dims[0] && rows[0].is_multiple_of(dims[0]) && rows[1..] == dims[1..],
             "tangents must be one or more blocks of shape {dims:?}, one below the other, got {rows:?}"
         );
-        Self { k: rows[0] / dims[0], data: Tensor::cat(vec![value, tangents], 0) }
+        Self { k: rows[0] / dims[0], batch: dims[0], data: Tensor::cat(vec![value, tangents], 0) }
     }
 
     /// The number B of points.
     pub fn batch(&self) -> usize {
-        self.data.dims()[0] / (1 + self.k)
+        self.batch
     }
 
     /// The number K of directions; 0 for a plain tensor.
@@ -67,7 +91,7 @@ impl<const D: usize> Jet<D> {
     /// The shape `[B, ...]` of the values.
     pub fn dims(&self) -> [usize; D] {
         let mut dims = self.data.dims();
-        dims[0] = self.batch();
+        dims[0] = self.batch;
         dims
     }
 
@@ -85,10 +109,7 @@ impl<const D: usize> Jet<D> {
     pub fn into_value(self) -> Tensor<D> {
         match self.k {
             0 => self.data,
-            _ => {
-                let batch = self.batch();
-                self.data.narrow(0, 0, batch)
-            }
+            _ => self.data.narrow(0, 0, self.batch),
         }
     }
 
@@ -99,8 +120,8 @@ impl<const D: usize> Jet<D> {
     /// If there are no directions.
     pub fn tangents(&self) -> Tensor<D> {
         assert!(self.k > 0, "a plain jet has no tangents: seed it with directions");
-        let batch = self.batch();
-        self.data.clone().narrow(0, batch, self.k * batch)
+        let tangents = self.stored_tangents();
+        if self.is_shared() { for_each_example(tangents, self.batch) } else { tangents }
     }
 
     /// The tangent along direction `i`: `[B, ...]`.
@@ -110,8 +131,12 @@ impl<const D: usize> Jet<D> {
     /// If `i` is not less than the number of directions.
     pub fn tangent(&self, i: usize) -> Tensor<D> {
         assert!(i < self.k, "tangent {i} of a jet with {} directions", self.k);
-        let batch = self.batch();
-        self.data.clone().narrow(0, (1 + i) * batch, batch)
+        let data = self.data.clone();
+        if self.is_shared() {
+            data.narrow(0, self.batch + i, 1).expand(self.dims())
+        } else {
+            data.narrow(0, (1 + i) * self.batch, self.batch)
+        }
     }
 
     /// Values `[B, ...]` and tangents `[K B, ...]`; no tangents without directions.
@@ -120,96 +145,60 @@ impl<const D: usize> Jet<D> {
         (self.into_value(), tangents)
     }
 
-    /// Reshapes every example: `dims` is the new shape `[B, ...]` of the values.
+    /// The rows of tangents as they are stored, K T.
+    pub(crate) fn tangent_rows(&self) -> usize {
+        self.data.dims()[0] - self.batch
+    }
+
+    /// The tangents as they are stored: `[K T, ...]`.
+    pub(crate) fn stored_tangents(&self) -> Tensor<D> {
+        self.data.clone().narrow(0, self.batch, self.tangent_rows())
+    }
+
+    /// Whether the tangents are stored once for all examples.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.tangent_rows() != self.k * self.batch
+    }
+
+    /// Gives every example tangents of its own, if they are shared.
+    pub(crate) fn unshared(self) -> Self {
+        if !self.is_shared() {
+            return self;
+        }
+        let tangents = for_each_example(self.stored_tangents(), self.batch);
+        Self { batch: self.batch, k: self.k, data: Tensor::cat(vec![self.into_value(), tangents], 0) }
+    }
+
+    /// This and `other` stored alike: if only one of them is shared, it no longer is.
+    pub(crate) fn alike(self, other: Self) -> [Self; 2] {
+        if self.is_shared() == other.is_shared() { [self, other] } else { [self.unshared(), other.unshared()] }
+    }
+
+    /// Values `[1, B, a, b, c]` and tangents `[K, T, a, b, c]`: tensors that broadcast to each other, whether the tangents are
+    /// shared or not. `[a, b, c]` is an example's shape, seen as three dimensions.
     ///
-    /// # Panics
-    ///
-    /// If `dims[0]` is not the batch, or the number of elements changes.
-    pub fn reshape<const E: usize>(self, dims: [usize; E]) -> Jet<E> {
-        assert_eq!(dims[0], self.batch(), "reshape keeps the batch as its first dimension, got {dims:?}");
+    /// There must be directions.
+    pub(crate) fn into_blocks(self, [a, b, c]: [usize; 3]) -> [Tensor<5>; 2] {
+        let each = self.tangent_rows() / self.k;
+        let tangents = self.stored_tangents().reshape([self.k, each, a, b, c]);
+        let batch = self.batch;
+        [self.into_value().reshape([1, batch, a, b, c]), tangents]
+    }
+
+    /// The way back from [`into_blocks`](Self::into_blocks), with tangents `[K, B, ...]` of every example's own; `dims` is
+    /// the shape of the values.
+    pub(crate) fn from_blocks(value: Tensor<5>, tangents: Tensor<5>, dims: [usize; D]) -> Self {
+        let k = tangents.dims()[0];
         let mut rows = dims;
-        rows[0] *= 1 + self.k;
-        Jet { data: self.data.reshape(rows), k: self.k }
-    }
-
-    /// Puts jets `[B, ...]` side by side along dimension `dim`.
-    ///
-    /// # Panics
-    ///
-    /// If there are none, `dim` is 0 (that is the batch), or they differ in batch or directions.
-    pub fn cat(jets: Vec<Self>, dim: usize) -> Self {
-        assert!(dim >= 1, "cat along dimension 0 would mix the batch with the tangents");
-        let first = jets.first().expect("cat needs at least one jet");
-        for jet in &jets[1..] {
-            first.assert_same_rows(jet);
-        }
-        let k = first.k;
-        Self { data: Tensor::cat(jets.into_iter().map(|jet| jet.data).collect(), dim), k }
-    }
-
-    /// The `length` entries from `start` along dimension `dim`.
-    ///
-    /// # Panics
-    ///
-    /// If `dim` is 0 (that is the batch), or the range is out of bounds.
-    pub fn narrow(self, dim: usize, start: usize, length: usize) -> Self {
-        assert!(dim >= 1, "narrow along dimension 0 would mix the batch with the tangents");
-        self.linear_map(|rows| rows.narrow(dim, start, length))
-    }
-
-    /// A linear function that treats rows independently: `f(x) = L x`, so `J v = L v`. Called once, with all the rows.
-    ///
-    /// `f` must have no constant term; [`affine`](Self::affine) adds one.
-    ///
-    /// # Panics
-    ///
-    /// If `f` changes the number of rows.
-    pub fn linear_map<const E: usize>(self, f: impl FnOnce(Tensor<D>) -> Tensor<E>) -> Jet<E> {
-        let rows = self.data.dims()[0];
-        let data = f(self.data);
-        assert_eq!(data.dims()[0], rows, "a linear map must keep the rows, got {:?}", data.dims());
-        Jet { data, k: self.k }
-    }
-
-    /// An affine function `f(x) = L x + c`: a [`linear_map`](Self::linear_map) and an
-    /// [`add_constant`](Self::add_constant).
-    ///
-    /// # Panics
-    ///
-    /// As these two do.
-    pub fn affine<const E: usize>(self, linear: impl FnOnce(Tensor<D>) -> Tensor<E>, constant: Tensor<E>) -> Jet<E> {
-        self.linear_map(linear).add_constant(constant)
-    }
-
-    /// An elementwise function. `function` gives f(x) and is all that runs without directions; `with_derivative` gives
-    /// f(x) and f′(x) from one x, so the two can share their work. Both see values only, `[B, ...]`.
-    ///
-    /// f′ must itself be differentiable by autodiff, because `backward()` goes through it.
-    ///
-    /// # Panics
-    ///
-    /// If f or f′ changes the shape.
-    pub fn map(
-        self,
-        function: impl FnOnce(Tensor<D>) -> Tensor<D>,
-        with_derivative: impl FnOnce(Tensor<D>) -> (Tensor<D>, Tensor<D>),
-    ) -> Self {
-        if self.k == 0 {
-            return Self::plain(function(self.data));
-        }
-        let (dims, k) = (self.dims(), self.k);
-        let tangents = self.tangents();
-        let (value, derivative) = with_derivative(self.into_value());
-        assert_eq!(value.dims(), dims, "an elementwise function must keep the shape");
-        assert_eq!(derivative.dims(), dims, "a derivative must have the shape of the value");
-        Self { data: Tensor::cat(vec![value, times_each_block(tangents, derivative, k)], 0), k }
+        rows[0] *= 1 + k;
+        Self { data: Tensor::cat(vec![value, tangents], 0).reshape(rows), batch: dims[0], k }
     }
 
     /// Panics unless `other` has the same batch and the same number of directions.
     #[track_caller]
-    pub(crate) fn assert_same_rows(&self, other: &Self) {
+    pub(crate) fn assert_same_rows<const E: usize>(&self, other: &Jet<E>) {
         assert!(
-            self.k == other.k && self.batch() == other.batch(),
+            self.k == other.k && self.batch == other.batch,
             "jets must agree in batch and directions, got {:?} with {} and {:?} with {}; \
              what doesn't depend on x goes in by add_constant or scale",
             self.dims(),
@@ -220,13 +209,19 @@ impl<const D: usize> Jet<D> {
     }
 }
 
-/// Multiplies each of the `k` blocks in `tangents` `[k B, ...]` by `factor` `[B, ...]`.
-pub(crate) fn times_each_block<const D: usize>(tangents: Tensor<D>, factor: Tensor<D>, k: usize) -> Tensor<D> {
-    if k == 1 {
-        return tangents * factor;
+impl Jet<2> {
+    /// The point `x` `[B, D]` with the D unit directions e₁ … e_D, [shared](Self::seed_shared): tangent i is then column i of
+    /// the Jacobian.
+    pub fn basis(x: Tensor<2>) -> Self {
+        let identity = Tensor::<2>::eye(x.dims()[1], &x.device()).cast(x.dtype());
+        Self::seed_shared(x, identity)
     }
-    // Broadcast over a leading dimension: repeating the factor would write k copies of it.
-    let dims = tangents.dims();
-    let size = factor.dims().iter().product();
-    (tangents.reshape([k, size]) * factor.reshape([1, size])).reshape(dims)
+}
+
+/// Repeats every row of `shared` `[K, ...]` for each of `batch` examples: `[K batch, ...]`.
+fn for_each_example<const D: usize>(shared: Tensor<D>, batch: usize) -> Tensor<D> {
+    let mut dims = shared.dims();
+    let (k, size) = (dims[0], dims[1..].iter().product());
+    dims[0] *= batch;
+    shared.reshape([k, 1, size]).expand([k, batch, size]).reshape(dims)
 }

@@ -2,15 +2,19 @@
 
 mod activation;
 mod arithmetic;
+mod attention;
 mod conv;
 mod jet;
 mod linear;
+mod map;
 mod norm;
 mod resample;
+mod shape;
 
-pub use activation::{Activation, elu, gelu, silu, softplus, tanh};
-pub use conv::conv2d;
+pub use activation::{Activation, elu, exp, gelu, sigmoid, silu, softplus, square, tanh};
+pub use attention::{attention, softmax};
+pub use conv::{conv_transpose2d, conv2d};
 pub use jet::Jet;
 pub use linear::linear;
-pub use norm::group_norm;
-pub use resample::{avg_pool2d, upsample_nearest2d};
+pub use norm::{group_norm, instance_norm, layer_norm};
+pub use resample::{avg_pool2d, pixel_shuffle, pixel_unshuffle, resize_bilinear2d, upsample_nearest2d};

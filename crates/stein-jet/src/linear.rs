@@ -4,12 +4,12 @@ use burn::nn::Linear;
 
 use crate::jet::Jet;
 
-/// A dense layer: `[B, d_input]` to `[B, d_output]`.
+/// A dense layer: `[B, ..., d_input]` to `[B, ..., d_output]`.
 ///
 /// # Panics
 ///
 /// If the last dimension of `x` is not the layer's `d_input`.
-pub fn linear(layer: &Linear, x: Jet<2>) -> Jet<2> {
+pub fn linear<const D: usize>(layer: &Linear, x: Jet<D>) -> Jet<D> {
     let bias = match &layer.bias {
         Some(bias) if x.directions() > 0 => bias.val(),
         _ => return x.linear_map(|rows| layer.forward(rows)),

@@ -1,6 +1,8 @@
 //! Normalisation.
 
-use burn::nn::GroupNorm;
+use burn::module::{Param, ParamId};
+use burn::nn::{GroupNorm, InstanceNorm, LayerNorm};
+use burn::tensor::Tensor;
 
 use crate::jet::Jet;
 
@@ -13,33 +15,73 @@ use crate::jet::Jet;
 ///
 /// If C is not the layer's number of channels.
 pub fn group_norm(layer: &GroupNorm, x: Jet<4>) -> Jet<4> {
-    let [batch, channels, height, width] = x.dims();
-    assert_eq!(channels, layer.num_channels, "group norm for {} channels got {:?}", layer.num_channels, x.dims());
-    let k = x.directions();
-    if k == 0 {
+    let dims @ [batch, channels, height, width] = x.dims();
+    assert_eq!(channels, layer.num_channels, "a normalisation of {} channels got {dims:?}", layer.num_channels);
+    if x.directions() == 0 {
         return x.linear_map(|rows| stein_kernels::group_norm(layer, rows));
     }
-
     let size = channels / layer.num_groups * height * width;
-    let centred = x.reshape([batch, layer.num_groups, size]).linear_map(|rows| rows.clone() - rows.mean_dim(2));
-
-    // Directions lead, so that one group's statistics broadcast over all of them.
-    let groups = batch * layer.num_groups;
-    let u = centred.tangents().reshape([k, groups, size]);
-    let value = centred.into_value().reshape([1, groups, size]);
-    let s = (value.clone().square().mean_dim(2) + layer.epsilon).sqrt();
-    let value = value / s.clone();
-    let along = (value.clone() * u.clone()).mean_dim(2);
-    let tangents = (u - value.clone() * along) / s;
-
-    let normalised = Jet::from_parts(
-        value.reshape([batch, channels, height, width]),
-        Some(tangents.reshape([k * batch, channels, height, width])),
-    );
+    let groups = x.reshape([batch, layer.num_groups, size]);
+    let normalised = normalise(groups, |variance| variance + layer.epsilon).reshape(dims);
     match (&layer.gamma, &layer.beta) {
         (Some(gamma), Some(beta)) => normalised
             .scale(gamma.val().reshape([1, channels, 1, 1]))
             .add_constant(beta.val().reshape([1, channels, 1, 1])),
         _ => normalised,
     }
+}
+
+/// Instance normalisation of images, `[B, C, H, W]` to the same: [`group_norm`] with a group for each channel.
+///
+/// # Panics
+///
+/// If C is not the layer's number of channels.
+pub fn instance_norm(layer: &InstanceNorm, x: Jet<4>) -> Jet<4> {
+    // Cloning a parameter copies no numbers.
+    let InstanceNorm { gamma, beta, num_channels, epsilon, affine } = layer.clone();
+    group_norm(&GroupNorm { num_groups: num_channels, num_channels, gamma, beta, epsilon, affine }, x)
+}
+
+/// Layer normalisation over the last dimension, `[B, ..., d]` to the same. J v as in [`group_norm`].
+///
+/// # Panics
+///
+/// If the last dimension is the batch or is not the layer's.
+pub fn layer_norm<const D: usize>(layer: &LayerNorm, x: Jet<D>) -> Jet<D> {
+    let (dims, [d]) = (x.dims(), layer.gamma.dims());
+    assert!(D >= 2 && dims[D - 1] == d, "layer norm of [B, ..., {d}] got {dims:?}");
+    if x.directions() == 0 {
+        return x.linear_map(|rows| layer.forward(rows));
+    }
+    let rows = dims[1..D - 1].iter().product();
+    let normalised = normalise(x.reshape([dims[0], rows, d]), |variance| variance + epsilon(layer)).reshape(dims);
+    let scaled = normalised.scale(layer.gamma.val().unsqueeze());
+    match &layer.beta {
+        Some(beta) => scaled.add_constant(beta.val().unsqueeze()),
+        None => scaled,
+    }
+}
+
+/// The ε of a layer, which burn keeps to itself: h and −h are normalised to ± h / √(h² + ε), and h² is nothing beside ε.
+fn epsilon(layer: &LayerNorm) -> Tensor<5> {
+    const H: f64 = 1e-20;
+    let gamma = layer.gamma.val();
+    let mut bare = layer.clone();
+    let ones: Tensor<1> = Tensor::ones([2], (&gamma.device(), gamma.dtype()));
+    let pair = Tensor::cat(vec![ones.clone().narrow(0, 0, 1) * H, ones.clone().narrow(0, 1, 1) * -H], 0);
+    bare.gamma = Param::initialized(ParamId::new(), ones);
+    bare.beta = None;
+    (bare.forward(pair).narrow(0, 0, 1).recip() * H).square().unsqueeze()
+}
+
+/// Normalises the last dimension of `[B, groups, size]` to mean 0 and, but for ε, variance 1.
+fn normalise(x: Jet<3>, add_epsilon: impl FnOnce(Tensor<5>) -> Tensor<5>) -> Jet<3> {
+    let dims @ [_, groups, size] = x.dims();
+    let centred = x.linear_map(|rows| rows.clone() - rows.mean_dim(2));
+    let [value, u] = centred.into_blocks([1, groups, size]);
+    let s = add_epsilon(value.clone().square().mean_dim(4)).sqrt();
+    let value = value / s.clone();
+    let along = (value.clone() * u.clone()).mean_dim(4);
+    let tangents = (u - value.clone() * along) / s;
+    Jet::from_blocks(value, tangents, dims)
 }

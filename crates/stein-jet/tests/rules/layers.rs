@@ -1,0 +1,153 @@
+//! Layers with parameters.
+
+use burn::nn::conv::{Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
+use burn::nn::{
+    GroupNormConfig, InstanceNorm, InstanceNormConfig, LayerNorm, LayerNormConfig, LinearConfig, PaddingConfig2d,
+};
+use burn::tensor::Tensor;
+use stein_jet::{Jet, conv_transpose2d, conv2d, group_norm, instance_norm, layer_norm, linear};
+
+use crate::checker::{by_hand, check, device, right, twin, wrong};
+
+#[test]
+fn linear_layers() {
+    let config = LinearConfig::new(5, 7);
+    right("linear", check(linear, config.init(&device()), [3, 5]));
+    right("linear, no bias", check(linear, config.with_bias(false).init(&device()), [3, 5]));
+}
+
+#[test]
+fn convolutions() {
+    let config = |kernel| Conv2dConfig::new([2, 4], kernel);
+    let cases = [
+        ("conv2d valid", config([3, 3])),
+        ("conv2d same", config([3, 3]).with_padding(PaddingConfig2d::Same)),
+        ("conv2d same, even kernel", config([2, 4]).with_padding(PaddingConfig2d::Same)),
+        ("conv2d same, stride 2", config([3, 3]).with_padding(PaddingConfig2d::Same).with_stride([2, 2])),
+        ("conv2d explicit, asymmetric", config([3, 3]).with_padding(PaddingConfig2d::Explicit(0, 1, 2, 3))),
+        ("conv2d groups, dilation", config([3, 3]).with_groups(2).with_dilation([2, 1])),
+        ("conv2d no bias", config([3, 3]).with_bias(false)),
+        ("conv2d 1 × 1", config([1, 1])),
+    ];
+    for (name, config) in cases {
+        right(name, check(conv2d, config.init(&device()), [3, 2, 5, 6]));
+    }
+}
+
+#[test]
+fn group_norms() {
+    let config = |groups| GroupNormConfig::new(groups, 4);
+    right("group norm", check(group_norm, config(2).init(&device()), [3, 4, 3, 3]));
+    right("group norm, one group", check(group_norm, config(1).init(&device()), [3, 4, 3, 3]));
+    let large_epsilon = config(4).with_epsilon(0.3);
+    right("group norm, large ε", check(group_norm, large_epsilon.init(&device()), [3, 4, 3, 3]));
+    let not_affine = config(2).with_affine(false);
+    right("group norm, not affine", check(group_norm, not_affine.init(&device()), [3, 4, 3, 3]));
+}
+
+#[test]
+fn transposed_convolutions() {
+    let config = |kernel| ConvTranspose2dConfig::new([4, 2], kernel);
+    let cases = [
+        ("conv transpose", config([3, 3])),
+        ("conv transpose, stride 2", config([2, 2]).with_stride([2, 2])),
+        ("conv transpose, paddings", config([3, 3]).with_stride([2, 3]).with_padding([1, 0]).with_padding_out([1, 2])),
+        ("conv transpose, groups, dilation", config([3, 2]).with_groups(2).with_dilation([2, 1])),
+        ("conv transpose, no bias", config([3, 3]).with_bias(false)),
+    ];
+    for (name, config) in cases {
+        right(name, check(conv_transpose2d, config.init(&device()), [3, 4, 3, 2]));
+    }
+    let with_the_bias = |layer: &ConvTranspose2d, x: Jet<4>| x.linear_map(|rows| layer.forward(rows));
+    wrong("tangent", check(with_the_bias, config([3, 3]).init(&device()), [3, 4, 3, 2]));
+}
+
+#[test]
+fn instance_norms() {
+    let config = InstanceNormConfig::new(4);
+    right("instance norm", check(instance_norm, config.init(&device()), [3, 4, 3, 3]));
+    let large_epsilon = config.clone().with_epsilon(0.3);
+    right("instance norm, large ε", check(instance_norm, large_epsilon.init(&device()), [3, 4, 3, 3]));
+    let not_affine = config.with_affine(false);
+    right("instance norm, not affine", check(instance_norm, not_affine.init(&device()), [3, 4, 3, 3]));
+}
+
+#[test]
+fn layer_norms() {
+    let config = LayerNormConfig::new(5);
+    right("layer norm", check(layer_norm, config.init(&device()), [3, 2, 5]));
+    right("layer norm, rank 2", check(layer_norm, config.init(&device()), [3, 5]));
+    let large_epsilon = config.clone().with_epsilon(0.3);
+    right("layer norm, large ε", check(layer_norm, large_epsilon.init(&device()), [3, 2, 2, 5]));
+    let no_epsilon = config.clone().with_epsilon(0.0);
+    right("layer norm, no ε", check(layer_norm, no_epsilon.init(&device()), [3, 5]));
+    right("layer norm, no bias", check(layer_norm, config.with_bias(false).init(&device()), [3, 5]));
+}
+
+/// burn keeps a layer norm's ε to itself. It is found again in f32 too, and a constant row shows nothing but ε.
+#[test]
+fn the_epsilon_of_a_layer_norm_is_found() {
+    for epsilon in [1e-12, 1e-5, 0.3] {
+        let layer = LayerNormConfig::new(2).with_epsilon(epsilon).init(&device());
+        let x = Tensor::<2>::ones([1, 2], &device());
+        let v = Tensor::<2>::from_data([[1.0, -1.0]], &device());
+        let tangent = layer_norm(&layer, Jet::seed(x, vec![v])).tangent(0);
+        let got = tangent.narrow(1, 0, 1).into_scalar::<f32>();
+        let expected = epsilon.sqrt().recip() as f32;
+        assert!((got / expected - 1.0).abs() < 1e-5, "{got} {expected}");
+    }
+}
+
+/// (u − x̂ mean(x̂ u)) / s, each of the terms that are easily got wrong off by its own factor.
+fn normalised_tangent(x: Tensor<3>, v: Tensor<3>, [projection, epsilon]: [f64; 2]) -> Tensor<3> {
+    let [c, u] = [x, v].map(|x| x.clone() - x.mean_dim(2));
+    let s = (c.clone().square().mean_dim(2) + 0.3 * epsilon).sqrt();
+    let y = c / s.clone();
+    let along = (y.clone() * u.clone()).mean_dim(2) * projection;
+    (u - y * along) / s
+}
+
+#[test]
+fn twins_of_norms() {
+    for term in 0..2 {
+        let factors = |slip| {
+            let mut factors = [1.0; 2];
+            factors[term] = slip;
+            factors
+        };
+        let rule = |slip: f64| {
+            move |layer: &InstanceNorm, x: Jet<4>| {
+                let tangent = |x: Tensor<4>, v: Tensor<4>| {
+                    let [rows, channels, height, width] = x.dims();
+                    let [x, v] = [x, v].map(|x| x.reshape([rows, channels, height * width]));
+                    let tangent = normalised_tangent(x, v, factors(slip));
+                    let gamma = layer.gamma.as_ref().unwrap().val();
+                    tangent.reshape([rows, channels, height, width]) * gamma.reshape([1, channels, 1, 1])
+                };
+                by_hand(x, |x| layer.forward(x), tangent)
+            }
+        };
+        let layer = InstanceNormConfig::new(4).with_epsilon(0.3).init(&device());
+        twin(&format!("instance norm {term}"), rule, layer, [3, 4, 3, 3]);
+
+        let rule = |slip: f64| {
+            move |layer: &LayerNorm, x: Jet<3>| {
+                let gamma = layer.gamma.val().reshape([1, 1, 5]);
+                by_hand(x, |x| layer.forward(x), |x, v| normalised_tangent(x, v, factors(slip)) * gamma)
+            }
+        };
+        let layer = LayerNormConfig::new(5).with_epsilon(0.3).init(&device());
+        twin(&format!("layer norm {term}"), rule, layer, [3, 2, 5]);
+    }
+}
+
+#[test]
+fn twin_of_a_transposed_convolution() {
+    let rule = |slip: f64| {
+        move |layer: &ConvTranspose2d, x: Jet<4>| {
+            let without_bias = ConvTranspose2d { bias: None, ..layer.clone() };
+            by_hand(x, |x| layer.forward(x), |_, v| without_bias.forward(v) * slip)
+        }
+    };
+    twin("conv transpose", rule, ConvTranspose2dConfig::new([4, 2], [3, 3]).init(&device()), [3, 4, 3, 2]);
+}

@@ -1,0 +1,16 @@
+//! Every rule in f64, with one and with two directions, seeded for each example and shared by all, against central
+//! differences: tangents in x, and through `backward()` the gradient of a scalar made from them. Each rule has a twin with
+//! a term that is wrong, often by a percent only, which the checker must notice.
+
+mod checker;
+
+mod arithmetic;
+mod attention;
+mod elementwise;
+mod layers;
+mod mistakes;
+mod networks;
+mod resampling;
+mod shape;
+mod shared;
+mod teeth;

@@ -1,0 +1,100 @@
+//! Resampling.
+
+use burn::tensor::module::interpolate;
+use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
+use burn::tensor::{Tensor, TensorData};
+use stein_jet::{Jet, avg_pool2d, pixel_shuffle, pixel_unshuffle, resize_bilinear2d, upsample_nearest2d};
+
+use crate::checker::{NoParameters, by_hand, check, device, right, wrong};
+
+#[test]
+fn resampling() {
+    for factor in [1, 2, 3] {
+        let rule = |_: &NoParameters, x| upsample_nearest2d(x, factor);
+        right(&format!("upsample × {factor}"), check(rule, vec![], [3, 2, 2, 3]));
+    }
+    for k in [1, 2, 3] {
+        let rule = |_: &NoParameters, x| avg_pool2d(x, k);
+        right(&format!("average pool {k} × {k}"), check(rule, vec![], [3, 2, 6, 6]));
+    }
+}
+
+#[test]
+fn resampling_repeats_and_averages_pixels() {
+    let x: Tensor<4> = Tensor::from_data([[[[1.0f32, 2.0], [3.0, 4.0]]]], &device());
+    let up = upsample_nearest2d(Jet::plain(x), 2);
+    let expected = TensorData::from([[[
+        [1.0f32, 1.0, 2.0, 2.0],
+        [1.0, 1.0, 2.0, 2.0],
+        [3.0, 3.0, 4.0, 4.0],
+        [3.0, 3.0, 4.0, 4.0],
+    ]]]);
+    up.value().into_data().assert_eq(&expected, true);
+    let down = avg_pool2d(up, 4).into_value().into_data();
+    down.assert_eq(&TensorData::from([[[[2.5f32]]]]), true);
+}
+
+#[test]
+fn bilinear() {
+    for size in [[2, 3], [5, 4], [6, 9], [1, 7], [1, 1]] {
+        let rule = |_: &NoParameters, x| resize_bilinear2d(x, size);
+        right(&format!("bilinear to {size:?}"), check(rule, vec![], [3, 2, 2, 3]));
+    }
+    let resize = |x, align_corners| {
+        let options = InterpolateOptions::new(InterpolateMode::Bilinear).with_output_size([5, 4]);
+        interpolate(x, options.with_align_corners(align_corners))
+    };
+    let rule = |_: &NoParameters, x: Jet<4>| by_hand(x, |x| resize(x, false), |_, v| resize(v, true));
+    wrong("tangent", check(rule, vec![], [3, 2, 2, 3]));
+}
+
+#[test]
+fn bilinear_weights_by_distance() {
+    let x: Tensor<4> = Tensor::from_data([[[[0.0f32, 4.0]]]], &device());
+    let up = resize_bilinear2d(Jet::plain(x), [1, 4]).into_value();
+    up.into_data().assert_eq(&TensorData::from([[[[0.0f32, 1.0, 3.0, 4.0]]]]), true);
+}
+
+#[test]
+fn pixel_shuffles() {
+    for factor in [1, 2] {
+        let rule = |_: &NoParameters, x| pixel_shuffle(x, factor);
+        right(&format!("pixel shuffle × {factor}"), check(rule, vec![], [3, 8, 2, 3]));
+        let rule = |_: &NoParameters, x| pixel_unshuffle(x, factor);
+        right(&format!("pixel unshuffle × {factor}"), check(rule, vec![], [3, 2, 4, 6]));
+        let rule = |_: &NoParameters, x| pixel_shuffle(pixel_unshuffle(x, factor), factor);
+        right("there and back", check(rule, vec![], [3, 2, 4, 6]));
+    }
+}
+
+/// Pixel shuffle by 2; `inner` names the dimensions that become rows and columns within a pixel.
+fn shuffle(x: Tensor<4>, inner: [usize; 2]) -> Tensor<4> {
+    let [rows, channels, height, width] = x.dims();
+    let split = x.reshape([rows, channels / 4, 2, 2, height, width]);
+    split.permute([0, 1, 4, inner[0], 5, inner[1]]).reshape([rows, channels / 4, 2 * height, 2 * width])
+}
+
+/// Its inverse.
+fn unshuffle(x: Tensor<4>, inner: [usize; 2]) -> Tensor<4> {
+    let [rows, channels, height, width] = x.dims();
+    let split = x.reshape([rows, channels, height / 2, 2, width / 2, 2]);
+    split.permute([0, 1, inner[0], inner[1], 2, 4]).reshape([rows, 4 * channels, height / 2, width / 2])
+}
+
+#[test]
+fn pixels_shuffled_otherwise_are_noticed() {
+    let rule = |inner| move |_: &NoParameters, x: Jet<4>| by_hand(x, |x| shuffle(x, [2, 3]), |_, v| shuffle(v, inner));
+    right("pixel shuffle by hand", check(rule([2, 3]), vec![], [3, 8, 2, 3]));
+    wrong("tangent", check(rule([3, 2]), vec![], [3, 8, 2, 3]));
+    let rule =
+        |inner| move |_: &NoParameters, x: Jet<4>| by_hand(x, |x| unshuffle(x, [3, 5]), |_, v| unshuffle(v, inner));
+    right("pixel unshuffle by hand", check(rule([3, 5]), vec![], [3, 2, 4, 6]));
+    wrong("tangent", check(rule([5, 3]), vec![], [3, 2, 4, 6]));
+}
+
+#[test]
+fn pixels_go_where_they_belong() {
+    let x: Tensor<4> = Tensor::from_data([[[[1.0f32, 2.0], [3.0, 4.0]]]], &device());
+    let channels = pixel_unshuffle(Jet::plain(x), 2).into_value().into_data();
+    channels.assert_eq(&TensorData::from([[[[1.0f32]], [[2.0]], [[3.0]], [[4.0]]]]), true);
+}

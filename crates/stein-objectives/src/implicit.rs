@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stein_core::{Component, Invalid, Noise, Objective, ObjectivePart, Perturbed, ScoreNetwork};
@@ -113,7 +113,7 @@ impl Implicit {
 impl Objective for Implicit {
     fn loss(&self, network: &dyn ScoreNetwork, batch: &Perturbed, noise: &mut Noise) -> Tensor<1> {
         let (score, trace) = match self.trace {
-            Trace::Exact => score_and_sum(network, batch, unit_directions(&batch.noisy)),
+            Trace::Exact => score_and_trace(network, batch),
             Trace::Hutchinson => {
                 let directions = self.probe.directions(self.probes, batch, noise);
                 let (score, sum) = score_and_sum(network, batch, directions);
@@ -149,18 +149,15 @@ impl Objective for Implicit {
     }
 }
 
-/// e_1, …, e_D for each row of `like` `[B, D]`.
-fn unit_directions(like: &Tensor<2>) -> Vec<Tensor<2>> {
-    let [_, d] = like.dims();
-    let zeros = like.zeros_like();
-    (0..d)
-        .map(|i| {
-            let one = zeros.clone().narrow(1, i, 1) + 1.0;
-            let parts = [(i > 0).then(|| zeros.clone().narrow(1, 0, i)), Some(one)];
-            let rest = (i + 1 < d).then(|| zeros.clone().narrow(1, i + 1, d - i - 1));
-            Tensor::cat(parts.into_iter().flatten().chain(rest).collect(), 1)
-        })
-        .collect()
+/// Score, and Σ_i e_iᵀ J e_i of each example, `[B]`. The directions are the same for every example, so up to the first nonlinearity
+/// their derivatives are computed once for all.
+fn score_and_trace(network: &dyn ScoreNetwork, batch: &Perturbed) -> (Tensor<2>, Tensor<1>) {
+    let [b, d] = batch.noisy.dims();
+    let jet = network.jet(Jet::basis(batch.noisy.clone()), &batch.condition);
+    let tangents = jet.tangents();
+    let diagonal = Tensor::<2>::eye(d, &tangents.device()).cast(FloatDType::from(tangents.dtype()));
+    let jacobian = tangents.reshape([d, b, d]) * diagonal.unsqueeze_dim::<3>(1);
+    (jet.value(), jacobian.sum_dim(2).sum_dim(0).reshape([b]))
 }
 
 /// vᵀ J v for each direction and example, `[K, B]`.

@@ -110,8 +110,11 @@ pub struct EstimatorRecord {
     pub difference: Estimate,
     /// The variance of that difference between examples: the estimator's own noise, where the first is exact.
     pub difference_variance: Estimate,
-    /// ‖E g‖², the squared norm of the mean gradient in the parameters (unbiased).
+    /// ‖E g‖², the squared norm of the mean gradient in the parameters (unbiased). All gradients are of λ(σ) times the loss, as
+    /// training has them.
     pub gradient_square: Estimate,
+    /// ‖E (g − g₁)‖², how far its mean gradient is from that of the first (unbiased, so it may be below 0).
+    pub gradient_difference: Estimate,
     /// The trace of the covariance of one example's gradient.
     pub gradient_variance: Estimate,
     /// Seconds of one loss and gradient of a batch.

@@ -85,12 +85,9 @@ impl AtLevel<'_> {
             }
         }
         let batch = self.plan.experiment.training.batch_size;
-        let Some(first) = series.first().map(|s| s.losses.clone()) else { return Vec::new() };
-        estimators
-            .iter()
-            .zip(series)
-            .map(|((name, _), series)| series.record(name, self.level.sigma, &first, batch))
-            .collect()
+        let Some(first) = series.first() else { return Vec::new() };
+        let each = estimators.iter().zip(&series);
+        each.map(|((name, _), series)| series.record(name, self.level.sigma, first, batch)).collect()
     }
 
     /// The same rows and noise for every objective.
@@ -105,17 +102,21 @@ impl AtLevel<'_> {
 
     fn loss_and_gradient(&self, objective: &dyn Objective, mut batch: TrainingBatch) -> (Vec<f32>, Vec<f32>) {
         let losses = objective.loss(self.network, &batch.perturbed, &mut batch.noise);
-        let gradients = GradientsParams::from_grads(losses.clone().mean().backward(), self.network);
+        let weighted = (losses.clone() * batch.weights).mean();
+        let gradients = GradientsParams::from_grads(weighted.backward(), self.network);
         (to_host(losses.inner()), to_host(self.layout.gradients(self.network, &gradients)))
     }
 }
 
 impl Series {
-    /// `first` are the losses that these are compared with, of `batch` examples a gradient.
-    fn record(self, name: &str, sigma: f64, first: &[f32], batch: usize) -> EstimatorRecord {
+    /// `first` is what this is compared with; a gradient is of `batch` examples.
+    fn record(&self, name: &str, sigma: f64, first: &Self, batch: usize) -> EstimatorRecord {
         let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
-        let differences: Vec<f64> = wide(&self.losses).iter().zip(first).map(|(a, &b)| a - f64::from(b)).collect();
+        let differences: Vec<f64> =
+            wide(&self.losses).iter().zip(&first.losses).map(|(a, &b)| a - f64::from(b)).collect();
         let (square, variance) = gradient_moments(&self.gradients);
+        let minus = |(a, b): (&Vec<f32>, &Vec<f32>)| a.iter().zip(b).map(|(a, b)| a - b).collect();
+        let apart: Vec<Vec<f32>> = self.gradients.iter().zip(&first.gradients).map(minus).collect();
         let scale = batch as f64;
         EstimatorRecord {
             name: name.to_owned(),
@@ -124,6 +125,7 @@ impl Series {
             difference: Estimate::mean_of(&differences),
             difference_variance: variance_of(&differences),
             gradient_square: square,
+            gradient_difference: gradient_moments(&apart).0,
             gradient_variance: Estimate::new(variance.value * scale, variance.standard_error * scale),
             seconds: Estimate::mean_of(&self.seconds),
             memory: self.memory,

@@ -1,7 +1,7 @@
 //! Quality and cost along an axis of numbers.
 
 use super::design::{Design, Line};
-use super::{Lines, Points, errors};
+use super::{Lines, Points, around, errors};
 use crate::figures::Drawn;
 use crate::figures::axis::Axis;
 use crate::sweep::{Column, Table};
@@ -44,7 +44,7 @@ pub(crate) fn figure(table: &Table<'_>, axis: usize, column: &Column) -> Drawn {
     let label = visible(&column.label);
     let lines = Lines {
         x: scale(all.iter().map(|p| p.0)),
-        y: Some(Axis::auto(all.iter().map(|p| p.1))),
+        y: Some(around(&all)),
         x_label: &name,
         y_label: &label,
         band: false,

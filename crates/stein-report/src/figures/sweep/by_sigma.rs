@@ -3,7 +3,7 @@
 use stein_record::Estimate;
 
 use super::design::{Design, Line};
-use super::{Lines, Points, errors};
+use super::{Lines, Points, around, errors};
 use crate::figures::Drawn;
 use crate::figures::axis::Axis;
 use crate::statistics::repeated;
@@ -32,7 +32,7 @@ fn draw(table: &Table<'_>, pick: fn(&Distance) -> Option<Estimate>, label: &str,
     let all: Vec<(f64, f64, f64)> = design.lines().flat_map(|line| points(line).0).collect();
     let lines = Lines {
         x: Axis::log_with_zero(all.iter().map(|p| p.0), "no noise"),
-        y: Some(Axis::auto(all.iter().map(|p| p.1))),
+        y: Some(around(&all)),
         x_label: "noise level σ",
         y_label: label,
         band: false,

@@ -15,6 +15,10 @@ use super::{Drawn, Figure, Layout, Panel, Picture};
 use crate::canvas::Svg;
 use crate::number::significant;
 use crate::sweep::Table;
+use crate::text::visible;
+
+/// Rows or lines that a caption names.
+const MOST_LISTED: usize = 8;
 
 /// A line's points, and where it is broken.
 type Points = (Vec<(f64, f64, f64)>, Vec<f64>);
@@ -36,10 +40,13 @@ impl Lines<'_> {
     fn draw(self, table: &Table<'_>, design: &Design, points: impl Fn(&Line) -> Points) -> Drawn {
         let mut panels = Vec::new();
         let mut broken_at_all = 0;
+        let mut empty = Vec::new();
         for facet in &design.facets {
             let drawn: Vec<(&Line, Points)> = facet.lines.iter().map(|line| (line, points(line))).collect();
             let series: Vec<Series> = drawn.iter().map(|(line, points)| self.series(line, points)).collect();
-            let series: Vec<Series> = series.into_iter().filter(|s| s.values().next().is_some()).collect();
+            let (series, without): (Vec<Series>, Vec<Series>) =
+                series.into_iter().partition(|s| s.values().next().is_some());
+            empty.extend(without.into_iter().map(|s| named(&s.label, &facet.title)));
             if series.is_empty() {
                 continue;
             }
@@ -58,7 +65,8 @@ impl Lines<'_> {
             panels.push((facet.title.clone(), alt, chart.draw()?));
         }
         let crosses = if broken_at_all > 0 { " Crosses at the top mark values that are not finite." } else { "" };
-        Ok(assemble(panels, format!("{}{crosses}{}", self.caption, design.omission(table))))
+        let caption = format!("{}{crosses}{}{}", self.caption, nothing_of(&empty), design.omission(table));
+        Ok(assemble(panels, caption))
     }
 
     fn series(&self, line: &Line, (points, _): &Points) -> Series {
@@ -81,6 +89,13 @@ impl Lines<'_> {
         let title = if title.is_empty() { String::new() } else { format!(" ({title})") };
         format!("Line chart of {} against {}{title}: {ends}.", self.y_label, self.x_label)
     }
+}
+
+/// An axis around some points with their errors; an error beyond 0 does not take a logarithm away.
+fn around(points: &[(f64, f64, f64)]) -> Axis {
+    let lowest = points.iter().map(|p| p.1).filter(|y| y.is_finite()).fold(f64::INFINITY, f64::min);
+    let ends = points.iter().flat_map(|p| [p.1, p.1 - p.2, p.1 + p.2]);
+    Axis::auto(ends.filter(|v| *v > 0.0 || lowest <= 0.0).collect::<Vec<_>>())
 }
 
 /// Lines of a single point are set side by side.
@@ -106,11 +121,35 @@ fn assemble(mut panels: Vec<(String, String, Svg)>, caption: String) -> Option<F
     (!panels.is_empty()).then_some(Figure { panels, layout: Layout::Facets, legend: None, caption })
 }
 
-/// What is said of error bars and bands.
+/// A line's name where panels have titles.
+fn named(label: &str, title: &str) -> String {
+    let parts: Vec<&str> = [label, title].into_iter().filter(|t| !t.is_empty()).collect();
+    if parts.is_empty() { "all cells".into() } else { parts.join(", ") }
+}
+
+/// A sentence about lines that have no value; may be empty.
+fn nothing_of(lines: &[String]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    format!(" Nothing is known here of: {}.", listed(lines))
+}
+
+/// What is said of error bars and bands, and of how many repetitions there are.
 fn errors(table: &Table<'_>, what: &str) -> String {
     let single = table.rows.iter().any(|r| r.count().0 == 1);
-    format!(
-        " {what} are ±1 standard error over repetitions{}.",
-        if single { "; of a single one, its own where it has one" } else { "" }
-    )
+    let own = if single { "; of a single one, its own where it has one" } else { "" };
+    let lacking = table.rows.iter().map(|r| (r, r.count())).filter(|(_, (n, all))| n < all);
+    let lacking: Vec<String> =
+        lacking.map(|(row, (n, all))| format!("{} ({n} of {all})", visible(&row.labels.join(" · ")))).collect();
+    let missing =
+        if lacking.is_empty() { String::new() } else { format!(" Repetitions are missing of: {}.", listed(&lacking)) };
+    format!(" {what} are ±1 standard error over repetitions{own}.{missing}")
+}
+
+/// The first few of a list.
+fn listed(items: &[String]) -> String {
+    let shown = items.iter().take(MOST_LISTED).map(String::as_str).collect::<Vec<_>>().join("; ");
+    let more = items.len().saturating_sub(MOST_LISTED);
+    if more > 0 { format!("{shown}; and {more} more") } else { shown }
 }

@@ -3,8 +3,8 @@
 use plotters::prelude::SVGBackend;
 use stein_record::{Better, Estimate};
 
-use super::assemble;
 use super::design::{Design, Facet, Line};
+use super::{assemble, errors, named, nothing_of};
 use crate::canvas::{Anchor, Canvas, Point, Style, Svg, Trouble, svg, text_width};
 use crate::figures::Drawn;
 use crate::figures::axis::Axis;
@@ -24,8 +24,11 @@ pub(crate) fn figure(table: &Table<'_>, cost: &Column) -> Drawn {
     let design = Design::of(table, None);
     let plot = Plot { x: roomy(cost), y: roomy(quality), cost, quality };
     let mut panels = Vec::new();
+    let mut empty = Vec::new();
     for facet in &design.facets {
         let dots = plot.dots(facet);
+        let without = facet.lines.iter().filter(|line| !dots.iter().any(|d| d.line == *line));
+        empty.extend(without.map(|line| named(&line.label, &facet.title)));
         if !dots.is_empty() {
             panels.push((facet.title.clone(), plot.alt(&facet.title, &dots), plot.draw(&dots)?));
         }
@@ -36,7 +39,9 @@ pub(crate) fn figure(table: &Table<'_>, cost: &Column) -> Drawn {
         Better::Near(_) => "left is cheaper",
     };
     let caption = format!(
-        "What a row buys against what a step of its training costs: {corner}. Bars are ±1 standard error over repetitions.{}",
+        "What a row buys against what a step of its training costs: {corner}.{}{}{}",
+        errors(table, "Bars"),
+        nothing_of(&empty),
         design.omission(table)
     );
     Ok(assemble(panels, caption))
@@ -104,26 +109,18 @@ impl Plot<'_> {
                 let x = frame.left + u * (frame.right - frame.left);
                 Some((x, (frame.bottom - v * (frame.bottom - frame.top)).clamp(frame.top, frame.bottom)))
             };
-            let places: Vec<Option<Point>> = dots.iter().map(|d| at(d.cost.value, d.quality.value)).collect();
-            let mut taken: Vec<[f64; 4]> = places.iter().flatten().map(|p| around(*p)).collect();
-            for (dot, place) in dots.iter().zip(&places) {
-                let Some(place) = *place else { continue };
-                let style = Style::line(dot.line.tone, 1.4).alpha(0.7);
-                let ends = |e: Estimate| [e.value - e.standard_error, e.value + e.standard_error];
-                let [left, right] = ends(dot.cost).map(|c| at(c, dot.quality.value).map_or(place.0, |p| p.0));
-                // Below 0 a logarithmic axis has no place: the bar goes to the end.
-                let [low, high] = ends(dot.quality).map(|q| at(dot.cost.value, q).map_or(frame.bottom, |p| p.1));
-                canvas.line(&[(left, place.1), (right, place.1)], style)?;
-                if dot.quality.standard_error.is_finite() {
-                    canvas.line(&[(place.0, low), (place.0, high)], style)?;
+            let bars: Vec<Bars<'_>> = dots.iter().filter_map(|dot| Bars::of(dot, &frame, at)).collect();
+            for Bars { line, at, horizontal, vertical } in &bars {
+                let style = Style::line(line.tone, 1.4).alpha(0.7);
+                canvas.line(horizontal, style)?;
+                canvas.line(vertical, style)?;
+                canvas.disc(*at, 4.2, Style::fill(line.tone))?;
+                if line.dashed {
+                    canvas.disc(*at, 2.2, Style::fill(Tone::Paper))?;
                 }
-                canvas.disc(place, 4.2, Style::fill(dot.line.tone))?;
-                if dot.line.dashed {
-                    canvas.disc(place, 2.2, Style::fill(Tone::Paper))?;
-                }
-                self.label(canvas, &frame, dot.line, place, &mut taken)?;
             }
-            Ok(())
+            let mut taken: Vec<[f64; 4]> = bars.iter().flat_map(Bars::boxes).collect();
+            bars.iter().try_for_each(|bars| label(canvas, &frame, bars, &mut taken))
         })
     }
 
@@ -146,53 +143,88 @@ impl Plot<'_> {
         let middle = (0.5 * (left + right), SIZE.1 - 9.0);
         canvas.text(&visible(&self.cost.label), middle, Anchor::Middle, TEXT, Tone::Ink)
     }
+}
 
-    /// A label beside, above or below its dot, wherever it covers least.
-    fn label<'a>(
-        &self,
-        canvas: &Canvas<SVGBackend<'a>>,
-        frame: &Frame,
-        line: &Line,
-        (x, y): Point,
-        taken: &mut Vec<[f64; 4]>,
-    ) -> Result<(), Trouble> {
-        let width = text_width(&line.label, TEXT);
-        let places = [
-            (x + GAP, y, Anchor::Start),
-            (x - GAP, y, Anchor::End),
-            (x + GAP, y - 12.0, Anchor::Start),
-            (x + GAP, y + 12.0, Anchor::Start),
-            (x - GAP, y - 12.0, Anchor::End),
-            (x - GAP, y + 12.0, Anchor::End),
-            (x, y - 2.2 * GAP, Anchor::Middle),
-            (x, y + 2.2 * GAP, Anchor::Middle),
-        ];
-        let extent = |(x, y, anchor): (f64, f64, Anchor)| {
-            let left = match anchor {
-                Anchor::Start => x,
-                Anchor::Middle => x - 0.5 * width,
-                Anchor::End => x - width,
-            };
-            [left, y - 0.5 * TEXT, left + width, y + 0.5 * TEXT]
+/// A dot and its error bars, in pixels.
+struct Bars<'d> {
+    line: &'d Line,
+    at: Point,
+    horizontal: [Point; 2],
+    vertical: [Point; 2],
+}
+
+impl<'d> Bars<'d> {
+    fn of(dot: &Dot<'d>, frame: &Frame, at: impl Fn(f64, f64) -> Option<Point>) -> Option<Self> {
+        let (cost, quality) = (dot.cost, dot.quality);
+        let place = at(cost.value, quality.value)?;
+        let ends = |e: Estimate| {
+            let error = if e.standard_error.is_finite() { e.standard_error } else { 0.0 };
+            [e.value - error, e.value + error]
         };
-        let cost = |place: &(f64, f64, Anchor)| {
-            let own = extent(*place);
-            let outside = (frame.left - own[0]).max(0.0) + (own[2] - SIZE.0).max(0.0);
-            taken.iter().map(|other| overlap(own, *other)).sum::<f64>() + 100.0 * outside
-        };
-        let Some(best) = places.into_iter().min_by(|a, b| cost(a).total_cmp(&cost(b))) else { return Ok(()) };
-        taken.push(extent(best));
-        canvas.text(&line.label, (best.0, best.1), best.2, TEXT, line.tone)
+        // Below 0 a logarithmic axis has no place: the bar goes to the axis' end.
+        let horizontal = ends(cost).map(|c| at(c, quality.value).unwrap_or((frame.left, place.1)));
+        let vertical = ends(quality).map(|q| at(cost.value, q).unwrap_or((place.0, frame.bottom)));
+        Some(Self { line: dot.line, at: place, horizontal, vertical })
+    }
+
+    /// What labels should not cover.
+    fn boxes(&self) -> [[f64; 4]; 3] {
+        let (x, y) = self.at;
+        let ([left, right], [low, high]) = (self.horizontal.map(|p| p.0), self.vertical.map(|p| p.1));
+        [[x - 5.0, y - 5.0, x + 5.0, y + 5.0], [left, y - 1.0, right, y + 1.0], [x - 1.0, high, x + 1.0, low]]
     }
 }
 
-/// The box around a dot.
-fn around((x, y): Point) -> [f64; 4] {
-    [x - 5.0, y - 5.0, x + 5.0, y + 5.0]
+/// A label beside, above or below its dot, wherever it covers least.
+fn label<'a>(
+    canvas: &Canvas<SVGBackend<'a>>,
+    frame: &Frame,
+    bars: &Bars<'_>,
+    taken: &mut Vec<[f64; 4]>,
+) -> Result<(), Trouble> {
+    let (line, (x, y)) = (bars.line, bars.at);
+    let width = text_width(&line.label, TEXT);
+    let places = [
+        (x + GAP, y, Anchor::Start),
+        (x - GAP, y, Anchor::End),
+        (x + GAP, y - 12.0, Anchor::Start),
+        (x + GAP, y + 12.0, Anchor::Start),
+        (x - GAP, y - 12.0, Anchor::End),
+        (x - GAP, y + 12.0, Anchor::End),
+        (x, y - 2.2 * GAP, Anchor::Middle),
+        (x, y + 2.2 * GAP, Anchor::Middle),
+    ];
+    let extent = |(x, y, anchor): (f64, f64, Anchor)| {
+        let left = match anchor {
+            Anchor::Start => x,
+            Anchor::Middle => x - 0.5 * width,
+            Anchor::End => x - width,
+        };
+        [left, y - 0.5 * TEXT, left + width, y + 0.5 * TEXT]
+    };
+    let cost = |place: &(f64, f64, Anchor)| {
+        let own = extent(*place);
+        let outside = (frame.left - own[0]).max(0.0) + (own[2] - SIZE.0).max(0.0);
+        taken.iter().map(|other| overlap(own, *other)).sum::<f64>() + 100.0 * outside
+    };
+    let Some(best) = places.into_iter().min_by(|a, b| cost(a).total_cmp(&cost(b))) else { return Ok(()) };
+    taken.push(extent(best));
+    canvas.text(&line.label, (best.0, best.1), best.2, TEXT, line.tone)
 }
 
 /// The area that two boxes (left, top, right, bottom) share.
 fn overlap(a: [f64; 4], b: [f64; 4]) -> f64 {
     let side = |i: usize| (a[i + 2].min(b[i + 2]) - a[i].max(b[i])).max(0.0);
     side(0) * side(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boxes_share_what_lies_in_both() {
+        assert_eq!(overlap([0.0, 0.0, 4.0, 2.0], [3.0, 1.0, 9.0, 9.0]), 1.0);
+        assert_eq!(overlap([0.0, 0.0, 4.0, 2.0], [4.0, 0.0, 9.0, 9.0]), 0.0);
+    }
 }

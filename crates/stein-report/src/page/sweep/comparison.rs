@@ -49,7 +49,7 @@ fn head(table: &Table<'_>) -> Markup {
                 }
             }
             tr {
-                th scope="col" { (names(&table.compared)) }
+                th scope="col" { @if table.compared.is_empty() { "Cells" } @else { (names(&table.compared)) } }
                 @if !table.best.is_empty() { th scope="col" { (names(&table.best)) ", best" } }
                 th.number scope="col" { "runs" }
                 @for (i, column) in table.columns.iter().enumerate() {

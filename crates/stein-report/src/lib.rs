@@ -18,18 +18,21 @@ mod number;
 mod page;
 mod palette;
 mod run;
+mod statistics;
+mod sweep;
 mod text;
 
 use std::path::{Path, PathBuf};
 
-use stein_record::{RecordError, RunDir, atomic};
+use stein_record::{RecordError, RunDir, SweepRecord, atomic};
 
 use crate::run::Run;
+use crate::sweep::Sweep;
 
 /// Writes the report of `runs/<experiment>` to `reports/<experiment>/index.html` and returns that path.
 ///
 /// With one cell the index is that run's page; with several it is a table of the cells, which links to a page for
-/// each beside it.
+/// each beside it. Where `sweep.json` tells of a sweep, it is a comparison of its cells.
 ///
 /// # Errors
 /// If `experiment_dir` cannot be listed or a page cannot be written. Files that are missing, unfinished or damaged
@@ -41,7 +44,8 @@ pub fn write(experiment_dir: &Path, reports: &Path) -> Result<PathBuf, RecordErr
     let folder = reports.join(name);
     let index = folder.join("index.html");
     let cells = cells(experiment_dir)?;
-    if let [cell] = cells.as_slice() {
+    let (mut sweep, note) = sweep(experiment_dir);
+    if let ([cell], None, None) = (cells.as_slice(), &sweep, &note) {
         atomic::write(&index, page::run(&Run::read(cell), None).as_bytes())?;
         return Ok(index);
     }
@@ -50,11 +54,32 @@ pub fn write(experiment_dir: &Path, reports: &Path) -> Result<PathBuf, RecordErr
         // One run at a time in memory: a sweep may have hundreds.
         let run = Run::read(cell);
         let file = page::index::file_name(&run.cell);
+        if let Some(sweep) = &mut sweep {
+            sweep.take(&run, &file);
+        }
         atomic::write(&folder.join(&file), page::run(&run, Some("index.html")).as_bytes())?;
         rows.push(page::index::Row::of(&run, file, rows.len()));
     }
-    atomic::write(&index, page::index::page(&name.to_string_lossy(), &rows).as_bytes())?;
+    let page = match &sweep {
+        Some(sweep) => page::sweep::page(sweep, &rows),
+        None => page::index::page(&name.to_string_lossy(), &rows, note.as_deref()),
+    };
+    atomic::write(&index, page.as_bytes())?;
     Ok(index)
+}
+
+/// The sweep that the experiment's directory tells of, or why its record cannot be used.
+fn sweep(experiment_dir: &Path) -> (Option<Sweep>, Option<String>) {
+    match SweepRecord::read(experiment_dir) {
+        Ok(record) => (record.map(Sweep::new), None),
+        Err(error) => {
+            let problem = match error {
+                RecordError::Io { action, error, .. } => format!("cannot {action}: {error}"),
+                RecordError::Damaged { problem, .. } => problem,
+            };
+            (None, Some(format!("There is no comparison, because sweep.json could not be read: {problem}.")))
+        }
+    }
 }
 
 /// The page of one run, as HTML.

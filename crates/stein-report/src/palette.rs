@@ -42,6 +42,15 @@ pub(crate) enum Use {
     Label,
 }
 
+/// Lines that one chart can tell apart: six colours, solid and dashed.
+pub(crate) const MOST_LINES: usize = 12;
+
+/// The colour of the `i`th of several lines that have no role, and whether it is dashed.
+pub(crate) fn line(i: usize) -> (Tone, bool) {
+    const TONES: [Tone; 6] = [Tone::Train, Tone::HeldOut, Tone::Truth, Tone::Memory, Tone::Gaussian, Tone::Ink];
+    (TONES[i % TONES.len()], i / TONES.len() % 2 == 1)
+}
+
 type Rgb = (u8, u8, u8);
 
 /// Everything about one tone: its name, and area and text colours in light and in dark.

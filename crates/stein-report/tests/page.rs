@@ -5,8 +5,8 @@ mod synthetic;
 use std::path::{Path, PathBuf};
 
 use stein_record::arrays::{Array, ArrayFile};
-use stein_record::{Estimate, Evaluation, LevelRecord, RunDir, State};
-use synthetic::{cell, digits, field, mixture_run, record};
+use stein_record::{AxisRole, Estimate, Evaluation, LevelRecord, RunDir, State, SweepRecord};
+use synthetic::{Made, axis, cell, digits, field, finished, mixture_run, numbers_sweep, record, sweep_runs, swept};
 
 /// Where runs and reports go: a directory that vanishes, or `STEIN_KEEP`.
 struct Place {
@@ -325,4 +325,201 @@ fn numbers_that_are_not_finite_do_no_harm() {
     assert!(page.contains("The true score is not known") && page.contains("Learned, σ = 1.00"));
     ArrayFile::default().write(&dir.field()).unwrap();
     assert!(place.report(&folder).contains("there is no tensor"));
+}
+
+/// The text of a page, tags and figures taken out, spaces made one.
+fn text(page: &str) -> String {
+    let body = page.split("<body>").nth(1).unwrap_or(page);
+    let words = body.split('<').map(|part| part.split_once('>').map_or(part, |p| p.1));
+    words.collect::<Vec<_>>().join(" ").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The comparison's row that begins with that text, as text.
+fn compared(page: &str, label: &str) -> String {
+    let table = page.split("<table class=\"comparison\"").nth(1).unwrap().split("</table>").next().unwrap();
+    let rows: Vec<String> = table.split("<tr").map(|row| text(&format!("<tr{row}"))).collect();
+    rows.iter().find(|row| row.starts_with(label)).unwrap_or_else(|| panic!("{label:?} among {rows:#?}")).clone()
+}
+
+#[test]
+fn a_sweep_is_compared() {
+    let place = place("objectives");
+    let page = place.report(&sweep_runs(&place.runs(), "objectives"));
+    let all = text(&page);
+    for told in [
+        "33 of 36 cells finished; 3 missing.",
+        "denoising-0-1-seed-0-03030303 : diverged , the loss was not finite at step 412",
+        "implicit-1-0-seed-1-1f1f1f1f : failed , the disk is full",
+        "sliced-0-1-seed-2-11111111 : not run yet",
+        "seed 0 , 1 , 2 (averaged over)",
+        "Since that very number chose it, it is slightly optimistic.",
+        "at step 3,000",
+        "after 5.9",
+        "Holm's correction",
+        "are marked apart",
+        "At equal time",
+        "Quality against cost",
+        "real data 0.510 ± 0.018",
+        "fitted Gaussian 0.850 ± 0.013",
+    ] {
+        assert!(all.contains(told), "{told:?} is missing in {all}");
+    }
+    // The better rate is chosen, though one of its runs failed; one that diverged counts against its rate.
+    assert!(compared(&page, "implicit · 8 to 0.05").starts_with("implicit · 8 to 0.05 0.001 of 2 2 of 3 0.0"));
+    assert!(compared(&page, "denoising · no noise").starts_with("denoising · no noise 0.001 of 2 1 diverged 3 0.0"));
+    assert!(compared(&page, "sliced · no noise").starts_with("sliced · no noise 0.001 of 2 3 0.0"));
+    // Seeds scatter more than objectives differ, yet in pairs the best can be told.
+    assert!(compared(&page, "denoising · no noise").contains("★") && !compared(&page, "sliced").contains("★"));
+    assert!(all.contains("Repetitions are missing of: implicit · 8 to 0.05 (2 of 3)."));
+    let drawn = tags(&page, "<svg").filter(|t| t.contains("Line chart of")).count();
+    assert_eq!(drawn, 2 * 5, "two panels for each of five figures");
+    assert!(page.contains("Scatter plot of mean σ²·Fisher divergence against ms a step (noise: no noise): denoising"));
+    assert!(page.contains("noise: 8 to 0.05") && tags(&page, "<text").count() > 100);
+    assert!(page.contains("href=\"denoising-0-0-seed-0-00000000.html\"") && !all.contains("Along an axis"));
+}
+
+#[test]
+fn a_sweep_along_numbers_has_their_course() {
+    let place = place("numbers");
+    let page = place.report(&numbers_sweep(&place.runs(), "numbers"));
+    let all = text(&page);
+    // 14 objectives are more than can be told apart; the worst two have no line, but a row.
+    assert!(
+        all.contains("Left out, as the worst by mean σ²·Fisher divergence of more than can be told apart: o12, o13.")
+    );
+    assert!(all.contains("Along an axis network.hidden") && all.contains("peak memory, MB along network.hidden."));
+    assert!(compared(&page, "o13 · 32").contains("own s.e."));
+    assert!(all.contains("a single repetition") && all.contains("No value is marked as the best"));
+    assert!(!all.contains("★ 0") && all.contains("was not measured during training"));
+    assert!(all.contains("1 run in this experiment's directory that the sweep does not have"));
+}
+
+#[test]
+fn a_sweep_that_is_broken_does_no_harm() {
+    let place = place("broken-sweep");
+    let folder = mixture_run(&place.runs(), "broken-sweep", "a-11111111", 1);
+    let write = |text: &str| std::fs::write(folder.join("sweep.json"), text).unwrap();
+    write("{\"schema\": 1, \"experi");
+    let page = place.report(&folder);
+    assert!(page.contains("sweep.json could not be read") && page.contains("href=\"a-11111111.html\""));
+
+    let hostile = "<script>alert(1)</script>\u{202e}";
+    let cells = vec![
+        swept("../../../../etc/passwd", &[(hostile, "<i>"), ("seed", "1")]),
+        swept("other-11111111", &[(hostile, "not a value"), ("elsewhere", "x")]),
+        swept("other-11111111", &[]),
+        swept("", &[]),
+    ];
+    let axes = vec![
+        axis(hostile, AxisRole::Compare, &["<i>", "<i>"]),
+        axis("seed", AxisRole::Repeat, &[]),
+        axis("rate", AxisRole::Best, &["1", "2"]),
+    ];
+    let record = SweepRecord { schema: 7, experiment: hostile.into(), axes, cells };
+    record.write(&folder).unwrap();
+    let page = place.report(&folder);
+    let all = text(&page);
+    assert!(all.contains("../../../../etc/passwd : not run yet") && all.contains("2 of 4 cells finished; 2 missing."));
+    assert!(page.contains("&lt;script&gt;alert(1)") && page.contains("\\u{202e}") && !page.contains('\u{202e}'));
+    assert!(compared(&page, "not a value").starts_with("not a value – of 1 1 own s.e."));
+
+    // What a run directory is short of is said, and nothing is compared.
+    std::fs::remove_file(folder.join("a-11111111/evaluation.json")).unwrap();
+    let page = place.report(&folder);
+    assert!(
+        text(&page).contains("No cell has finished yet") && page.contains("evaluation is missing or cannot be read")
+    );
+    SweepRecord { axes: Vec::new(), cells: Vec::new(), ..record }.write(&folder).unwrap();
+    assert!(text(&place.report(&folder)).contains("0 cells, all finished. Not in the comparison, but below: 1 run"));
+}
+
+#[test]
+fn values_that_are_not_finite_never_enter_means() {
+    let place = place("wild-sweep");
+    let folder = place.runs().join("wild-sweep");
+    let errors = [("tame", [0.1, 0.2, 0.3]), ("wild", [0.01, f64::NAN, 0.02]), ("lost", [f64::INFINITY; 3])];
+    let mut cells = Vec::new();
+    for (o, (objective, errors)) in errors.into_iter().enumerate() {
+        for (seed, error) in errors.into_iter().enumerate() {
+            let name = format!("{objective}-{o}000000{seed}");
+            let made = Made { error: 1.0, seconds: 0.001, sigmas: vec![1.0], gradient: 1.0, memory: 1 };
+            let dir = finished(&place.runs(), "wild-sweep", &name, seed as u64, &made);
+            let mut evaluation = dir.read_evaluation().unwrap().unwrap();
+            evaluation.levels[0].fisher = Some(Estimate::new(error, f64::NAN));
+            evaluation.estimators[0].gradient_variance = Estimate::new(error - 0.15, error);
+            dir.write_evaluation(&evaluation).unwrap();
+            let log = std::fs::read_to_string(dir.metrics()).unwrap();
+            let wild = "{\"step\":250,\"split\":\"held-out\",\"name\":\"fisher\",\"value\":\"NaN\"}\n";
+            std::fs::write(dir.metrics(), log + wild).unwrap();
+            cells.push(swept(&name, &[("objective", objective), ("seed", &seed.to_string())]));
+        }
+    }
+    let axes = vec![
+        axis("objective", AxisRole::Compare, &["tame", "wild", "lost"]),
+        axis("seed", AxisRole::Repeat, &["0", "1", "2"]),
+    ];
+    SweepRecord { schema: 1, experiment: "wild-sweep".into(), axes, cells }.write(&folder).unwrap();
+    let page = place.report(&folder);
+    assert!(compared(&page, "tame").starts_with("tame 3 0.200 ± 0.058"), "{}", compared(&page, "tame"));
+    assert!(compared(&page, "wild").starts_with("wild 3 0.0150 ± 0.0050 1 not finite"), "{}", compared(&page, "wild"));
+    assert!(compared(&page, "lost").starts_with("lost 3 not finite 3 not finite"), "{}", compared(&page, "lost"));
+    assert!(
+        text(&page).contains("a row that has one is never marked") && page.contains("mark values that are not finite")
+    );
+}
+
+#[test]
+fn where_the_density_is_not_known_the_first_metric_ranks() {
+    let place = place("unknown-density");
+    let folder = place.runs().join("unknown-density");
+    let mut cells = Vec::new();
+    for (o, objective) in ["near", "far", "lost"].into_iter().enumerate() {
+        for seed in 0..3u32 {
+            let name = format!("{objective}-{o}000000{seed}");
+            cells.push(swept(&name, &[("objective", objective), ("seed", &seed.to_string())]));
+            if objective == "lost" {
+                continue;
+            }
+            let made = Made { error: 1.0, seconds: 0.001, sigmas: vec![], gradient: 1.0, memory: 1 };
+            let dir = finished(&place.runs(), "unknown-density", &name, seed.into(), &made);
+            let mut evaluation = dir.read_evaluation().unwrap().unwrap();
+            // One half is the goal: the larger value is not the better one.
+            evaluation.metrics[0].estimate.value = [0.47, 0.71][o] + 0.01 * f64::from(seed);
+            dir.write_evaluation(&evaluation).unwrap();
+            std::fs::remove_file(dir.metrics()).unwrap();
+        }
+    }
+    let axes = vec![
+        axis("objective", AxisRole::Compare, &["near", "far", "lost"]),
+        axis("seed", AxisRole::Repeat, &["0", "1", "2"]),
+    ];
+    SweepRecord { schema: 1, experiment: "unknown-density".into(), axes, cells }.write(&folder).unwrap();
+    let page = place.report(&folder);
+    let all = text(&page);
+    assert!(all.contains("What it buys What it costs Samples objective runs 1-NN two-sample accuracy"), "{all}");
+    assert!(compared(&page, "near").starts_with("near 3 0.4800 ★ ± 0.0058"), "{}", compared(&page, "near"));
+    assert!(compared(&page, "far").starts_with("far 3 0.7200 ± 0.0058"), "{}", compared(&page, "far"));
+    assert!(compared(&page, "lost").starts_with("lost 0 of 3 – –"), "{}", compared(&page, "lost"));
+    for told in ["is not known level by level", "No losses on held-out rows", "Nothing is known here of: lost."] {
+        assert!(all.contains(told), "{told:?} is missing in {all}");
+    }
+}
+
+#[test]
+fn estimators_have_a_section() {
+    let place = place("estimators");
+    let folder = sweep_runs(&place.runs(), "estimators");
+    let page = |cell: &str| stein_report::page_of(&RunDir::new(folder.join(cell)));
+    let many = page("sliced-1-0-seed-0-12121212");
+    check(&many);
+    let all = text(&many);
+    for told in ["gradient variance, σ = 0.050", "unbiased as far as this can tell", "10 of 10 levels beyond 2 s.e."] {
+        assert!(all.contains(told), "{told:?} is missing in {all}");
+    }
+    assert!(many.contains("Line chart of the gradient variance at 10 noise levels"));
+    assert!(many.contains("Line chart of the σ² × difference at 10 noise levels"));
+    // A single level is a table.
+    let one = page("sliced-0-0-seed-0-0c0c0c0c");
+    check(&one);
+    assert!(text(&one).contains("gradient variance, no noise") && !one.contains("Line chart of the gradient variance"));
 }

@@ -8,6 +8,18 @@ pub(crate) struct Axis {
     low: f64,
     high: f64,
     log: bool,
+    /// A logarithmic axis' place for 0, left of what it breaks off at.
+    zero: Option<Zero>,
+}
+
+/// Where a logarithmic axis shows 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Zero {
+    /// Its place.
+    at: f64,
+    /// The smallest value that the axis proper has.
+    from: f64,
+    label: &'static str,
 }
 
 impl Axis {
@@ -15,7 +27,7 @@ impl Axis {
     pub(crate) fn linear(low: f64, high: f64) -> Self {
         let usable = low.is_finite() && high.is_finite() && high > low && (high - low).is_finite();
         let (low, high) = if usable { (low, high) } else { (0.0, 1.0) };
-        Self { low, high, log: false }
+        Self { low, high, log: false, zero: None }
     }
 
     /// An axis around the finite values: logarithmic if they are all positive and span more than a decade.
@@ -30,6 +42,27 @@ impl Axis {
         Self::log_between(low, high)
     }
 
+    /// A logarithmic axis with a place for 0 at its left end, if there is one among the values.
+    pub(crate) fn log_with_zero(values: impl IntoIterator<Item = f64>, label: &'static str) -> Self {
+        let values: Vec<f64> = values.into_iter().filter(|v| *v >= 0.0 && v.is_finite()).collect();
+        let axis = Self::log(values.iter().copied());
+        if !values.contains(&0.0) {
+            return axis;
+        }
+        if !values.iter().any(|v| *v > 0.0) {
+            return Self { zero: Some(Zero { at: 0.5, from: f64::INFINITY, label }), ..axis };
+        }
+        // The gap is a fifth of the axis.
+        let low = axis.low * (axis.low / axis.high).powf(0.25);
+        Self { low, zero: Some(Zero { at: 0.06, from: axis.low, label }), ..axis }
+    }
+
+    /// A linear axis around the finite values.
+    pub(crate) fn linear_around(values: impl IntoIterator<Item = f64>) -> Self {
+        let (low, high) = bounds(values);
+        Self::padded(low, high)
+    }
+
     /// A linear axis from 0 past the largest value.
     pub(crate) fn from_zero(values: impl IntoIterator<Item = f64>) -> Self {
         let (_, high) = bounds(values);
@@ -38,11 +71,11 @@ impl Axis {
 
     fn log_between(low: f64, high: f64) -> Self {
         if !(low > 0.0 && high.is_finite() && high >= low) {
-            return Self { low: 0.1, high: 1.0, log: true };
+            return Self { low: 0.1, high: 1.0, log: true, zero: None };
         }
         let pad = ((high / low).log10() * 0.05).max(if high > low { 0.02 } else { 0.3 });
         let factor = 10f64.powf(pad);
-        Self { low: (low / factor).max(1e-300), high: (high * factor).min(1e300), log: true }
+        Self { low: (low / factor).max(1e-300), high: (high * factor).min(1e300), log: true, zero: None }
     }
 
     fn padded(low: f64, high: f64) -> Self {
@@ -63,7 +96,10 @@ impl Axis {
     /// The value's place from 0 (low) to 1 (high), beyond if it is outside; `None` if it has none.
     pub(crate) fn place(&self, value: f64) -> Option<f64> {
         let t = if self.log {
-            if value <= 0.0 {
+            if value == 0.0 {
+                return self.zero.map(|zero| zero.at);
+            }
+            if value < 0.0 {
                 return None;
             }
             (value.log10() - self.low.log10()) / (self.high.log10() - self.low.log10())
@@ -76,7 +112,9 @@ impl Axis {
     /// About `count` round values in range, with their labels.
     pub(crate) fn ticks(&self, count: usize) -> Vec<(f64, String)> {
         let values = if self.log { self.log_ticks(count) } else { self.linear_ticks(count) };
-        values.into_iter().map(|v| (v, tick(v))).collect()
+        let from = self.zero.map_or(f64::NEG_INFINITY, |zero| zero.from);
+        let zero = self.zero.map(|zero| (0.0, zero.label.to_owned()));
+        zero.into_iter().chain(values.into_iter().filter(|v| *v >= from).map(|v| (v, tick(v)))).collect()
     }
 
     fn linear_ticks(&self, count: usize) -> Vec<f64> {
@@ -137,6 +175,15 @@ mod tests {
         assert_eq!(labels(Axis::linear(-0.1, 0.42)), ["0", "0.2", "0.4"]);
         assert_eq!(labels(Axis::log([0.02, 4.0])), ["0.03", "0.1", "0.3", "1", "3"]);
         assert_eq!(labels(Axis::log([1e-9, 1.0])), ["10⁻⁹", "10⁻⁷", "10⁻⁵", "0.001", "0.1"]);
+    }
+
+    #[test]
+    fn zero_has_a_place_on_a_logarithmic_axis() {
+        let axis = Axis::log_with_zero([0.0, 0.1, 10.0], "none");
+        assert_eq!(labels(axis), ["none", "0.1", "0.3", "1", "3", "10"]);
+        assert!(axis.place(0.0).unwrap() < 0.1 && axis.place(0.1).unwrap() > 0.19);
+        assert_eq!(labels(Axis::log_with_zero([0.0], "none")), ["none"]);
+        assert_eq!(Axis::log_with_zero([0.1, 10.0], "none"), Axis::log([0.1, 10.0]));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use crate::palette::Tone;
 
 const SIZE: (f64, f64) = (480.0, 320.0);
 const TEXT: f64 = 13.0;
+/// Lines that end this near to one another, or to the right, have their labels above one another.
+const NEAR: f64 = 24.0;
 
 /// One line of a chart.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +22,10 @@ pub(crate) struct Series {
     pub(crate) alpha: f64,
     /// Whether each point is marked.
     pub(crate) dots: bool,
+    /// Whether errors are a band, not bars.
+    pub(crate) band: bool,
+    /// Pixels to the right, so that points at the same x can be told apart.
+    pub(crate) shift: f64,
     /// x, y and the standard error of y (NaN for none).
     pub(crate) points: Vec<(f64, f64, f64)>,
 }
@@ -28,12 +34,18 @@ impl Series {
     /// A line without error bars or dots.
     pub(crate) fn line(label: &str, tone: Tone, points: impl IntoIterator<Item = (f64, f64)>) -> Self {
         let points = points.into_iter().map(|(x, y)| (x, y, f64::NAN)).collect();
-        Self { label: label.into(), tone, dashed: false, width: 2.0, alpha: 1.0, dots: false, points }
+        let label = label.into();
+        Self { label, tone, dashed: false, width: 2.0, alpha: 1.0, dots: false, band: false, shift: 0.0, points }
     }
 
     /// Marked points with error bars, joined by a line.
     pub(crate) fn measured(label: &str, tone: Tone, points: impl IntoIterator<Item = (f64, f64, f64)>) -> Self {
         Self { dots: true, width: 1.8, points: points.into_iter().collect(), ..Self::line(label, tone, []) }
+    }
+
+    /// A line in a band of errors.
+    pub(crate) fn banded(label: &str, tone: Tone, points: impl IntoIterator<Item = (f64, f64, f64)>) -> Self {
+        Self { band: true, points: points.into_iter().collect(), ..Self::line(label, tone, []) }
     }
 
     /// The same, dashed.
@@ -78,6 +90,9 @@ impl Chart {
         svg(SIZE, |canvas| {
             let frame = self.frame();
             self.axes(canvas, &frame)?;
+            for series in self.series.iter().filter(|s| s.band) {
+                self.band(canvas, &frame, series)?;
+            }
             for series in &self.series {
                 self.series(canvas, &frame, series)?;
             }
@@ -126,7 +141,7 @@ impl Chart {
         let mut run: Vec<Point> = Vec::new();
         let mut before: Option<Point> = None;
         for &(x, y, error) in &series.points {
-            let here = self.at(frame, x, y);
+            let here = self.at(frame, x, y).map(|p| (p.0 + series.shift, p.1));
             match (before, here) {
                 (Some(a), Some(b)) => match clip(a, b, frame) {
                     Some((a, b)) => {
@@ -142,7 +157,7 @@ impl Chart {
             }
             before = here;
             let Some(at) = here.filter(|p| p.1 >= frame.top - 1.0 && p.1 <= frame.bottom + 1.0) else { continue };
-            if error.is_finite() && error > 0.0 {
+            if error.is_finite() && error > 0.0 && !series.band {
                 let ends = [y - error, y + error].map(|y| self.at(frame, x, y).map_or(frame.bottom, |p| p.1));
                 let ends = ends.map(|y| (at.0, y.clamp(frame.top, frame.bottom)));
                 canvas.line(&ends, Style::line(series.tone, 1.2).alpha(0.7))?;
@@ -154,26 +169,69 @@ impl Chart {
         canvas.line(&run, style)
     }
 
+    /// The area of y ± its error, wherever both are known.
+    fn band<'a>(&self, canvas: &Canvas<SVGBackend<'a>>, frame: &Frame, series: &Series) -> Result<(), Trouble> {
+        let style = Style::fill(series.tone).alpha(0.16);
+        for stretch in series.points.split(|p| !(p.1.is_finite() && p.2.is_finite())) {
+            let edge = |sign: f64| -> Vec<Point> {
+                let at = |p: &(f64, f64, f64)| {
+                    // Where a logarithmic axis has no place for the lower edge, it is below the frame.
+                    let (x, _) = self.at(frame, p.0, p.1)?;
+                    let y = self.at(frame, p.0, p.1 + sign * p.2).map_or(frame.bottom, |q| q.1);
+                    Some((x, y.clamp(frame.top, frame.bottom)))
+                };
+                stretch.iter().filter_map(at).collect()
+            };
+            let corners: Vec<Point> = edge(1.0).into_iter().chain(edge(-1.0).into_iter().rev()).collect();
+            if corners.len() > 2 {
+                canvas.polygon(&corners, style)?;
+            }
+        }
+        Ok(())
+    }
+
     fn at(&self, frame: &Frame, x: f64, y: f64) -> Option<Point> {
         let (u, v) = (self.x.place(x)?, self.y.place(y)?);
         Some((frame.left + u * (frame.right - frame.left), frame.bottom - v * (frame.bottom - frame.top)))
     }
 
-    /// Labels at the lines' right ends, pushed apart until none covers another.
+    /// Labels at the lines' ends, pushed apart until none covers another: in the margin those of lines that end at the right,
+    /// beside their end the others.
     fn labels<'a>(&self, canvas: &Canvas<SVGBackend<'a>>, frame: &Frame) -> Result<(), Trouble> {
-        let mut labels: Vec<(f64, Point, &Series)> = Vec::new();
+        let mut labels: Vec<(Point, &Series)> = Vec::new();
         for series in self.series.iter().filter(|s| !s.label.is_empty()) {
-            let places = series.points.iter().filter_map(|&(x, y, _)| self.at(frame, x, y));
-            let inside = places.filter(|p| p.0 <= frame.right + 1.0);
-            let Some(end) = inside.max_by(|a, b| a.0.total_cmp(&b.0)) else { continue };
-            let y = end.1.clamp(frame.top, frame.bottom);
-            labels.push((y, (end.0, y), series));
+            let Some(end) = self.end(frame, series) else { continue };
+            labels.push(((end.0, end.1.clamp(frame.top, frame.bottom)), series));
         }
-        labels.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let places = apart(&labels.iter().map(|l| l.0).collect::<Vec<_>>(), TEXT + 2.5, frame.top, frame.bottom);
-        for ((_, end, series), y) in labels.iter().zip(places) {
-            let x = frame.right + 8.0;
-            if (y - end.1).abs() > 3.0 || end.0 < frame.right - 12.0 {
+        labels.sort_by(|a, b| a.0.1.total_cmp(&b.0.1));
+        while let Some((first, _)) = labels.first() {
+            let column = if first.0 < frame.right - NEAR { first.0 } else { frame.right };
+            let (own, others) = labels.into_iter().partition(|(end, _)| (end.0 - column).abs() <= NEAR);
+            self.column(canvas, frame, own)?;
+            labels = others;
+        }
+        Ok(())
+    }
+
+    /// Where a line ends.
+    fn end(&self, frame: &Frame, series: &Series) -> Option<Point> {
+        let places = series.points.iter().filter_map(|&(x, y, _)| self.at(frame, x, y));
+        let places = places.map(|p| (p.0 + series.shift, p.1));
+        places.filter(|p| p.0 <= frame.right + 1.0).max_by(|a, b| a.0.total_cmp(&b.0))
+    }
+
+    /// Labels of lines that end near the same x, sorted by y.
+    fn column<'a>(
+        &self,
+        canvas: &Canvas<SVGBackend<'a>>,
+        frame: &Frame,
+        labels: Vec<(Point, &Series)>,
+    ) -> Result<(), Trouble> {
+        let places = apart(&labels.iter().map(|l| l.0.1).collect::<Vec<_>>(), TEXT + 2.5, frame.top, frame.bottom);
+        let x = labels.iter().map(|l| l.0.0).fold(0.0, f64::max);
+        let x = if x < frame.right - NEAR { x } else { frame.right } + 8.0;
+        for ((end, series), y) in labels.iter().zip(places) {
+            if (y - end.1).abs() > 3.0 || end.0 < x - 20.0 {
                 canvas.line(&[*end, (x - 2.0, y)], Style::line(series.tone, 1.0).alpha(0.45))?;
             }
             canvas.text(&series.label, (x, y), Anchor::Start, TEXT, series.tone)?;

@@ -5,6 +5,7 @@ pub(crate) mod axis;
 pub(crate) mod chart;
 pub(crate) mod contour;
 pub(crate) mod error_map;
+pub(crate) mod estimators;
 pub(crate) mod filmstrip;
 pub(crate) mod fisher;
 pub(crate) mod gap;
@@ -14,6 +15,7 @@ pub(crate) mod modes;
 pub(crate) mod plane;
 pub(crate) mod samples;
 pub(crate) mod score_field;
+pub(crate) mod sweep;
 
 use crate::canvas::{Svg, Trouble};
 
@@ -37,6 +39,8 @@ pub(crate) enum Layout {
     Pairs,
     /// As many in a row as fit.
     Tiles,
+    /// Charts on shared axes, two in a row where they fit.
+    Facets,
     /// One row that scrolls.
     Strip,
 }

@@ -21,6 +21,7 @@ fn show(figure: &Figure) -> Markup {
         Layout::Single => "single",
         Layout::Pairs => "pairs",
         Layout::Tiles => "tiles",
+        Layout::Facets => "facets",
         Layout::Strip => "strip",
     };
     let small = figure.panels.iter().all(|p| matches!(&p.picture, Picture::Png { size, .. } if size.0 <= 100));

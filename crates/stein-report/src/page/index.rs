@@ -11,7 +11,8 @@ use crate::figures::samples::{first_rows, grid_png};
 use crate::images;
 use crate::number::{duration, estimate};
 use crate::run::Run;
-use crate::text::{href, visible};
+use crate::statistics::badness;
+use crate::text::{count, href, visible};
 
 /// Metrics that have a column.
 const MOST_METRICS: usize = 5;
@@ -65,8 +66,30 @@ fn picture(run: &Run) -> Option<(Vec<u8>, (u32, u32))> {
     Some((images::png_bytes(&picture.into()).ok()?, size))
 }
 
-/// The page.
-pub(crate) fn page(experiment: &str, rows: &[Row]) -> String {
+/// The page; `note` says what could not be read.
+pub(crate) fn page(experiment: &str, rows: &[Row], note: Option<&str>) -> String {
+    document(
+        experiment,
+        &html! {
+            header {
+                p.eyebrow { "stein report" }
+                h1 { bdi { (visible(experiment)) } }
+                p.summary {
+                    @if rows.is_empty() { "There are no runs of this experiment yet." }
+                    @else { (count(rows.len(), "cell")) ". Each name leads to its cell's page; the best value of each metric is set bold." }
+                }
+                @if let Some(note) = note { p.notice { (visible(note)) } }
+            }
+            main {
+                @if rows.is_empty() { (absent("Run the experiment, then write its report again.")) }
+                @else { (table(rows)) }
+            }
+        },
+    )
+}
+
+/// The table of the cells.
+pub(super) fn table(rows: &[Row]) -> Markup {
     let mut columns: Vec<(&str, &str, Better)> = Vec::new();
     for (name, label, better, _) in rows.iter().flat_map(|r| &r.metrics) {
         if columns.len() < MOST_METRICS && !columns.iter().any(|c| c.0 == name) {
@@ -77,65 +100,40 @@ pub(crate) fn page(experiment: &str, rows: &[Row]) -> String {
     let best: Vec<Option<f64>> = columns
         .iter()
         .map(|(name, _, better)| {
-            let scores = rows.iter().filter_map(|r| value(r, name)).map(|e| score(*better, e.value));
+            let scores = rows.iter().filter_map(|r| value(r, name)).map(|e| badness(*better, e.value));
             scores.filter(|s| s.is_finite()).min_by(f64::total_cmp)
         })
         .collect();
-    document(
-        experiment,
-        &html! {
-            header {
-                p.eyebrow { "stein report" }
-                h1 { bdi { (visible(experiment)) } }
-                p.summary {
-                    @if rows.is_empty() { "There are no runs of this experiment yet." }
-                    @else { (rows.len()) " cells. Each name leads to its cell's page; the best value of each metric is set bold." }
-                }
-            }
-            main {
-                @if rows.is_empty() { (absent("Run the experiment, then write its report again.")) }
-                @else {
-                    div.scroll tabindex="0" {
-                        table.cells {
-                            thead { tr {
-                                th scope="col" { "Cell" }
-                                th scope="col" { "Samples" }
-                                th scope="col" { "State" }
-                                th.number scope="col" { "Seed" }
-                                th.number scope="col" { "Training" }
-                                @for (_, label, better) in &columns {
-                                    th.number scope="col" { (visible(label)) " " (metrics::direction(*better)) }
-                                }
-                            } }
-                            tbody { @for row in rows {
-                                tr {
-                                    th scope="row" { a href=(href(&row.file)) { bdi { (visible(&row.name)) } } }
-                                    td { @if let Some((png, size)) = &row.picture {
-                                        img.pixels src=(data_uri("image/png", png)) width=(size.0) height=(size.1) alt={ "Some samples of " (visible(&row.name)) "." };
-                                    } }
-                                    td { (row.state) }
-                                    td.number { (row.seed) }
-                                    td.number { (row.training) }
-                                    @for ((name, _, better), best) in columns.iter().zip(&best) {
-                                        @let found = value(row, name);
-                                        @let wins = found.is_some_and(|e| Some(score(*better, e.value)) == *best);
-                                        td.number.best[wins] { @match found { Some(e) => (estimate(&e)), None => "–" } }
-                                    }
-                                }
-                            } }
+    html! {
+        div.scroll tabindex="0" {
+            table.cells {
+                thead { tr {
+                    th scope="col" { "Cell" }
+                    th scope="col" { "Samples" }
+                    th scope="col" { "State" }
+                    th.number scope="col" { "Seed" }
+                    th.number scope="col" { "Training" }
+                    @for (_, label, better) in &columns {
+                        th.number scope="col" { (visible(label)) " " (metrics::direction(*better)) }
+                    }
+                } }
+                tbody { @for row in rows {
+                    tr {
+                        th scope="row" { a href=(href(&row.file)) { bdi { (visible(&row.name)) } } }
+                        td { @if let Some((png, size)) = &row.picture {
+                            img.pixels src=(data_uri("image/png", png)) width=(size.0) height=(size.1) alt={ "Some samples of " (visible(&row.name)) "." };
+                        } }
+                        td { (row.state) }
+                        td.number { (row.seed) }
+                        td.number { (row.training) }
+                        @for ((name, _, better), best) in columns.iter().zip(&best) {
+                            @let found = value(row, name);
+                            @let wins = found.is_some_and(|e| Some(badness(*better, e.value)) == *best);
+                            td.number.best[wins] { @match found { Some(e) => (estimate(&e)), None => "–" } }
                         }
                     }
-                }
+                } }
             }
-        },
-    )
-}
-
-/// How bad a value is.
-fn score(better: Better, value: f64) -> f64 {
-    match better {
-        Better::Lower => value,
-        Better::Higher => -value,
-        Better::Near(goal) => (value - goal).abs(),
+        }
     }
 }

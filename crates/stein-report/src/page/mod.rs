@@ -1,5 +1,6 @@
 //! The pages: one file per section.
 
+mod estimators;
 mod figure;
 mod header;
 pub(crate) mod index;
@@ -8,6 +9,7 @@ mod metrics;
 mod plane;
 mod samples;
 mod setup;
+pub(crate) mod sweep;
 mod training;
 mod trajectory;
 
@@ -38,6 +40,9 @@ pub(crate) fn run(run: &Run, index: Option<&str>) -> String {
         Section { id: "training", title: "Training", body: training::section(run) },
         Section { id: "levels", title: "Noise levels", body: levels::section(run) },
     ];
+    if let Some(records) = run.evaluation.as_ref().map(|e| &e.estimators).filter(|e| !e.is_empty()) {
+        sections.push(Section { id: "estimators", title: "Estimators", body: estimators::section(records) });
+    }
     if run.is_plane() {
         sections.push(Section { id: "field", title: "Score field", body: plane::section(run) });
     }
@@ -51,21 +56,28 @@ pub(crate) fn run(run: &Run, index: Option<&str>) -> String {
                 p.back { a href=(index) { "← all cells" } }
             }
             (header::header(run))
-            nav aria-label="Sections" {
-                @for section in &sections {
-                    a href={ "#" (section.id) } { (section.title) }
-                }
-            }
-            main {
-                @for section in &sections {
-                    section id=(section.id) aria-labelledby={ (section.id) "-title" } {
-                        h2 id={ (section.id) "-title" } { (section.title) }
-                        (section.body)
-                    }
-                }
-            }
+            (contents(&sections))
         },
     )
+}
+
+/// Links to the sections, and the sections.
+fn contents(sections: &[Section]) -> Markup {
+    html! {
+        nav aria-label="Sections" {
+            @for section in sections {
+                a href={ "#" (section.id) } { (section.title) }
+            }
+        }
+        main {
+            @for section in sections {
+                section id=(section.id) aria-labelledby={ (section.id) "-title" } {
+                    h2 id={ (section.id) "-title" } { (section.title) }
+                    (section.body)
+                }
+            }
+        }
+    }
 }
 
 /// A whole document.

@@ -1,8 +1,10 @@
 //! Run directories that look like those of a real run, made without one.
 
 mod plane;
+mod sweep;
 
 pub(crate) use plane::{field, mixture_run};
+pub(crate) use sweep::*;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,117 @@
+//! How far rows are from the true score, per noise level.
+
+use stein_record::Estimate;
+
+use super::design::{Design, Line};
+use super::{Lines, Points, around, errors};
+use crate::figures::Drawn;
+use crate::figures::axis::Axis;
+use crate::statistics::repeated;
+use crate::sweep::{Distance, Row, Table};
+
+/// σ²·F per level.
+pub(crate) fn scaled(table: &Table<'_>) -> Drawn {
+    let caption = "σ²F with F = ½E‖s − ∇log p‖² to the density at each noise level. Without noise there is no σ² to scale by: that point is F itself, on another scale.";
+    draw(table, |d| d.scaled, "σ² × Fisher divergence", caption)
+}
+
+/// F to the clean density per level.
+pub(crate) fn clean(table: &Table<'_>) -> Drawn {
+    let caption = "½E‖s(x, σ) − ∇log p(x)‖² over clean x: how far the score at each level is from that of the clean density. Even the true noisy score is some way from it, the further the larger σ.";
+    draw(table, |d| d.clean, "Fisher divergence to the clean density", caption)
+}
+
+fn draw(table: &Table<'_>, pick: fn(&Distance) -> Option<Estimate>, label: &str, caption: &str) -> Drawn {
+    let design = Design::of(table, ladder_axis(table));
+    let points = |line: &Line| -> Points {
+        let mut points: Vec<_> = line.rows.iter().flat_map(|&row| levels(&table.rows[row], pick)).collect();
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let broken = points.iter().filter(|p| !p.1.is_finite()).map(|p| p.0).collect();
+        (points, broken)
+    };
+    let all: Vec<(f64, f64, f64)> = design.lines().flat_map(|line| points(line).0).collect();
+    let lines = Lines {
+        x: Axis::log_with_zero(all.iter().map(|p| p.0), "no noise"),
+        y: Some(around(&all)),
+        x_label: "noise level σ",
+        y_label: label,
+        band: false,
+        caption: format!("{caption}{}", errors(table, "Bars")),
+    };
+    lines.draw(table, &design, points)
+}
+
+/// For each σ of a row the mean over repetitions.
+fn levels(row: &Row<'_>, pick: fn(&Distance) -> Option<Estimate>) -> Vec<(f64, f64, f64)> {
+    let all = || row.numbers().flat_map(|n| &n.levels);
+    let mut sigmas: Vec<f64> = all().map(|l| l.sigma).collect();
+    sigmas.sort_by(f64::total_cmp);
+    sigmas.dedup();
+    let at = |sigma: f64| {
+        let values: Vec<Estimate> = all().filter(|l| l.sigma == sigma).filter_map(pick).collect();
+        let mean = repeated(&values).filter(|r| r.not_finite == 0);
+        let mean = mean.map_or(Estimate::new(f64::NAN, f64::NAN), |r| r.mean);
+        (!values.is_empty()).then_some((sigma, mean.value, mean.standard_error))
+    };
+    sigmas.into_iter().filter_map(at).collect()
+}
+
+/// The compared axis that σ is, where each row has a single noise level: then rows along it are points of a line, not
+/// panels of a point each.
+fn ladder_axis(table: &Table<'_>) -> Option<usize> {
+    let finished: Vec<&Row<'_>> = table.rows.iter().filter(|r| r.count().0 > 0).collect();
+    let sigmas: Vec<f64> = finished.iter().map(|r| only_sigma(r)).collect::<Option<_>>()?;
+    let varies = sigmas.windows(2).any(|w| w[0] != w[1]);
+    // Two rows that differ on the axis alone must be two points.
+    let apart = |axis: usize, a: usize, b: usize| {
+        let mut others = (0..table.compared.len()).filter(|o| *o != axis);
+        sigmas[a] != sigmas[b] || others.any(|o| finished[a].labels[o] != finished[b].labels[o])
+    };
+    let is_ladder = |&axis: &usize| (0..finished.len()).all(|a| (0..a).all(|b| apart(axis, a, b)));
+    (0..table.compared.len()).filter(|_| varies).find(is_ladder)
+}
+
+/// The noise level of a row that has just one.
+fn only_sigma(row: &Row<'_>) -> Option<f64> {
+    let mut sigmas = row.numbers().map(|n| (n.levels.len() == 1).then(|| n.levels[0].sigma));
+    let first = sigmas.next()??;
+    sigmas.all(|s| s == Some(first)).then_some(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use stein_record::AxisRole;
+
+    use super::*;
+    use crate::sweep::tests::sweep;
+    use crate::sweep::{Found, Sweep};
+
+    fn with_sigmas(sigmas: &[&[f64]]) -> Sweep {
+        let axes = [("objective", AxisRole::Compare, "a b"), ("noise", AxisRole::Compare, "none some")];
+        let mut sweep = sweep(&axes, &[("a none", 1.0), ("a some", 2.0), ("b none", 3.0), ("b some", 4.0)]);
+        for (cell, sigmas) in sweep.cells.iter_mut().zip(sigmas) {
+            let Found::Numbers(numbers) = &mut cell.found else { continue };
+            let level = numbers.levels[0];
+            numbers.levels = sigmas.iter().map(|&sigma| Distance { sigma, ..level }).collect();
+        }
+        sweep
+    }
+
+    #[test]
+    fn rows_of_one_level_each_are_points_of_a_line() {
+        let sweep = with_sigmas(&[&[0.0], &[0.3], &[0.0], &[0.3]]);
+        let table = Table::of(&sweep);
+        assert_eq!(ladder_axis(&table), Some(1));
+        assert_eq!(scaled(&table).unwrap().unwrap().panels.len(), 1);
+    }
+
+    #[test]
+    fn rows_with_ladders_have_lines_of_their_own() {
+        for sigmas in [[&[0.0][..], &[0.3, 0.1], &[0.0], &[0.3]], [&[0.3], &[0.3], &[0.3], &[0.3]]] {
+            let sweep = with_sigmas(&sigmas);
+            let table = Table::of(&sweep);
+            assert_eq!(ladder_axis(&table), None);
+            assert_eq!(scaled(&table).unwrap().unwrap().panels.len(), 2);
+        }
+    }
+}

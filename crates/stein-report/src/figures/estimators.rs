@@ -38,7 +38,7 @@ pub(crate) fn scaled_difference(record: &EstimatorRecord) -> Estimate {
 pub(crate) fn variance(records: &[EstimatorRecord]) -> Drawn {
     let points = |r: &EstimatorRecord| (r.gradient_variance.value, r.gradient_variance.standard_error);
     let series = series(records, names(records).as_slice(), 0, points);
-    let caption = "The trace of the covariance of one example's gradient in the parameters, at the trained network: what a batch divides by its size. Bars are ±1 standard error.";
+    let caption = "The trace of the covariance of one example's gradient, weighted by λ(σ) as in training, at the trained network: what a batch divides by its size. Bars are ±1 standard error.";
     draw(records, series, Axis::log, "gradient variance", caption)
 }
 
@@ -126,6 +126,7 @@ mod tests {
             difference: Estimate::new(3.0, 1.0),
             difference_variance: one,
             gradient_square: one,
+            gradient_difference: one,
             gradient_variance: one,
             seconds: one,
             memory: None,

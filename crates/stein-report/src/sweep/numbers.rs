@@ -209,6 +209,7 @@ mod tests {
             difference: one,
             difference_variance: one,
             gradient_square: one,
+            gradient_difference: one,
             gradient_variance: Estimate::new(variance, 0.1 * variance),
             seconds: one,
             memory: None,

@@ -119,6 +119,7 @@ pub(crate) fn estimators(sigmas: &[f64], gradient: f64, noise: &mut Noise) -> Ve
                 difference: Estimate::new(bias, spread),
                 difference_variance: Estimate::new(spread * spread * 1000.0, 0.1 * spread),
                 gradient_square: Estimate::new(0.1 * scale, 0.01 * scale),
+                gradient_difference: Estimate::new(bias * bias, spread * spread),
                 gradient_variance: Estimate::new(variance, 0.06 * variance),
                 seconds: Estimate::new([0.021, 0.006, 0.0045][i], 0.0002),
                 memory: Some([310, 92, 64][i] * 1_000_000),

@@ -17,7 +17,7 @@ use crate::section::{Places, Section, article, read};
 use crate::settings::{Evaluation, Runtime, Training};
 use crate::{Cell, checked_name};
 
-const TABLES: [&str; 11] = [
+pub(crate) const TABLES: [&str; 12] = [
     "name",
     "seed",
     "device",
@@ -29,7 +29,11 @@ const TABLES: [&str; 11] = [
     "sampler",
     "evaluation",
     "runtime",
+    "sweep",
 ];
+
+/// Keys that belong to every kind of their table: they stay when the kind is changed.
+pub(crate) const COMMON_KEYS: [&str; 4] = ["parameterization", "weighting", "convention", "denoise"];
 
 /// The kinds of tables that are left out.
 pub(crate) const DEFAULT_KINDS: [(&str, &str); 4] =
@@ -68,6 +72,8 @@ pub struct Experiment {
     pub evaluation: Evaluation,
     /// `[runtime]`.
     pub runtime: Runtime,
+    /// What its cell is called beside its hash, in a sweep.
+    pub(crate) slug: Option<String>,
     pub(crate) places: AllPlaces,
 }
 
@@ -100,9 +106,22 @@ impl Experiment {
     /// Reads an experiment. At least one problem of each table is reported.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Everything that is wrong with it; a `[sweep]`, since that makes several experiments of it: see [`Sweep`](crate::Sweep).
     pub fn read(source: &Source, registry: &Registry) -> Result<Self, Vec<Diagnostic>> {
-        let mut root = source.parse(&["parameterization", "weighting", "convention", "denoise"])?.into_inner();
+        let root = source.parse(&COMMON_KEYS)?.into_inner();
+        if let Some((key, _)) = root.get_key_value("sweep") {
+            let one = "this is one experiment of several: there is a [sweep]";
+            return Err(vec![Diagnostic::new(one).at(Some(key.span()), "").help("name one cell of it")]);
+        }
+        Self::of_table(root, source, registry)
+    }
+
+    /// Reads an experiment from its table, which came from `source` and has no `[sweep]`.
+    pub(crate) fn of_table(
+        mut root: DeTable<'_>,
+        source: &Source,
+        registry: &Registry,
+    ) -> Result<Self, Vec<Diagnostic>> {
         refuse_large_integers(&root)?;
         let mut problems = Problems::default();
         problems.0.extend(unknown_tables(&root));
@@ -190,6 +209,7 @@ impl Experiment {
                 sampler: sampler?,
                 evaluation: evaluation?,
                 runtime: runtime?,
+                slug: None,
                 places,
             })
         };
@@ -214,7 +234,8 @@ impl Experiment {
     pub fn cell(&self) -> Cell {
         let mut configuration = self.table(|component| component.minimal(), minimal);
         configuration.remove("name");
-        Cell::new(self.seed, &configuration)
+        let slug = self.slug.clone().unwrap_or_else(|| format!("seed-{}", self.seed));
+        Cell::new(&slug, &configuration)
     }
 
     fn table(&self, components: fn(&dyn Tables) -> toml::Table, settings: SettingsTable) -> toml::Table {
@@ -322,11 +343,6 @@ fn unknown_tables(root: &DeTable<'_>) -> Vec<Diagnostic> {
         .filter(|key| !TABLES.contains(&key.get_ref().as_ref()))
         .map(|key| {
             let name = key.get_ref().as_ref();
-            if name == "sweep" {
-                return Diagnostic::new("[sweep] is not supported by this version")
-                    .at(Some(key.span()), "")
-                    .help("run the file once for each value: stein run FILE --set key.path=value");
-            }
             let label = nearest(name, TABLES).map(|n| format!("did you mean `{n}`?")).unwrap_or_default();
             Diagnostic::new(format!("an experiment has no table or key `{name}`"))
                 .at(Some(key.span()), label)

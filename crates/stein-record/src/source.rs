@@ -221,9 +221,13 @@ impl Source {
             overlay(&mut all, table.into_inner());
             all
         });
-        drop_switched(root.get_mut(), &assigned, common);
-        overlay(root.get_mut(), assigned);
+        merge(root.get_mut(), assigned, common);
         Ok(root)
+    }
+
+    /// Whether something stands in an assignment, not in the file.
+    pub fn is_assigned(&self, span: &Span) -> bool {
+        self.part_of(span.start).offset > 0
     }
 
     /// The place of a span as `file:line:column`.
@@ -281,7 +285,13 @@ impl Source {
     }
 }
 
-// Tables are merged, anything else is replaced.
+/// Lays a table over another: tables are merged, anything else is replaced. Another `kind` drops the keys of the old one, but
+/// for those in `common`.
+pub fn merge<'s>(base: &mut DeTable<'s>, over: DeTable<'s>, common: &[&str]) {
+    drop_switched(base, &over, common);
+    overlay(base, over);
+}
+
 fn overlay<'s>(base: &mut DeTable<'s>, over: DeTable<'s>) {
     for (key, value) in over {
         let name = key.get_ref().to_string();

@@ -17,6 +17,8 @@ pub type Span = Range<usize>;
 pub const MAX_BYTES: usize = 1 << 20;
 /// Beyond this many syntax errors the rest are only counted.
 const MAX_SYNTAX_ERRORS: usize = 20;
+/// Beyond this many problems the rest are only counted: each is shown with its line, which may be the whole file.
+const MAX_SHOWN: usize = 100;
 
 /// One thing that is wrong with an experiment, or unwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -243,7 +245,10 @@ impl Source {
     /// Shows diagnostics for a person, with the lines that they speak of.
     pub fn render(&self, diagnostics: &[Diagnostic], color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-        diagnostics.iter().map(|d| self.render_one(d, &renderer) + "\n").collect::<Vec<_>>().join("\n")
+        let more = diagnostics.len().saturating_sub(MAX_SHOWN);
+        let more = (more > 0).then(|| Diagnostic::new(format!("and {more} more problems in {}", self.origin())));
+        let shown = diagnostics.iter().take(MAX_SHOWN).chain(&more);
+        shown.map(|d| self.render_one(d, &renderer) + "\n").collect::<Vec<_>>().join("\n")
     }
 
     fn render_one(&self, diagnostic: &Diagnostic, renderer: &Renderer) -> String {
@@ -398,6 +403,10 @@ mod tests {
             let source = Source::new("c.toml", open.repeat(100_000).as_bytes()).unwrap();
             assert!(source.parse(&[]).is_err(), "{open:?} without end");
         }
+        let source = Source::new("c.toml", b"a = 1\n").unwrap();
+        let many = vec![Diagnostic::new("wrong").at(Some(0..1), ""); 100_000];
+        let said = source.render(&many, false);
+        assert!(said.len() < 20_000 && said.contains("and 99900 more problems"), "{}", said.len());
         assert!(Source::new("c.toml", &vec![b' '; MAX_BYTES + 1]).unwrap_err()[0].message.contains("bytes"));
         assert!(Source::new("c.toml", b"a = 1\nb = \"\xff\"").unwrap_err()[0].message.starts_with("c.toml:2:6"));
     }

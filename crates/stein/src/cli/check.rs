@@ -29,7 +29,7 @@ pub(crate) fn check(arguments: &Check, registry: &Registry, voice: Voice) -> Out
     let cost = stein_train::measure(&plan, &chosen.device)?;
     let steps = experiment.training.steps;
     if arguments.json {
-        print_json(&json!({
+        let mut said = json!({
             "experiment": experiment.name,
             "cell": cell.name,
             "hash": cell.hash,
@@ -44,8 +44,11 @@ pub(crate) fn check(arguments: &Check, registry: &Registry, voice: Voice) -> Out
             "memory_bytes": cost.and_then(|c| c.memory),
             "metrics": metrics,
             "resolved": experiment.resolved(),
-            "sweep": swept,
-        }));
+        });
+        if let Some(record) = swept {
+            said["sweep"] = json!(record);
+        }
+        print_json(&said);
         return Ok(());
     }
     let data = &plan.dataset;

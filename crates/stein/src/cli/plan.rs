@@ -18,9 +18,11 @@ pub(crate) fn plan(arguments: &Arguments, registry: &Registry, voice: Voice) -> 
     let source = load::source(&arguments.experiment.file, &arguments.experiment.set)?;
     let sweep = load::sweep(&source)?;
     let cells = cells::find(&source, &sweep, registry, &arguments.folders.runs)?;
+    let names = cells.names();
     if arguments.json {
-        let entry = |(i, (plan, _)): (usize, &(stein_experiment::CellPlan, RunDir))| json!({ "cell": plan.cell.name, "hash": plan.cell.hash, "overrides": sweep.overrides(i) });
-        print_json(&cells.all.iter().enumerate().map(entry).collect());
+        let hash = |i: usize| &cells.all[i].0.cell.hash;
+        let entry = |(i, name)| json!({ "cell": name, "hash": hash(i), "overrides": sweep.overrides(i) });
+        print_json(&names.iter().enumerate().map(entry).collect());
         return Ok(());
     }
     let states: Vec<Standing> = cells.all.iter().map(|(_, directory)| Standing::of(directory)).collect();
@@ -28,7 +30,6 @@ pub(crate) fn plan(arguments: &Arguments, registry: &Registry, voice: Voice) -> 
     if !arguments.no_measure {
         costs = Costs::of(&source, &sweep, &states, registry, voice)?;
     }
-    let names = cells.names();
     let record = sweep.record(&cells.experiment, &names);
     let mut table = vec![Vec::from(["cell".to_owned()])];
     table[0].extend(record.axes.iter().map(|axis| axis.name.clone()));

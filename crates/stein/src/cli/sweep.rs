@@ -22,6 +22,8 @@ use super::{Failure, Outcome, cells, pictures, print, signals};
 const TICK: Duration = Duration::from_millis(20);
 /// What is read of a log to tell why its process failed, in bytes.
 const LOG_END: u64 = 1 << 16;
+/// Failures that are listed again at the end.
+const LISTED: usize = 20;
 /// How many threads rayon has.
 const THREADS: &str = "RAYON_NUM_THREADS";
 
@@ -69,7 +71,12 @@ pub(crate) fn run(arguments: &Run, source: &Source, sweep: &Sweep<'_>, registry:
     if failed.is_empty() {
         return Ok(());
     }
-    Err(Failure::Message(format!("{} of {all} cells failed:\n{}", failed.len(), failed.join("\n")), 1))
+    let more = match failed.len().saturating_sub(LISTED) {
+        0 => String::new(),
+        n => format!("\n  and {n} more"),
+    };
+    let shown = failed[..failed.len().min(LISTED)].join("\n");
+    Err(Failure::Message(format!("{} of {all} cells failed:\n{shown}{more}", failed.len()), 1))
 }
 
 /// A cell to run.
@@ -168,13 +175,13 @@ impl<'a> Pool<'a> {
 
     fn fail(&mut self, job: &Job<'_>, reason: &str) {
         self.say(job, &format!("failed: {reason}"));
-        self.failed.push(format!("  {}: {reason} ({})", job.name, job.directory.log().display()));
+        self.failed.push(format!("  {}: {reason} ({})", job.directory.name(), job.directory.log().display()));
     }
 
     fn say(&self, job: &Job<'_>, what: &str) {
         let (all, number) = (self.all, job.cell + 1);
         let width = all.to_string().len();
-        self.voice.say(&format!("[{number:>width$}/{all}] {}  {what}", job.name));
+        self.voice.say(&format!("[{number:>width$}/{all}] {}  {what}", job.directory.name()));
     }
 
     /// Each running cell saves a checkpoint and ends.

@@ -14,3 +14,5 @@ mod plugins;
 mod resume;
 #[path = "program/runs.rs"]
 mod runs;
+#[path = "program/sweep.rs"]
+mod sweep;

@@ -14,5 +14,7 @@ mod plugins;
 mod resume;
 #[path = "program/runs.rs"]
 mod runs;
+#[path = "program/sweep.rs"]
+mod sweep;
 #[path = "program/verify.rs"]
 mod verify;

@@ -12,9 +12,9 @@ pub struct Cell {
 }
 
 impl Cell {
-    pub(crate) fn new(seed: u64, configuration: &toml::Table) -> Self {
+    pub(crate) fn new(slug: &str, configuration: &toml::Table) -> Self {
         let hash = hash::sha256(canonical(&toml::Value::Table(configuration.clone())).as_bytes());
-        Self { name: format!("seed-{seed}-{}", &hash[..8]), hash }
+        Self { name: format!("{slug}-{}", &hash[..8]), hash }
     }
 }
 

@@ -19,15 +19,12 @@ use crate::section::{Places, Section, article, read, unknown_key};
 use crate::settings::{Evaluation, Runtime, Training};
 use crate::{Cell, checked_name};
 
-/// Keys that stay when `--set` changes the kind of their table.
-const KEPT: [&str; 7] =
-    ["parameterization", "sigma-data", "weighting", "importance-correction", "density", "convention", "denoise"];
 /// Keys of every component of a table, beside its own.
 const NETWORK_KEYS: [&str; 2] = ["parameterization", "sigma-data"];
 const OBJECTIVE_KEYS: [&str; 2] = ["weighting", "importance-correction"];
 const SCHEDULE_KEYS: [&str; 1] = ["density"];
 
-pub(crate) const TABLES: [&str; 12] = [
+pub(crate) const TABLES: [&str; 13] = [
     "name",
     "preset",
     "seed",
@@ -40,7 +37,12 @@ pub(crate) const TABLES: [&str; 12] = [
     "sampler",
     "evaluation",
     "runtime",
+    "sweep",
 ];
+
+/// Keys that belong to every kind of their table: they stay when the kind is changed.
+pub(crate) const COMMON_KEYS: [&str; 7] =
+    ["parameterization", "sigma-data", "weighting", "importance-correction", "density", "convention", "denoise"];
 
 /// The kinds of tables that are left out.
 pub(crate) const DEFAULT_KINDS: [(&str, &str); 4] =
@@ -87,6 +89,8 @@ pub struct Experiment {
     pub estimators: Vec<Estimator>,
     /// `[runtime]`.
     pub runtime: Runtime,
+    /// What its cell is called beside its hash, in a sweep.
+    pub(crate) slug: Option<String>,
     pub(crate) places: AllPlaces,
 }
 
@@ -119,9 +123,22 @@ impl Experiment {
     /// Reads an experiment. At least one problem of each table is reported.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Everything that is wrong with it; a `[sweep]`, since that makes several experiments of it: see [`Sweep`](crate::Sweep).
     pub fn read(source: &Source, registry: &Registry) -> Result<Self, Vec<Diagnostic>> {
-        let mut root = source.parse(&KEPT)?.into_inner();
+        let root = source.parse(&COMMON_KEYS)?.into_inner();
+        if let Some((key, _)) = root.get_key_value("sweep") {
+            let one = "this is one experiment of several: there is a [sweep]";
+            return Err(vec![Diagnostic::new(one).at(Some(key.span()), "").help("name one cell of it")]);
+        }
+        Self::of_table(root, source, registry)
+    }
+
+    /// Reads an experiment from its table, which came from `source` and has no `[sweep]`.
+    pub(crate) fn of_table(
+        mut root: DeTable<'_>,
+        source: &Source,
+        registry: &Registry,
+    ) -> Result<Self, Vec<Diagnostic>> {
         refuse_large_integers(&root)?;
         let mut problems = Problems::default();
         problems.one(Preset::apply(&mut root));
@@ -213,6 +230,7 @@ impl Experiment {
                 evaluation,
                 estimators,
                 runtime: runtime?,
+                slug: None,
                 places,
             })
         };
@@ -237,7 +255,8 @@ impl Experiment {
     pub fn cell(&self) -> Cell {
         let mut configuration = self.table(|component| component.minimal(), minimal);
         configuration.remove("name");
-        Cell::new(self.seed, &configuration)
+        let slug = self.slug.clone().unwrap_or_else(|| format!("seed-{}", self.seed));
+        Cell::new(&slug, &configuration)
     }
 
     fn table(&self, components: fn(&dyn Tables) -> toml::Table, settings: SettingsTable) -> toml::Table {
@@ -437,18 +456,7 @@ fn refuse_large_integers(root: &DeTable<'_>) -> Result<(), Vec<Diagnostic>> {
 }
 
 fn unknown_tables(root: &DeTable<'_>) -> Vec<Diagnostic> {
-    root.keys()
-        .filter(|key| !TABLES.contains(&key.get_ref().as_ref()))
-        .map(|key| {
-            let name = key.get_ref().as_ref();
-            if name == "sweep" {
-                return Diagnostic::new("[sweep] is not supported by this version")
-                    .at(Some(key.span()), "")
-                    .help("run the file once for each value: stein run FILE --set key.path=value");
-            }
-            unknown_key(key, &TABLES)
-        })
-        .collect()
+    root.keys().filter(|key| !TABLES.contains(&key.get_ref().as_ref())).map(|key| unknown_key(key, &TABLES)).collect()
 }
 
 fn scalar<T: DeserializeOwned + JsonSchema>(root: &mut DeTable<'_>, key: &str) -> Result<Option<T>, Diagnostic> {

@@ -6,6 +6,8 @@
 //!            has a place   components known     sampler built, tables agree
 //! ```
 //!
+//! A file with a `[sweep]` is several experiments: [`Sweep`] reads it and makes the table of each.
+//!
 //! Everything that can be known before a run is found out here, and told with file, line and column.
 
 mod cell;
@@ -16,6 +18,7 @@ mod preset;
 mod schema;
 mod section;
 mod settings;
+mod sweep;
 mod template;
 mod vector;
 mod weights;
@@ -28,6 +31,7 @@ pub use schema::{common_keys, schema};
 pub use settings::{
     Evaluation, LEAST_ROWS, LearningRateSchedule, MOST_SAMPLES, Optimizer, OptimizerKind, Runtime, Training, WhereNoise,
 };
+pub use sweep::{Axis, CellPlan, DEFAULT_MOST_CELLS, MOST_CELLS, Sweep};
 pub use template::{Choice, template};
 pub use vector::{VectorParts, VectorTables};
 pub use weights::Weights;

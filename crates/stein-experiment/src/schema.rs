@@ -10,6 +10,7 @@ use stein_schedules::Density;
 use crate::experiment::DEFAULT_KINDS;
 use crate::preset::Preset;
 use crate::settings::{Evaluation, Runtime, Training};
+use crate::sweep::{DEFAULT_MOST_CELLS, MOST_CELLS};
 
 /// The JSON schema (draft 2020-12) of experiment files that name components of a registry.
 pub fn schema(registry: &Registry) -> Value {
@@ -44,6 +45,7 @@ pub fn schema(registry: &Registry) -> Value {
             "training": inline::<Training>(),
             "evaluation": evaluation,
             "runtime": inline::<Runtime>(),
+            "sweep": sweep(),
         },
     })
 }
@@ -65,6 +67,30 @@ fn estimators(registry: &Registry) -> Value {
         "maxItems": 64,
         "items": objective,
         "description": "Objectives whose bias, variance, gradient variance, time and memory are measured at the trained network, level by level; the first is what the others are compared with.",
+    })
+}
+
+/// `[sweep]`: any key path with its values, and what is said about these.
+fn sweep() -> Value {
+    json!({
+        "type": "object",
+        "description": "Makes a cell of each combination of values. A key is a path (\"schedule.levels\"), a table, or a name for changes over several tables.",
+        "properties": {
+            "name": false,
+            "zip": { "type": "array", "items": { "type": "array", "minItems": 2, "items": { "type": "string" } },
+                "description": "Axes that step together; the rest is a product." },
+            "exclude": { "type": "array", "items": { "type": "object", "minProperties": 1 },
+                "description": "Combinations that are left out: labels or values by axis." },
+            "best-of": { "type": "array", "items": { "type": "string" },
+                "description": "Axes of which a comparison shows the best value only." },
+            "max-cells": { "type": "integer", "minimum": 1, "maximum": MOST_CELLS, "default": DEFAULT_MOST_CELLS,
+                "description": "More cells than this are refused." },
+        },
+        "additionalProperties": { "oneOf": [
+            { "type": "array", "minItems": 1,
+                "description": "Values. A table with `kind` replaces the file's, one without is merged into it; `name` is its label." },
+            { "type": "object", "description": "A table of which keys are varied: schedule.levels = [10, 20]." },
+        ] },
     })
 }
 

@@ -10,6 +10,7 @@
 //! runs/<experiment>/<cell>/
 //!   experiment.toml      resolved experiment
 //!   run.json             RunRecord
+//!   log.txt              what the cell's process said, in a sweep
 //!   metrics.jsonl        MetricLine a line
 //!   checkpoints/step-N/  a checkpoint set, manifest.json written last
 //!   network.safetensors  EMA weights

@@ -16,6 +16,20 @@ impl RunDir {
         Self { path: path.into() }
     }
 
+    /// The directory of a cell in `runs/<experiment>/`. One that is there keeps its slug: `existing` (see [`directories`]) are
+    /// looked through for a name that ends in the first eight digits of `hash`, unless there is one called `name`.
+    pub fn of_cell(experiment_dir: &Path, name: &str, hash: &str, existing: &[PathBuf]) -> Self {
+        let own = Self::new(experiment_dir.join(name));
+        if own.path.is_dir() {
+            return own;
+        }
+        let suffix = format!("-{}", hash.get(..8).unwrap_or(hash));
+        let ends = |path: &&PathBuf| path.file_name().is_some_and(|n| n.to_string_lossy().ends_with(&suffix));
+        // Eight digits may agree by chance; a record has them all.
+        let is_its = |dir: &Self| dir.read_record().ok().flatten().is_none_or(|record| record.hash == hash);
+        existing.iter().filter(ends).map(Self::new).find(is_its).unwrap_or(own)
+    }
+
     /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.path
@@ -24,6 +38,16 @@ impl RunDir {
     /// The resolved experiment.
     pub fn experiment(&self) -> PathBuf {
         self.path.join("experiment.toml")
+    }
+
+    /// The directory's name: the cell's.
+    pub fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// What the process of one cell of a sweep said.
+    pub fn log(&self) -> PathBuf {
+        self.path.join("log.txt")
     }
 
     /// The run record.

@@ -17,6 +17,8 @@ pub type Span = Range<usize>;
 pub const MAX_BYTES: usize = 1 << 20;
 /// Beyond this many syntax errors the rest are only counted.
 const MAX_SYNTAX_ERRORS: usize = 20;
+/// Beyond this many problems the rest are only counted: each is shown with its line, which may be the whole file.
+const MAX_SHOWN: usize = 100;
 
 /// One thing that is wrong with an experiment, or unwise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,9 +223,13 @@ impl Source {
             overlay(&mut all, table.into_inner());
             all
         });
-        drop_switched(root.get_mut(), &assigned, common);
-        overlay(root.get_mut(), assigned);
+        merge(root.get_mut(), assigned, common);
         Ok(root)
+    }
+
+    /// Whether something stands in an assignment, not in the file.
+    pub fn is_assigned(&self, span: &Span) -> bool {
+        self.part_of(span.start).offset > 0
     }
 
     /// The place of a span as `file:line:column`.
@@ -239,7 +245,10 @@ impl Source {
     /// Shows diagnostics for a person, with the lines that they speak of.
     pub fn render(&self, diagnostics: &[Diagnostic], color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-        diagnostics.iter().map(|d| self.render_one(d, &renderer) + "\n").collect::<Vec<_>>().join("\n")
+        let more = diagnostics.len().saturating_sub(MAX_SHOWN);
+        let more = (more > 0).then(|| Diagnostic::new(format!("and {more} more problems in {}", self.origin())));
+        let shown = diagnostics.iter().take(MAX_SHOWN).chain(&more);
+        shown.map(|d| self.render_one(d, &renderer) + "\n").collect::<Vec<_>>().join("\n")
     }
 
     fn render_one(&self, diagnostic: &Diagnostic, renderer: &Renderer) -> String {
@@ -281,7 +290,13 @@ impl Source {
     }
 }
 
-// Tables are merged, anything else is replaced.
+/// Lays a table over another: tables are merged, anything else is replaced. Another `kind` drops the keys of the old one, but
+/// for those in `common`.
+pub fn merge<'s>(base: &mut DeTable<'s>, over: DeTable<'s>, common: &[&str]) {
+    drop_switched(base, &over, common);
+    overlay(base, over);
+}
+
 fn overlay<'s>(base: &mut DeTable<'s>, over: DeTable<'s>) {
     for (key, value) in over {
         let name = key.get_ref().to_string();
@@ -388,6 +403,10 @@ mod tests {
             let source = Source::new("c.toml", open.repeat(100_000).as_bytes()).unwrap();
             assert!(source.parse(&[]).is_err(), "{open:?} without end");
         }
+        let source = Source::new("c.toml", b"a = 1\n").unwrap();
+        let many = vec![Diagnostic::new("wrong").at(Some(0..1), ""); 100_000];
+        let said = source.render(&many, false);
+        assert!(said.len() < 20_000 && said.contains("and 99900 more problems"), "{}", said.len());
         assert!(Source::new("c.toml", &vec![b' '; MAX_BYTES + 1]).unwrap_err()[0].message.contains("bytes"));
         assert!(Source::new("c.toml", b"a = 1\nb = \"\xff\"").unwrap_err()[0].message.starts_with("c.toml:2:6"));
     }

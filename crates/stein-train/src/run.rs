@@ -69,7 +69,7 @@ pub fn run(plan: &Plan, directory: &RunDir, chosen: &Chosen, options: &RunOption
     if before.as_ref().is_some_and(|record| record.state == State::Finished) {
         return Ok(Outcome::Skipped);
     }
-    let mut record = new_record(plan, chosen, options, before.as_ref());
+    let mut record = new_record(plan, chosen, directory, options, before.as_ref());
     if let Some(before) = &before {
         if before.data.sha256 != record.data.sha256 {
             let path = directory.path().to_owned();
@@ -290,14 +290,20 @@ fn held_out_chunks(plan: &Plan) -> Vec<Vec<f32>> {
     all.chunks(HELD_OUT_CHUNK * data.dimension()).map(<[f32]>::to_vec).collect()
 }
 
-fn new_record(plan: &Plan, chosen: &Chosen, options: &RunOptions, before: Option<&RunRecord>) -> RunRecord {
+fn new_record(
+    plan: &Plan,
+    chosen: &Chosen,
+    directory: &RunDir,
+    options: &RunOptions,
+    before: Option<&RunRecord>,
+) -> RunRecord {
     let experiment = &plan.experiment;
-    let (data, cell) = (&plan.dataset, experiment.cell());
+    let data = &plan.dataset;
     RunRecord {
         schema: run_record::SCHEMA,
         experiment: experiment.name.clone(),
-        cell: cell.name,
-        hash: cell.hash,
+        cell: directory.name(),
+        hash: experiment.cell().hash,
         state: State::Running,
         reason: None,
         started: before.map_or_else(now, |b| b.started.clone()),

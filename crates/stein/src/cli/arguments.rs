@@ -61,6 +61,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Read an experiment and say what it would do
     Check(Check),
+    /// List the cells of an experiment with a [sweep], how far they are and what they cost
+    Plan(Plan),
     /// List what experiments can name, or the runs there are
     List(List),
     /// List the devices and say which one `auto` takes
@@ -108,13 +110,26 @@ Examples:
   stein run experiments/digits.toml
   stein run experiments/digits.toml --set seed=1
   stein run experiments/mixture.toml --set 'objective.weighting={ power = 1.5 }'
+  stein run experiments/mixture.toml --set 'sweep.seed=[0, 1, 2]' --jobs 2
 
-A finished run is left alone, an unfinished one goes on from its checkpoint. Ctrl-C saves and stops; twice stops at once.")]
+A finished run is left alone, an unfinished one goes on from its checkpoint. Ctrl-C saves and stops; twice stops at once.
+
+With a [sweep], each cell runs in a process of its own, which writes to log.txt in the cell's folder; one that fails does not stop
+the others.")]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) experiment: Experiment,
     #[command(flatten)]
     pub(crate) folders: Folders,
+    /// One cell of a [sweep] only: its name, as `stein plan` lists it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cell: Option<String>,
+    /// Cells of a [sweep] that run at a time; they share the cores
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: u16,
+    /// Started by a sweep: stop when stdin ends, and leave the report to whoever started this
+    #[arg(long, hide = true, requires = "cell")]
+    pub(crate) attended: bool,
     /// burn-train's full-screen interface in place of the progress line
     #[arg(long, conflicts_with = "quiet")]
     pub(crate) tui: bool,
@@ -130,7 +145,30 @@ pub(crate) struct Check {
     pub(crate) experiment: Experiment,
     #[command(flatten)]
     pub(crate) folders: Folders,
+    /// The cell of a [sweep] to write out; the first if left out
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cell: Option<String>,
     /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stein plan experiments/mixture.toml --set 'sweep.seed=[0, 1, 2]'
+  stein plan experiments/mixture.toml --json --no-measure
+
+A few steps of a handful of cells are timed; what the others cost is scaled from these.")]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    pub(crate) experiment: Experiment,
+    #[command(flatten)]
+    pub(crate) folders: Folders,
+    /// Time nothing
+    #[arg(long)]
+    pub(crate) no_measure: bool,
+    /// Cells, hashes and what each changes as JSON; nothing is timed
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -3,16 +3,24 @@
 use serde_json::json;
 use stein_core::Registry;
 use stein_device::choose;
-use stein_record::RunDir;
 
 use super::arguments::{Check, Voice};
-use super::{Failure, Outcome, load, print, print_json};
+use super::{Failure, Outcome, cells, load, print, print_json};
 
 pub(crate) fn check(arguments: &Check, registry: &Registry, voice: Voice) -> Outcome {
-    let plan = load::plan(&arguments.experiment.file, &arguments.experiment.set, registry)?;
+    let source = load::source(&arguments.experiment.file, &arguments.experiment.set)?;
+    let sweep = load::sweep(&source)?;
+    let swept = match sweep.is_swept() {
+        true => {
+            let cells = cells::find(&source, &sweep, registry, &arguments.folders.runs)?;
+            Some(sweep.record(&cells.experiment, &cells.names()))
+        }
+        false => None,
+    };
+    let plan = cells::plan(&source, &sweep, arguments.cell.as_deref(), registry)?;
     let experiment = &plan.experiment;
     let cell = experiment.cell();
-    let directory = RunDir::new(arguments.folders.runs.join(&experiment.name).join(&cell.name));
+    let (_, directory) = cells::directory(&arguments.folders.runs, experiment)?;
     let state = directory.read_record()?.map(|r| r.state.to_string());
     let chosen = choose(&experiment.device).map_err(|e| Failure::usage(e.to_string()))?;
     let (parameters, nfe) = (plan.parameters(), plan.sampler.evaluations(&*plan.schedule));
@@ -21,7 +29,7 @@ pub(crate) fn check(arguments: &Check, registry: &Registry, voice: Voice) -> Out
     let cost = stein_train::measure(&plan, &chosen.device)?;
     let steps = experiment.training.steps;
     if arguments.json {
-        print_json(&json!({
+        let mut said = json!({
             "experiment": experiment.name,
             "cell": cell.name,
             "hash": cell.hash,
@@ -36,7 +44,11 @@ pub(crate) fn check(arguments: &Check, registry: &Registry, voice: Voice) -> Out
             "memory_bytes": cost.and_then(|c| c.memory),
             "metrics": metrics,
             "resolved": experiment.resolved(),
-        }));
+        });
+        if let Some(record) = swept {
+            said["sweep"] = json!(record);
+        }
+        print_json(&said);
         return Ok(());
     }
     let data = &plan.dataset;
@@ -60,10 +72,15 @@ pub(crate) fn check(arguments: &Check, registry: &Registry, voice: Voice) -> Out
     print(&format!("device   {}", chosen.description));
     chosen.notes.iter().for_each(|note| print(&format!("         {note}")));
     print(&format!("run      {} ({})", directory.path().display(), state.as_deref().unwrap_or("not begun")));
+    if let Some(record) = swept {
+        print(&format!("sweep    {} cells, all of them valid; this is {}", record.cells.len(), directory.name()));
+        record.axes.iter().for_each(|axis| print(&format!("         {}", cells::axis(axis))));
+    }
     Ok(())
 }
 
-fn duration(seconds: f64) -> String {
+/// Seconds, as a person would say them.
+pub(crate) fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 90.0 => format!("{s:.0} s"),
         s if s < 5400.0 => format!("{:.0} min", s / 60.0),

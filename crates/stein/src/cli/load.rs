@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use stein_core::Registry;
-use stein_experiment::{Experiment, Plan};
+use stein_experiment::{Experiment, Plan, Sweep};
 use stein_record::source::{Diagnostic, MAX_BYTES, Source};
 
 use super::Failure;
@@ -38,4 +38,14 @@ pub(crate) fn plan(file: &Path, set: &[String], registry: &Registry) -> Result<P
     Experiment::read(&source, registry)
         .and_then(|experiment| Plan::build(experiment, registry))
         .map_err(|diagnostics| Failure::Experiment(Box::new(source), diagnostics))
+}
+
+/// What is wrong with a source.
+pub(crate) fn wrong(source: &Source) -> impl Fn(Vec<Diagnostic>) -> Failure {
+    |diagnostics| Failure::Experiment(Box::new(source.clone()), diagnostics)
+}
+
+/// Reads a file's `[sweep]`, which may be absent.
+pub(crate) fn sweep(source: &Source) -> Result<Sweep<'_>, Failure> {
+    Sweep::read(source).map_err(wrong(source))
 }

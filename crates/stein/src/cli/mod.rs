@@ -5,17 +5,20 @@
 //! a checkpoint saved.
 
 mod arguments;
+mod cells;
 mod check;
 mod devices;
 mod init;
 mod list;
 mod load;
 mod pictures;
+mod plan;
 mod report;
 mod run;
 mod sample;
 mod shell;
 mod signals;
+mod sweep;
 mod verify;
 
 use std::io::IsTerminal;
@@ -38,6 +41,7 @@ pub fn main(register: impl FnOnce(&mut Registry)) -> ExitCode {
     let result = match arguments.command {
         Command::Run(run) => run::run(&run, &registry, voice),
         Command::Check(check) => check::check(&check, &registry, voice),
+        Command::Plan(plan) => plan::plan(&plan, &registry, voice),
         Command::List(list) => list::list(&list, &registry),
         Command::Devices(devices) => devices::devices(&devices),
         Command::Sample(sample) => sample::sample(&sample, &registry, voice),

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use stein_core::Registry;
-use stein_experiment::Experiment;
 use stein_record::{RunDir, run_dir};
 
 use super::arguments::Report;
@@ -52,8 +51,7 @@ fn named(of: &[PathBuf], runs: &Path, registry: &Registry) -> Result<Vec<PathBuf
                 return Ok(folder);
             }
             let source = load::source(path, &[])?;
-            let experiment = Experiment::read(&source, registry)
-                .map_err(|diagnostics| Failure::Experiment(Box::new(source), diagnostics))?;
+            let experiment = load::sweep(&source)?.experiment(0, registry).map_err(load::wrong(&source))?;
             let folder = runs.join(&experiment.name);
             if !folder.is_dir() {
                 let (shown, path) = (folder.display(), path.display());

@@ -6,14 +6,22 @@ use stein_record::{GitRecord, RunDir};
 use stein_train::{Outcome as Ended, RunOptions};
 
 use super::arguments::{Run, Voice};
-use super::{Failure, Outcome, load, pictures, print, signals};
+use super::{Failure, Outcome, cells, load, pictures, print, signals, sweep};
 
 pub(crate) fn run(arguments: &Run, registry: &Registry, voice: Voice) -> Outcome {
-    let plan = load::plan(&arguments.experiment.file, &arguments.experiment.set, registry)?;
+    let source = load::source(&arguments.experiment.file, &arguments.experiment.set)?;
+    let sweep = load::sweep(&source)?;
+    if sweep.is_swept() && arguments.cell.is_none() {
+        return sweep::run(arguments, &source, &sweep, registry, voice);
+    }
+    let plan = cells::plan(&source, &sweep, arguments.cell.as_deref(), registry)?;
     let experiment = &plan.experiment;
-    let folder = arguments.folders.runs.join(&experiment.name);
-    let directory = RunDir::new(folder.join(experiment.cell().name));
-    let stop = signals::install().map_err(|e| Failure::Message(format!("cannot handle signals: {e}"), 1))?;
+    let (folder, directory) = cells::directory(&arguments.folders.runs, experiment)?;
+    if sweep.is_swept() && !arguments.attended {
+        cells::find(&source, &sweep, registry, &arguments.folders.runs)?.record(&sweep)?;
+    }
+    let stop = if arguments.attended { signals::attended() } else { signals::install() };
+    let stop = stop.map_err(|e| Failure::Message(format!("cannot handle signals: {e}"), 1))?;
 
     let finished = directory.read_record()?.is_some_and(|r| r.state == stein_record::State::Finished);
     if finished {
@@ -46,6 +54,10 @@ pub(crate) fn run(arguments: &Run, registry: &Registry, voice: Voice) -> Outcome
         }
     }
     pictures::draw(&directory)?;
+    if arguments.attended {
+        print(&summary(&directory)?);
+        return Ok(());
+    }
     let page = stein_report::write(&folder, &arguments.folders.reports)?;
     print(&summary(&directory)?);
     print(&format!("report  {}", page.display()));

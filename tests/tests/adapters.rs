@@ -99,16 +99,42 @@ fn losses_gradients_and_noise_are_those_of_the_cpu() {
             to_host(Layout::of(&network).flatten(&network))
         };
         assert_eq!(initial(&device), initial(&cpu), "{name}: initial weights must be the same to the last bit");
-        let (loss, gradient) = loss_and_gradient(&plan, &device);
-        let (expected, expected_gradient) = loss_and_gradient(&plan, &cpu);
-        let of_loss = (loss - expected).abs() / expected.abs();
-        let of_gradient = largest_difference(&gradient, &expected_gradient);
-        say(&format!(
-            "{name}: loss {expected}, difference {of_loss:.1e}; gradient, largest difference {of_gradient:.1e}"
-        ));
-        assert!(of_loss < TOLERANCE && of_gradient < TOLERANCE, "{name}: {of_loss:.1e} {of_gradient:.1e}");
-        let twin: Vec<f32> = gradient.iter().map(|g| g * 1.001).collect();
-        assert!(largest_difference(&twin, &expected_gradient) > TOLERANCE, "one part in a thousand must be seen");
+        same(name, &plan, &device);
         assert!(plan.network(&cpu).expect("builds").num_params() > 0);
+    }
+}
+
+/// The loss and gradient of a plan's first batch on an adapter are those on the CPU.
+fn same(name: &str, plan: &Plan, device: &Device) {
+    let (loss, gradient) = loss_and_gradient(plan, device);
+    let (expected, expected_gradient) = loss_and_gradient(plan, &Device::flex());
+    let of_loss = (loss - expected).abs() / expected.abs();
+    let of_gradient = largest_difference(&gradient, &expected_gradient);
+    say(&format!("{name}: loss {expected}, difference {of_loss:.1e}; gradient, largest difference {of_gradient:.1e}"));
+    assert!(of_loss < TOLERANCE && of_gradient < TOLERANCE, "{name}: {of_loss:.1e} {of_gradient:.1e}");
+    let twin: Vec<f32> = gradient.iter().map(|g| g * 1.001).collect();
+    assert!(largest_difference(&twin, &expected_gradient) > TOLERANCE, "one part in a thousand must be seen");
+}
+
+/// Few, tiny shapes: a software adapter compiles a kernel for each.
+#[test]
+fn every_objective_is_that_of_the_cpu() {
+    let Some(device) = adapter() else { return };
+    let data = "[data]\nkind = \"gaussian-mixture\"\nmeans = [[-1.0, 0.5, 0.2], [1.0, -0.5, 0.1]]\n[training]\nbatch-size = 4\n";
+    let clean = "[schedule]\nkind = \"none\"\n[sampler]\nkind = \"langevin\"\nstep-size = 0.1\n\
+                 [network]\nhidden = [8]\nactivation = \"softplus\"\nembedding = \"none\"\nparameterization = \"score\"\n";
+    let noisy = "[network]\nhidden = [8]\nactivation = \"softplus\"\nparameterization = \"edm\"\n";
+    for (name, setting, objective) in [
+        ("explicit", clean, "kind = \"explicit\""),
+        ("implicit, exact", clean, "kind = \"implicit\""),
+        ("implicit, Hutchinson", clean, "kind = \"implicit\"\ntrace = \"hutchinson\""),
+        ("implicit, Hutch++", clean, "kind = \"implicit\"\ntrace = \"hutch++\"\nprobes = 3"),
+        ("sliced", noisy, "kind = \"sliced\"\nvariance-reduced = false"),
+        ("sliced, variance-reduced", noisy, "kind = \"sliced\""),
+        ("sliced, finite differences", noisy, "kind = \"sliced\"\nderivative = \"finite-difference\"\nepsilon = 0.5"),
+        ("denoising, control variate", noisy, "kind = \"denoising\"\ncontrol-variate = true\nweighting = \"edm\""),
+        ("denoising, antithetic", noisy, "kind = \"denoising\"\nantithetic = true\nweighting = \"likelihood\""),
+    ] {
+        same(name, &plan(&format!("{data}{setting}[objective]\n{objective}\n")), &device);
     }
 }

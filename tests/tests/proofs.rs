@@ -16,3 +16,5 @@ mod samplers;
 mod targets;
 #[path = "proofs/training.rs"]
 mod training;
+#[path = "proofs/weights.rs"]
+mod weights;

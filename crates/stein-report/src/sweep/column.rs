@@ -110,7 +110,7 @@ impl<'t, 'a> Draft<'t, 'a> {
             values.iter().map(|row| repeated(&row.iter().flatten().copied().collect::<Vec<_>>())).collect();
         let scores: Vec<Vec<Option<f64>>> =
             values.iter().map(|row| row.iter().map(|e| e.map(|e| badness(better, e.value))).collect()).collect();
-        let family = |i: usize| if by_levels { rows[i].family } else { 0 };
+        let family = |i: usize| (rows[i].data, if by_levels { rows[i].family } else { 0 });
         let marks = marks_within(&scores, family);
         let found = cells.iter().any(Option::is_some);
         found.then_some(Column { label, role, better, cells, marks, floor: None, baseline: None })
@@ -118,9 +118,9 @@ impl<'t, 'a> Draft<'t, 'a> {
 }
 
 /// Marks within each family of rows.
-fn marks_within(scores: &[Vec<Option<f64>>], family: impl Fn(usize) -> usize) -> Vec<Mark> {
+fn marks_within<F: Ord>(scores: &[Vec<Option<f64>>], family: impl Fn(usize) -> F) -> Vec<Mark> {
     let mut out = vec![Mark::Plain; scores.len()];
-    let mut families: Vec<usize> = (0..scores.len()).map(&family).collect();
+    let mut families: Vec<F> = (0..scores.len()).map(&family).collect();
     families.sort_unstable();
     families.dedup();
     for one in families {

@@ -64,10 +64,17 @@ impl Cell {
     }
 }
 
+/// Whether an axis varies the data themselves.
+pub(crate) fn is_data(axis: &SweepAxis) -> bool {
+    axis.name == "data" || axis.name.starts_with("data.")
+}
+
 impl Sweep {
     /// The sweep of a record, of which no run has been seen yet.
     pub(crate) fn new(record: SweepRecord) -> Self {
-        let SweepRecord { experiment, axes, cells, .. } = record;
+        let SweepRecord { experiment, mut axes, cells, .. } = record;
+        // Rows on the same data stand together: only they can be compared.
+        axes.sort_by_key(|axis| !is_data(axis));
         let label = |values: &std::collections::BTreeMap<String, String>, axis: &SweepAxis| {
             values.get(&axis.name).cloned().unwrap_or_else(|| NO_LABEL.into())
         };

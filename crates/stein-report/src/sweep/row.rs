@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stein_record::{AxisRole, Better, Estimate};
 
-use super::{Cell, Numbers, Sweep};
+use super::{Cell, Numbers, Sweep, is_data};
 use crate::statistics::badness;
 
 /// A combination of labels on the compared axes.
@@ -19,6 +19,8 @@ pub(crate) struct Row<'a> {
     pub(crate) repetitions: Vec<Option<&'a Cell>>,
     /// Rows of one family were measured over the same range of noise levels.
     pub(crate) family: usize,
+    /// The same of rows on the same data.
+    pub(crate) data: usize,
 }
 
 /// The best of some values.
@@ -64,10 +66,19 @@ pub(super) fn rows(sweep: &Sweep, better: Better, primary: impl Fn(&Numbers) -> 
         candidates.entry(key(sweep, cell, AxisRole::Best)).or_default().entry(repetition).or_insert(cell);
     }
     let mut families: Vec<(f64, f64)> = Vec::new();
+    // The axes of data are the first: see `Sweep::new`.
+    let data_axes = sweep.axes.iter().filter(|a| a.role == AxisRole::Compare && is_data(a)).count();
+    let mut data: Vec<Key<'_>> = Vec::new();
     let mut out = Vec::new();
     for (labels, candidates) in gathered {
         let Some((choice, chosen)) = choose(&candidates, better, &primary) else { continue };
+        let of_data = labels[..data_axes.min(labels.len())].to_vec();
+        let data = data.iter().position(|d| *d == of_data).unwrap_or_else(|| {
+            data.push(of_data);
+            data.len() - 1
+        });
         let mut row = Row {
+            data,
             labels: labels.into_iter().map(|k| k.1).collect(),
             choice,
             repetitions: repetitions.iter().map(|r| chosen.get(r).copied()).collect(),

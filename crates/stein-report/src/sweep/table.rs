@@ -114,6 +114,11 @@ impl<'a> Table<'a> {
         score.unwrap_or(f64::INFINITY)
     }
 
+    /// Whether rows are about different data.
+    pub(crate) fn is_over_data(&self) -> bool {
+        self.rows.iter().any(|r| r.data != 0)
+    }
+
     /// Whether rows were measured over different ranges of noise levels.
     pub(crate) fn is_mixed(&self) -> bool {
         let mut families = self.rows.iter().map(|r| r.family).filter(|f| *f != usize::MAX);

@@ -1,7 +1,7 @@
 //! Which rows of a comparison share a line, a colour and a panel.
 
 use crate::palette::{MOST_LINES, Tone, line};
-use crate::sweep::{Row, Table};
+use crate::sweep::{Row, Table, is_data};
 use crate::text::visible;
 
 /// Characters of a label that fit beside a line.
@@ -37,8 +37,10 @@ impl Design {
     /// The axis with the most labels has colours, the others have panels. `along` is the axis that is the figure's x.
     pub(crate) fn of(table: &Table<'_>, along: Option<usize>) -> Self {
         let axes: Vec<usize> = (0..table.compared.len()).filter(|a| Some(*a) != along).collect();
-        let most = axes.iter().map(|&a| labels(table, a).len()).max();
-        let coloured = axes.iter().copied().find(|&a| Some(labels(table, a).len()) == most);
+        // Data have panels where anything else can have colours.
+        let rank = |&a: &usize| (!is_data(table.compared[a]), labels(table, a).len());
+        let most = axes.iter().map(rank).max();
+        let coloured = axes.iter().copied().find(|a| Some(rank(a)) == most);
         let (shown, left_out) = coloured.map_or((vec![""], Vec::new()), |axis| shown(table, axis));
         let panels: Vec<usize> = axes.into_iter().filter(|a| Some(*a) != coloured).collect();
 

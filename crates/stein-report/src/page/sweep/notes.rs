@@ -30,14 +30,15 @@ fn errors(table: &Table<'_>) -> String {
 }
 
 fn marks(table: &Table<'_>) -> String {
+    let within = if table.is_over_data() { " Only rows on the same data are compared." } else { "" };
     let test = "a paired t test over shared repetitions (at least 3), at 5% with Holm's correction for the column's comparisons";
     if table.columns.iter().flat_map(|c| &c.marks).all(|m| *m == Mark::Plain) {
         return format!(
-            "No value is marked as the best of its column, because none can be told from the others by {test}."
+            "No value is marked as the best of its column, because none can be told from the others by {test}.{within}"
         );
     }
     format!(
-        "★ is the best of its column: better than the others by {test}. Where some cannot be told from the best, it and they have a ≈; rows with fewer than 3 shared repetitions are not tested. Columns without marks tell nobody apart."
+        "★ is the best of its column: better than the others by {test}. Where some cannot be told from the best, it and they have a ≈; rows with fewer than 3 shared repetitions are not tested. Columns without marks tell nobody apart.{within}"
     )
 }
 

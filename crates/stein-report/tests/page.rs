@@ -351,7 +351,7 @@ fn a_sweep_is_compared() {
         "denoising-0-1-seed-0-03030303 : diverged , the loss was not finite at step 412",
         "implicit-1-0-seed-1-1f1f1f1f : failed , the disk is full",
         "sliced-0-1-seed-2-11111111 : not run yet",
-        "seed 0 , 1 , 2 (averaged over)",
+        "seed 0 · 1 · 2 (averaged over)",
         "Since that very number chose it, it is slightly optimistic.",
         "at step 3,000",
         "after 5.9",
@@ -372,7 +372,7 @@ fn a_sweep_is_compared() {
     assert!(compared(&page, "denoising · no noise").contains("★") && !compared(&page, "sliced").contains("★"));
     assert!(all.contains("Repetitions are missing of: implicit · 8 to 0.05 (2 of 3)."));
     let drawn = tags(&page, "<svg").filter(|t| t.contains("Line chart of")).count();
-    assert_eq!(drawn, 2 * 5, "two panels for each of five figures");
+    assert_eq!(drawn, 2 + 2 * 3, "two panels for each figure of training, one for each of noise levels");
     assert!(page.contains("Scatter plot of mean σ²·Fisher divergence against ms a step (noise: no noise): denoising"));
     assert!(page.contains("noise: 8 to 0.05") && tags(&page, "<text").count() > 100);
     assert!(page.contains("href=\"denoising-0-0-seed-0-00000000.html\"") && !all.contains("Along an axis"));

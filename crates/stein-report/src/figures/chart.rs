@@ -10,6 +10,8 @@ const SIZE: (f64, f64) = (480.0, 320.0);
 const TEXT: f64 = 13.0;
 /// Lines that end this near to one another, or to the right, have their labels above one another.
 const NEAR: f64 = 24.0;
+/// More labels than this all go to the margin: beside their lines' ends they would cover one another.
+const MOST_BESIDE: usize = 3;
 
 /// One line of a chart.
 #[derive(Debug, Clone, PartialEq)]
@@ -204,10 +206,15 @@ impl Chart {
             labels.push(((end.0, end.1.clamp(frame.top, frame.bottom)), series));
         }
         labels.sort_by(|a, b| a.0.1.total_cmp(&b.0.1));
+        if labels.len() > MOST_BESIDE {
+            return self.column(canvas, frame, labels, frame.right);
+        }
         while let Some((first, _)) = labels.first() {
             let column = if first.0 < frame.right - NEAR { first.0 } else { frame.right };
-            let (own, others) = labels.into_iter().partition(|(end, _)| (end.0 - column).abs() <= NEAR);
-            self.column(canvas, frame, own)?;
+            let (own, others): (Vec<_>, Vec<_>) =
+                labels.into_iter().partition(|(end, _)| (end.0 - column).abs() <= NEAR);
+            let x = own.iter().map(|l| l.0.0).fold(0.0, f64::max);
+            self.column(canvas, frame, own, if x < frame.right - NEAR { x } else { frame.right })?;
             labels = others;
         }
         Ok(())
@@ -220,16 +227,16 @@ impl Chart {
         places.filter(|p| p.0 <= frame.right + 1.0).max_by(|a, b| a.0.total_cmp(&b.0))
     }
 
-    /// Labels of lines that end near the same x, sorted by y.
+    /// Labels above one another right of `x`, sorted by y.
     fn column<'a>(
         &self,
         canvas: &Canvas<SVGBackend<'a>>,
         frame: &Frame,
         labels: Vec<(Point, &Series)>,
+        x: f64,
     ) -> Result<(), Trouble> {
         let places = apart(&labels.iter().map(|l| l.0.1).collect::<Vec<_>>(), TEXT + 2.5, frame.top, frame.bottom);
-        let x = labels.iter().map(|l| l.0.0).fold(0.0, f64::max);
-        let x = if x < frame.right - NEAR { x } else { frame.right } + 8.0;
+        let x = x + 8.0;
         for ((end, series), y) in labels.iter().zip(places) {
             if (y - end.1).abs() > 3.0 || end.0 < x - 20.0 {
                 canvas.line(&[*end, (x - 2.0, y)], Style::line(series.tone, 1.0).alpha(0.45))?;

@@ -45,7 +45,7 @@ pub(crate) enum Reference {
 /// The column of a training step's time.
 pub(crate) const STEP_COST: &str = "ms a step";
 /// The column of the distance to the clean density.
-pub(crate) const CLEAN: &str = "Fisher divergence to the clean density";
+pub(crate) const CLEAN: &str = "Fisher divergence to the clean density, at the best σ";
 /// The column of the largest resident set.
 pub(crate) const MEMORY: &str = "peak memory, MB";
 
@@ -65,9 +65,9 @@ pub(super) fn columns(rows: &[Row<'_>], primary: &Primary) -> Vec<Column> {
     let exact = |value: f64| Some(Estimate::new(value, f64::NAN));
     let cost = |label| column(label, Role::Cost, Better::Lower);
     out.push(cost(STEP_COST).of(|n| exact(1e3 * n.step_seconds?)));
+    out.push(cost("gradient noise").by_levels().of(|n| n.gradient).map(|column| relative(column, rows)));
     out.push(cost("training, s").of(|n| exact(n.training)));
     out.push(cost(MEMORY).of(|n| exact(n.peak_memory? as f64 / 1e6)));
-    out.push(cost("gradient noise").of(|n| n.gradient).map(relative));
     out.push(cost("NFE a sample").of(|n| exact(n.nfe as f64)));
     out.extend(samples(rows, primary).into_iter().map(Some));
     out.into_iter().flatten().collect()
@@ -149,12 +149,19 @@ fn during_training(rows: &[Row<'_>]) -> [Option<Column>; 2] {
     [at_step, column(format!("after {}", duration(seconds).replace(' ', "\u{a0}"))).of(|n| estimate(at_time(n)))]
 }
 
-/// Relative to the smallest of the column.
-fn relative(mut column: Column) -> Column {
-    let means = column.cells.iter().flatten().map(|c| c.mean.value).filter(|v| v.is_finite() && *v > 0.0);
-    let Some(smallest) = means.reduce(f64::min) else { return column };
-    for cell in column.cells.iter_mut().flatten() {
-        cell.mean = Estimate::new(cell.mean.value / smallest, cell.mean.standard_error / smallest);
+/// Relative to the smallest of the rows with the same data and noise levels.
+fn relative(mut column: Column, rows: &[Row<'_>]) -> Column {
+    let family = |i: usize| (rows[i].data, rows[i].family);
+    let mean = |cell: &Option<Repeated>| cell.map(|c| c.mean.value).filter(|v| v.is_finite() && *v > 0.0);
+    let smallest: Vec<Option<f64>> = (0..rows.len())
+        .map(|i| {
+            (0..rows.len()).filter(|&j| family(j) == family(i)).filter_map(|j| mean(&column.cells[j])).reduce(f64::min)
+        })
+        .collect();
+    for (cell, smallest) in column.cells.iter_mut().zip(smallest) {
+        if let (Some(cell), Some(smallest)) = (cell, smallest) {
+            cell.mean = Estimate::new(cell.mean.value / smallest, cell.mean.standard_error / smallest);
+        }
     }
     column
 }

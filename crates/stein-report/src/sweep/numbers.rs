@@ -54,9 +54,11 @@ impl Numbers {
         mean_of_independent(&self.levels.iter().filter_map(|l| l.scaled).collect::<Vec<_>>())
     }
 
-    /// The mean of F to the clean density over the levels.
+    /// F to the clean density at the level where it is least: at large σ even the true noisy score is far from the clean one.
     pub(crate) fn clean(&self) -> Option<Estimate> {
-        mean_of_independent(&self.levels.iter().filter_map(|l| l.clean).collect::<Vec<_>>())
+        let finite = self.levels.iter().filter_map(|l| l.clean).filter(|e| e.value.is_finite());
+        let least = finite.min_by(|a, b| a.value.total_cmp(&b.value));
+        least.or_else(|| self.levels.iter().find_map(|l| l.clean))
     }
 
     /// The metric of that name.

@@ -22,12 +22,21 @@ pub(crate) fn clean(table: &Table<'_>) -> Drawn {
 }
 
 fn draw(table: &Table<'_>, pick: fn(&Distance) -> Option<Estimate>, label: &str, caption: &str) -> Drawn {
-    let design = Design::of(table, ladder_axis(table));
+    let mut design = Design::of(table, ladder_axis(table));
     let points = |line: &Line| -> Points {
         let mut points: Vec<_> = line.rows.iter().flat_map(|&row| levels(&table.rows[row], pick)).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         let broken = points.iter().filter(|p| !p.1.is_finite()).map(|p| p.0).collect();
         (points, broken)
+    };
+    // A panel of one level is a column of dots; the table says as much.
+    let (single, facets): (Vec<_>, Vec<_>) =
+        design.facets.into_iter().partition(|f| f.lines.iter().all(|line| points(line).0.len() < 2));
+    design.facets = facets;
+    let single: Vec<String> = single.into_iter().map(|f| f.title).filter(|title| !title.is_empty()).collect();
+    let left_out = match single.as_slice() {
+        [] => String::new(),
+        titles => format!(" With one noise level each, and so in the table only: {}.", titles.join("; ")),
     };
     let all: Vec<(f64, f64, f64)> = design.lines().flat_map(|line| points(line).0).collect();
     let lines = Lines {
@@ -36,7 +45,7 @@ fn draw(table: &Table<'_>, pick: fn(&Distance) -> Option<Estimate>, label: &str,
         x_label: "noise level σ",
         y_label: label,
         band: false,
-        caption: format!("{caption}{}", errors(table, "Bars")),
+        caption: format!("{caption}{}{left_out}", errors(table, "Bars")),
     };
     lines.draw(table, &design, points)
 }
@@ -107,11 +116,13 @@ mod tests {
 
     #[test]
     fn rows_with_ladders_have_lines_of_their_own() {
-        for sigmas in [[&[0.0][..], &[0.3, 0.1], &[0.0], &[0.3]], [&[0.3], &[0.3], &[0.3], &[0.3]]] {
-            let sweep = with_sigmas(&sigmas);
-            let table = Table::of(&sweep);
-            assert_eq!(ladder_axis(&table), None);
-            assert_eq!(scaled(&table).unwrap().unwrap().panels.len(), 2);
-        }
+        let sweep = with_sigmas(&[&[0.0][..], &[0.3, 0.1], &[0.0], &[0.3]]);
+        let table = Table::of(&sweep);
+        assert_eq!(ladder_axis(&table), None);
+        let figure = scaled(&table).unwrap().unwrap();
+        assert_eq!(figure.panels.len(), 1, "the panel without noise has one level");
+        assert!(figure.caption.contains("in the table only: noise: none."), "{}", figure.caption);
+        let sweep = with_sigmas(&[&[0.3], &[0.3], &[0.3], &[0.3]]);
+        assert_eq!(scaled(&Table::of(&sweep)), Ok(None));
     }
 }

@@ -36,8 +36,9 @@ pub(super) fn section(table: &Table<'_>) -> Markup {
 fn head(table: &Table<'_>) -> Markup {
     let groups = [(Role::Quality, "What it buys"), (Role::Cost, "What it costs"), (Role::Samples, "Samples")];
     let span = |role| table.columns.iter().filter(|c| c.role == role).count();
-    let names =
-        |axes: &[&stein_record::SweepAxis]| axes.iter().map(|a| visible(&a.name)).collect::<Vec<_>>().join(" · ");
+    // A path's last key: the whole is in the page's head, and columns are narrow.
+    let key = |axis: &&stein_record::SweepAxis| visible(axis.name.rsplit('.').next().unwrap_or(&axis.name));
+    let names = |axes: &[&stein_record::SweepAxis]| axes.iter().map(key).collect::<Vec<_>>().join(" · ");
     html! {
         thead {
             tr.groups {

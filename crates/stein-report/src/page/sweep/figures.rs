@@ -23,7 +23,12 @@ pub(super) fn sections(table: &Table<'_>) -> Vec<Section> {
 }
 
 fn levels(table: &Table<'_>) -> Markup {
-    let otherwise = "The distance to the true score is not known level by level.";
+    let known = table.rows.iter().flat_map(|r| r.numbers()).any(|n| n.scaled().is_some());
+    let otherwise = if known {
+        "Each row has a single noise level: what there is to say of it is in the table."
+    } else {
+        "The distance to the true score is not known level by level."
+    };
     html! {
         (figure(by_sigma::scaled(table), otherwise))
         (figure(by_sigma::clean(table), ""))

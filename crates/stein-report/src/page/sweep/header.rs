@@ -46,7 +46,7 @@ fn axes(role: &str, axes: &[&SweepAxis], meaning: &str) -> Markup {
                 dd {
                     strong { bdi { (visible(&axis.name)) } } " "
                     @for (j, label) in axis.values.iter().take(MOST_LABELS).enumerate() {
-                        @if j > 0 { ", " }
+                        @if j > 0 { " · " }
                         bdi { (visible(label)) }
                     }
                     @if axis.values.len() > MOST_LABELS { " and " (axis.values.len() - MOST_LABELS) " more" }

@@ -62,7 +62,7 @@ fn primary(table: &Table<'_>) -> Option<String> {
             " Rows whose noise levels span different ranges measure different things by it, and are marked apart.",
         );
         if table.column(CLEAN).is_some() {
-            note.push_str(" The divergence to the clean density is to the same density for all, though its mean has levels in it at which even the true noisy score is far from the clean one.");
+            note.push_str(" The divergence to the clean density is to the same density for all; it is the least of a row's levels.");
         }
     }
     Some(note)
@@ -75,7 +75,7 @@ fn during(table: &Table<'_>) -> Option<String> {
 
 fn gradient(table: &Table<'_>) -> Option<String> {
     let told = numbers(table).any(|n| n.gradient.is_some());
-    told.then(|| "Gradient noise: the variance of one example's gradient at the trained network, geometric mean over the levels, relative to the row with the least.".into())
+    told.then(|| "Gradient noise: the variance of one example's gradient at the trained network, geometric mean over the levels, relative to the least of the rows with the same noise levels.".into())
 }
 
 fn not_finite(table: &Table<'_>) -> Option<String> {

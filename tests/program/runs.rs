@@ -167,3 +167,63 @@ fn experiments_that_ship_are_valid() {
     }
     assert!(count >= 2);
 }
+
+#[test]
+fn estimators_are_measured_where_they_are_asked_for() {
+    let folder = Folder::with(SMALL);
+    let list =
+        r#"evaluation.estimators=[{ kind = "explicit" }, { kind = "sliced" }, { name = "plain", kind = "denoising" }]"#;
+    let batches = "evaluation.estimator-batches=40";
+    folder
+        .stein(&["run", "small.toml", "--quiet", "--set", "training.steps=100", "--set", list, "--set", batches])
+        .exits(0);
+    let evaluation = folder.cell().read_evaluation().unwrap().unwrap();
+    let names: Vec<&str> = evaluation.estimators.iter().map(|e| e.name.as_str()).collect();
+    assert_eq!(names, ["explicit", "sliced", "plain"].repeat(5));
+    for level in evaluation.estimators.chunks(3) {
+        assert!(level.iter().all(|e| e.sigma == level[0].sigma && e.gradient_variance.value > 0.0));
+        assert!(level.iter().all(|e| e.memory.is_some_and(|bytes| bytes > 10_000)), "{level:?}");
+        assert_eq!((level[0].difference.value, level[0].gradient_difference.value), (0.0, 0.0));
+    }
+    // At the smallest σ plain denoising is the noisiest, and at the largest slices are.
+    let noise = |level: &[stein_record::EstimatorRecord], i: usize| level[i].gradient_variance.value;
+    let levels: Vec<_> = evaluation.estimators.chunks(3).collect();
+    assert!(noise(levels[4], 2) > noise(levels[4], 0) && noise(levels[0], 1) > noise(levels[0], 2));
+    let page = std::fs::read_to_string(folder.path().join("reports/small/index.html")).unwrap();
+    assert!(page.contains("Estimators") && page.contains("Line chart of the gradient variance"));
+    // The resolved file says the same again.
+    let resolved = std::fs::read_to_string(folder.cell().experiment()).unwrap();
+    folder.write("again.toml", &resolved);
+    let again = folder.stein(&["run", "again.toml"]).exits(0);
+    assert!(again.err().contains("is finished"), "{}", again.err());
+}
+
+#[test]
+fn without_noise_there_is_no_sigma_anywhere() {
+    let folder = Folder::with(SMALL);
+    let sets = [
+        "schedule={ kind = \"none\" }",
+        "network={ kind = \"mlp\", embedding = \"none\", parameterization = \"score\", hidden = [32, 32] }",
+        "objective.kind=implicit",
+        "sampler={ kind = \"langevin\", step-size = 0.05, steps = 400 }",
+        "training.steps=1500",
+        "training.batch-size=256",
+    ];
+    let text = SMALL.replace("[schedule]\nsigma-max = 4.0\nsigma-min = 0.1\nlevels = 5\n", "");
+    let text = text.replace("kind = \"annealed-langevin\"\nsteps-per-level = 3", "");
+    folder.write("small.toml", &text);
+    let mut arguments = vec!["run", "small.toml", "--quiet"];
+    arguments.extend(sets.iter().flat_map(|s| ["--set", s]));
+    folder.stein(&arguments).exits(0);
+    let evaluation = folder.cell().read_evaluation().unwrap().unwrap();
+    let [level] = &evaluation.levels[..] else { panic!("one level: {:?}", evaluation.levels) };
+    assert_eq!((level.sigma, level.weight), (0.0, 1.0));
+    let (own, clean) = (level.fisher.unwrap(), level.clean_fisher.unwrap());
+    // The same divergence from two sets of draws.
+    let error = own.standard_error.hypot(clean.standard_error);
+    assert!((own.value - clean.value).abs() < 5.0 * error, "{own:?} {clean:?}");
+    assert!(own.value < 0.6, "half the Fisher information is 4: {own:?}");
+    let metrics = folder.cell().read_metrics().unwrap();
+    assert!(metrics.iter().any(|m| m.name == "fisher" && m.split == stein_record::Split::HeldOut));
+    assert!(folder.path().join("reports/small/index.html").is_file());
+}

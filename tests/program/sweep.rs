@@ -183,3 +183,13 @@ fn nothing_begins_if_one_cell_is_wrong() {
     let said = folder.stein(&["run", "small.toml", "--set", "training.batch-size=16"]).exits(2);
     assert!(said.err().contains("--set 'sweep.training.batch-size=[…]'"), "{}", said.err());
 }
+
+#[test]
+fn a_trial_of_one_cell_does_not_take_the_sweeps_place() {
+    let folder = Folder::with(&tiny(TWO_BY_TWO));
+    folder.stein(&["run", "small.toml", "--jobs", "2"]).exits(0);
+    let before = record(&folder);
+    folder.stein(&["run", "small.toml", "--cell", "denoising-seed-0", "--set", "training.steps=30"]).exits(0);
+    assert_eq!(record(&folder), before);
+    assert!(std::fs::read_to_string(page(&folder)).unwrap().contains("4 cells, all finished."));
+}

@@ -50,6 +50,19 @@ fn every_vector_that_ships_is_met_to_single_precision() {
         assert_eq!(keys, ["file", "gradient_error", "loss", "loss_error", "pass"]);
         assert_eq!(row["pass"], true, "{row}");
     }
+    // In single precision, as training computes, too: the last two numbers of a line.
+    let mut plain = vec!["verify"];
+    plain.extend(files.iter().map(String::as_str));
+    let said = folder.stein(&plain).exits(0);
+    let mut lines = 0;
+    for line in said.out().lines().filter(|l| l.starts_with("ok")) {
+        let (_, single) = line.split_once("in single precision ").expect("single precision");
+        for error in single.trim_end_matches(')').split(", ") {
+            assert!(error.parse::<f64>().expect("a number") < 1e-5, "{line}");
+        }
+        lines += 1;
+    }
+    assert_eq!(lines, files.len());
     for activation in ["softplus", "silu", "tanh", "elu", "gelu"] {
         assert!(files.iter().any(|f| f.contains(activation)), "{activation}");
     }
@@ -102,6 +115,17 @@ fn what_a_vector_leaves_out_is_the_plainest() {
         });
         folder.stein(&["verify", "changed.safetensors"]).exits(0);
     }
+    // Directions that nothing takes are named, and do no harm; a preset is applied.
+    changed(&folder, "denoising-edm-silu-d2", |file| {
+        let x = file.arrays["x"].clone();
+        file.arrays.insert("probes".into(), Array::new([1, x.shape[0], x.shape[1]], x.data));
+        experiment(file, |text| {
+            let kept = text.lines().filter(|l| !l.starts_with("weighting") && !l.starts_with("parameterization"));
+            format!("preset = \"edm\"\n{}", kept.collect::<Vec<_>>().join("\n"))
+        });
+    });
+    let said = folder.stein(&["verify", "changed.safetensors"]).exits(0);
+    assert!(said.err().contains("nothing reads the tensor `probes`"), "{}", said.err());
     // No weighting, no embedding, s = F.
     changed(&folder, "implicit-exact-softplus-d2", |file| {
         experiment(file, |text| {
@@ -118,7 +142,23 @@ fn what_a_vector_leaves_out_is_the_plainest() {
 fn files_that_are_no_vectors_are_told_apart() {
     let folder = Folder::new();
     type Change = fn(&mut ArrayFile);
-    let cases: [(&str, Change, &str); 17] = [
+    let wide = |f: &mut ArrayFile, m: usize| {
+        let x = f.arrays["x"].clone();
+        let data = x.data.repeat(m);
+        f.arrays.insert("probes".into(), Array::new([m, x.shape[0], x.shape[1]], data));
+    };
+    for (count, message) in [(2, "`probes` has 2 directions; the objective takes 1"), (0, "`probes` has no directions")]
+    {
+        changed(&folder, "sliced-softplus-d2", |f| wide(f, count));
+        let said = folder.stein(&["verify", "changed.safetensors"]).exits(3);
+        assert!(said.err().contains(message), "{}", said.err());
+    }
+    let cases: [(&str, Change, &str); 18] = [
+        (
+            "sliced-softplus-d2",
+            |f| experiment(f, |t| t.replace("[16, 16]", "[32000, 32000]")),
+            "the network has at least 1024192002 parameters; the file has",
+        ),
         ("sliced-softplus-d2", |f| drop(f.arrays.remove("x")), "there is no tensor `x`"),
         ("sliced-softplus-d2", |f| drop(f.arrays.remove("loss")), "there is no tensor `loss`"),
         ("sliced-softplus-d2", |f| drop(f.arrays.remove("network.1.bias")), "there is no tensor `network.1.bias`"),

@@ -22,16 +22,15 @@ impl ExactScore {
 
 impl ScoreNetwork for ExactScore {
     /// # Panics
-    /// If derivatives are asked for that the target does not know: see [`Target::score_derivative`].
+    /// If derivatives are asked for that the target does not know: see [`Target::score_derivatives`].
     fn jet(&self, x: Jet<2>, condition: &Condition) -> Jet<2> {
         let score = self.target.score(x.value(), condition);
-        let tangents = (0..x.directions())
-            .map(|i| {
-                let derivative = self.target.score_derivative(x.value(), x.tangent(i), condition);
-                derivative.expect("the target knows the derivatives of its score")
-            })
-            .collect();
-        Jet::seed(score, tangents)
+        if x.directions() == 0 {
+            return Jet::plain(score);
+        }
+        let directions = (0..x.directions()).map(|i| x.tangent(i)).collect();
+        let derivatives = self.target.score_derivatives(x.value(), directions, condition);
+        Jet::seed(score, derivatives.expect("the target knows the derivatives of its score"))
     }
 
     fn log_density(&self, x: Tensor<2>, condition: &Condition) -> Option<Tensor<1>> {

@@ -75,6 +75,11 @@ pub trait Objective: Debug + Send + Sync {
         0
     }
 
+    /// Whether it can take `count` directions from [`Perturbed::probes`].
+    fn takes_probes(&self, count: usize) -> bool {
+        count == self.probes()
+    }
+
     /// Refuses examples of `dimension` numbers that it can't be taken on.
     ///
     /// # Errors

@@ -19,8 +19,13 @@ pub trait Target: Debug + Send + Sync {
     /// ∇ log p_σ(x), `[B, D]`, at `x` `[B, D]`.
     fn score(&self, x: Tensor<2>, condition: &Condition) -> Tensor<2>;
 
-    /// J v, the directional derivative of the score along `v` `[B, D]`, `[B, D]`; `None` where it is not known.
-    fn score_derivative(&self, _x: Tensor<2>, _v: Tensor<2>, _condition: &Condition) -> Option<Tensor<2>> {
+    /// J v, the directional derivative of the score along each `v` `[B, D]`, `[B, D]` each; `None` where it is not known.
+    fn score_derivatives(
+        &self,
+        _x: Tensor<2>,
+        _directions: Vec<Tensor<2>>,
+        _condition: &Condition,
+    ) -> Option<Vec<Tensor<2>>> {
         None
     }
 

@@ -99,19 +99,28 @@ impl Target for IsotropicMixture {
     }
 
     /// Σ_k r_k [(a_k·v − s·v) a_k − v/v_k] with a_k = (α m_k − x)/v_k and s = Σ_k r_k a_k.
-    fn score_derivative(&self, x: Tensor<2>, v: Tensor<2>, condition: &Condition) -> Option<Tensor<2>> {
+    fn score_derivatives(
+        &self,
+        x: Tensor<2>,
+        directions: Vec<Tensor<2>>,
+        condition: &Condition,
+    ) -> Option<Vec<Tensor<2>>> {
         let device = x.device();
         let (log_joint, variance) = self.log_joint(&x, condition);
         let responsibility = activation::softmax(log_joint, 1);
         let means = self.means(&device);
+        let transposed = means.clone().transpose();
         let (alpha, _) = columns(condition, x.dims()[0], &device);
-        let along_x = (x.clone() * v.clone()).sum_dim(1);
-        // a_k·v, [B, K], and s·v, [B, 1].
-        let along = (v.clone().matmul(means.clone().transpose()) * alpha.clone() - along_x) / variance.clone();
-        let score_along = (responsibility.clone() * along.clone()).sum_dim(1);
-        let weight = responsibility.clone() * (along - score_along) / variance.clone();
-        let curvature = (responsibility / variance).sum_dim(1);
-        Some(weight.clone().matmul(means) * alpha - x * weight.sum_dim(1) - v * curvature)
+        let curvature = (responsibility.clone() / variance.clone()).sum_dim(1);
+        let along_one = |v: Tensor<2>| {
+            let along_x = (x.clone() * v.clone()).sum_dim(1);
+            // a_k·v, [B, K], and s·v, [B, 1].
+            let along = (v.clone().matmul(transposed.clone()) * alpha.clone() - along_x) / variance.clone();
+            let score_along = (responsibility.clone() * along.clone()).sum_dim(1);
+            let weight = responsibility.clone() * (along - score_along) / variance.clone();
+            weight.clone().matmul(means.clone()) * alpha.clone() - x.clone() * weight.sum_dim(1) - v * curvature.clone()
+        };
+        Some(directions.into_iter().map(along_one).collect())
     }
 
     fn sample(&self, n: usize, noise: &mut Noise) -> Vec<f32> {

@@ -105,8 +105,9 @@ impl Plan {
         let estimators = estimators(&experiment, &objective, &*schedule, &dataset).map_err(|e| problems.extend(e)).ok();
         let metrics = metrics(&experiment, &dataset, registry).map_err(|e| problems.push(e)).ok();
         // The network is built once here, on the CPU, to see whether it can be; the run builds its own.
-        if let Err(e) = network(&experiment, &dataset, &*schedule, streams, &Device::flex()) {
-            problems.push(places.network.diagnostic(&e).related(places.data.of(None), "with these data"));
+        match network(&experiment, &dataset, &*schedule, streams, &Device::flex()) {
+            Ok(network) => problems.extend(too_many_gradients(&experiment, network.num_params())),
+            Err(e) => problems.push(places.network.diagnostic(&e).related(places.data.of(None), "with these data")),
         }
         match (sampler, metrics, estimators) {
             (Some(sampler), Some(metrics), Some(estimators)) if problems.is_empty() => {
@@ -133,6 +134,21 @@ impl Plan {
     pub fn parameters(&self) -> usize {
         self.network(&Device::flex()).map_or(0, |network| network.num_params())
     }
+}
+
+/// Numbers that all gradients of a level may have together: they are held at once, for their scatter about their mean.
+const MOST_GRADIENTS: usize = 1 << 28;
+
+fn too_many_gradients(experiment: &Experiment, parameters: usize) -> Option<Diagnostic> {
+    let (batches, objectives) = (experiment.evaluation.estimator_batches, experiment.estimators.len().max(1));
+    let most = MOST_GRADIENTS / parameters.saturating_mul(objectives).max(1);
+    (batches > most).then(|| {
+        Diagnostic::new(format!(
+            "`estimator-batches` is {batches}: so many gradients of {parameters} parameters, for {objectives} objectives, are more than fit"
+        ))
+        .at(experiment.places.evaluation.of(Some("estimator-batches")), "")
+        .help(format!("at most {most} fit"))
+    })
 }
 
 /// What the tables say of noise that does not go together.
@@ -173,6 +189,11 @@ fn noise_problems(
             "levels must be above 0; for no noise take kind = \"none\"",
         );
     }
+    if experiment.importance_correction && experiment.weighting == Weighting::Likelihood {
+        let message =
+            "`importance-correction` would divide by the density of σ twice: the weighting `likelihood` does already";
+        problem(message, places.objective.of(Some("importance-correction")), "leave it out");
+    }
     if levels.len() < 2 {
         if experiment.weighting == Weighting::Likelihood {
             let message = "the weighting `likelihood` is about a range of σ";
@@ -210,8 +231,8 @@ fn estimators(
             if objective.needs_noise() && schedule.first().is_clean() {
                 return Err(Invalid::key("kind", "the objective needs noise, but there is none"));
             }
-            if objective.needs_exact_score() && dataset.target.is_none() {
-                return Err(Invalid::key("kind", "the objective needs data whose score is known"));
+            if objective.needs_exact_score() && dataset.target.is_none() && schedule.first().is_clean() {
+                return Err(Invalid::key("kind", "without noise the objective needs data whose score is known"));
             }
             Ok(objective)
         });

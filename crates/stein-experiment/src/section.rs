@@ -100,6 +100,11 @@ impl<'s> Section<'s> {
         items
             .into_iter()
             .map(|item| {
+                if !item.get_ref().is_table() {
+                    let found = article(item.get_ref().type_str());
+                    let what = format!("`{key}` in [{of}] is a list of tables, but here is {found}");
+                    return Err(vec![Diagnostic::new(what).at(Some(item.span()), "{ kind = …, … } is a table")]);
+                }
                 let mut root = DeTable::new();
                 root.insert(Spanned::new(item.span(), key.into()), item);
                 Self::take(&mut root, key).map_err(|d| vec![d])

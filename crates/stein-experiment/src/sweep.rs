@@ -189,11 +189,17 @@ impl<'s> Sweep<'s> {
         }
     }
 
+    /// Where a cell stands among its repetitions: its values on the axes that are averaged over.
+    pub fn repetition(&self, cell: usize) -> Vec<usize> {
+        let axes = (0..self.axes.len()).filter(|&axis| self.role(axis) == AxisRole::Repeat);
+        axes.map(|axis| self.cells[cell][axis]).collect()
+    }
+
     fn role(&self, axis: usize) -> AxisRole {
-        match self.axes[axis].name() {
-            "seed" => AxisRole::Repeat,
-            _ if self.best_of.contains(&axis) => AxisRole::Best,
-            _ => AxisRole::Compare,
+        match self.axes[axis].is_seed() {
+            true => AxisRole::Repeat,
+            false if self.best_of.contains(&axis) => AxisRole::Best,
+            false => AxisRole::Compare,
         }
     }
 

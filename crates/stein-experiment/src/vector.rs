@@ -14,7 +14,7 @@ use stein_schedules::{Geometric, NoNoise};
 use toml::de::DeValue;
 
 use crate::experiment::{TABLES, take_network, take_objective};
-use crate::preset::set_default;
+use crate::preset::{Preset, set_default};
 use crate::section::{Places, unknown_key};
 
 /// `[network]` and `[objective]` of a test vector. Unlike in an experiment, what is left out is the plainest: no weighting, no
@@ -45,6 +45,7 @@ impl VectorTables {
     /// Everything that is wrong with them.
     pub fn read(source: &Source, registry: &Registry) -> Result<Self, Vec<Diagnostic>> {
         let mut root = source.parse(&[])?.into_inner();
+        Preset::apply(&mut root).map_err(|d| vec![d])?;
         let word = |word: &'static str| DeValue::String(word.into());
         set_default(&mut root, "network", "parameterization", word("score"), &(0..0));
         let network_kind = root.get("network").and_then(|t| t.get_ref().as_table()?.get("kind")?.get_ref().as_str());

@@ -83,6 +83,9 @@ pub(crate) fn check_probes(key: &str, count: usize) -> Result<(), Invalid> {
     Err(Invalid::key(key, format!("`{key}` is {count}; it must be from 1 to 4096")))
 }
 
+/// Directions of an exact trace at most: for each there is a row of D numbers an example.
+const MOST_EXACT: usize = 1024;
+
 /// Score, and Σ_k vₖᵀ J vₖ of each example, `[B]`.
 fn score_and_sum(network: &dyn ScoreNetwork, batch: &Perturbed, directions: Vec<Tensor<2>>) -> (Tensor<2>, Tensor<1>) {
     let jet = network.jet(Jet::seed(batch.noisy.clone(), directions.clone()), &batch.condition);
@@ -132,7 +135,18 @@ impl Objective for Implicit {
         }
     }
 
+    /// Hutch++ is counted in products with J: of M, 2M/3 are with random directions. M may be brought, the last third unused.
+    fn takes_probes(&self, count: usize) -> bool {
+        count == self.probes() || self.trace == Trace::HutchPlusPlus && count == self.probes
+    }
+
     fn accepts(&self, dimension: usize) -> Result<(), Invalid> {
+        if self.trace == Trace::Exact && dimension > MOST_EXACT {
+            let what = format!(
+                "an exact trace of {dimension} numbers takes as many directions; at most {MOST_EXACT} are sensible"
+            );
+            return Err(Invalid::key("trace", format!("{what}: take trace = \"hutchinson\"")));
+        }
         let third = self.probes / 3;
         if self.trace == Trace::HutchPlusPlus && third >= dimension {
             let m = self.probes;

@@ -27,7 +27,8 @@ pub struct Sliced {
     pub probe: Probe,
     /// How vᵀ J v is computed.
     pub derivative: Derivative,
-    /// ε of `finite-difference`: scores are taken at x ± ε v/‖v‖.
+    /// ε of `finite-difference`: scores are taken at x ± ε v/‖v‖. It must be well below the smallest σ (without noise, the
+    /// finest scale of the data): what varies as fast as ε is not seen, and the true score is then no minimiser.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub epsilon: f64,
 }

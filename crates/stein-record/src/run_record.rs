@@ -168,6 +168,7 @@ pub struct Timings {
     pub sampling: f64,
     /// Metrics and fields after it.
     pub evaluation: f64,
-    /// Training steps a second (steps of the last session over its time).
+    /// Training steps a second: steps of the last session over the time of these steps, without evaluations and checkpoints
+    /// between them.
     pub steps_per_second: f64,
 }

@@ -139,7 +139,7 @@ fn a_plane_run_shows_its_field() {
         "Mode weights",
         "mode 3 0.19 (truth 0.20)",
         "Fisher divergence",
-        "the lowest loss that any network can reach",
+        "no network does better in expectation",
         "from noise to the data",
     ] {
         assert!(page.contains(text), "{text:?} is missing");
@@ -352,8 +352,8 @@ fn a_sweep_is_compared() {
         "implicit-1-0-seed-1-1f1f1f1f : failed , the disk is full",
         "sliced-0-1-seed-2-11111111 : not run yet",
         "seed 0 · 1 · 2 (averaged over)",
-        "Since that very number chose it, it is slightly optimistic.",
-        "at step 3,000",
+        "Since that very number chose it, it is slightly optimistic;",
+        "σ²F at step 3,000",
         "after 5.9",
         "Holm's correction",
         "are marked apart",

@@ -33,39 +33,52 @@ pub struct Batches {
     device: Device,
 }
 
-/// The known density, or the training rows themselves, dequantised once.
-fn exact_target(plan: &Plan) -> Arc<dyn Target> {
-    plan.dataset.target.clone().unwrap_or_else(|| {
-        let rows = plan.dataset.dequantized(&plan.dataset.train, &mut plan.streams.at("level train", 0));
-        Arc::new(IsotropicMixture::empirical(&rows))
-    })
+/// The data with their exact score: the known density's, or that of the training rows, which are then dequantised once and for
+/// all, since the rows of batches must be the very rows whose score is meant.
+fn data_and_score(plan: &Plan) -> (Dataset, Option<Arc<dyn Target>>) {
+    let data = plan.dataset.clone();
+    if let Some(target) = data.target.clone() {
+        return (data, Some(target));
+    }
+    let train = data.dequantized(&data.train, &mut plan.streams.at("level train", 0));
+    let target: Arc<dyn Target> = Arc::new(IsotropicMixture::empirical(&train));
+    (Dataset { train, dequantize: None, ..data }, Some(target))
 }
 
 impl Batches {
     /// The batches of a plan on a device.
     pub fn new(plan: &Plan, device: &Device) -> Self {
+        Self::with(plan, device, plan.objective.needs_exact_score())
+    }
+
+    /// The same with the exact score whether the plan's objective wants it or not.
+    pub(crate) fn with_exact_score(plan: &Plan, device: &Device) -> Self {
+        Self::with(plan, device, true)
+    }
+
+    fn with(plan: &Plan, device: &Device, exact: bool) -> Self {
+        let (dataset, exact) = if exact { data_and_score(plan) } else { (plan.dataset.clone(), None) };
         Self {
-            dataset: Arc::new(plan.dataset.clone()),
+            dataset: Arc::new(dataset),
             schedule: plan.schedule.clone(),
             weights: plan.weights(),
             streams: plan.streams,
             size: plan.experiment.training.batch_size,
             noise: plan.experiment.training.noise,
-            exact: plan.objective.needs_exact_score().then(|| exact_target(plan)),
+            exact,
             truth: plan.dataset.target.clone(),
             device: device.clone(),
         }
     }
 
-    /// The same, with the exact score whether the plan's objective wants it or not.
-    pub(crate) fn with_exact_score(mut self) -> Self {
-        self.exact = self.exact.or_else(|| self.truth.clone());
-        self
+    /// Training rows, drawn with replacement, row major.
+    pub(crate) fn rows(&self, count: usize, noise: &mut Noise) -> Vec<f32> {
+        self.dataset.batch(count, noise)
     }
 
     /// The training batch number `index`, counted from 0.
     pub fn training(&self, index: u64) -> TrainingBatch {
-        let rows = self.dataset.batch(self.size, &mut self.streams.at("batch", index));
+        let rows = self.rows(self.size, &mut self.streams.at("batch", index));
         let levels = self.schedule.draw(&mut self.streams.at("levels", index), self.size);
         self.perturb(rows, &levels, "noise", "objective", index, self.noise)
     }

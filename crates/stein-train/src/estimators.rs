@@ -27,7 +27,9 @@ pub(crate) fn measure(
     mut done: impl FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Vec<EstimatorRecord> {
     let levels = chosen(plan.schedule.levels());
-    let batches = Batches::new(plan, device).with_exact_score();
+    // Only an objective that wants the exact score pays for it.
+    let wanted = plan.estimators.iter().any(|(_, objective)| objective.needs_exact_score());
+    let batches = if wanted { Batches::with_exact_score(plan, device) } else { Batches::new(plan, device) };
     let layout = Layout::of(network);
     let mut out = Vec::new();
     for (i, &level) in levels.iter().enumerate() {
@@ -95,7 +97,7 @@ impl AtLevel<'_> {
         let plan = self.plan;
         let index = self.index * 1_000_000 + k;
         let size = plan.experiment.training.batch_size;
-        let rows = plan.dataset.batch(size, &mut plan.streams.at("estimator rows", index));
+        let rows = self.batches.rows(size, &mut plan.streams.at("estimator rows", index));
         let levels = vec![self.level; size];
         self.batches.perturb(rows, &levels, "estimator noise", "estimator objective", index, WhereNoise::Host)
     }
@@ -114,9 +116,10 @@ impl Series {
         let wide = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<_>>();
         let differences: Vec<f64> =
             wide(&self.losses).iter().zip(&first.losses).map(|(a, &b)| a - f64::from(b)).collect();
-        let (square, variance) = gradient_moments(&self.gradients);
-        let minus = |(a, b): (&Vec<f32>, &Vec<f32>)| a.iter().zip(b).map(|(a, b)| a - b).collect();
-        let apart: Vec<Vec<f32>> = self.gradients.iter().zip(&first.gradients).map(minus).collect();
+        let own = |k: usize, i: usize| f64::from(self.gradients[k][i]);
+        let size = (self.gradients.len(), self.gradients.first().map_or(0, Vec::len));
+        let (square, variance) = gradient_moments(size, own);
+        let (apart, _) = gradient_moments(size, |k, i| own(k, i) - f64::from(first.gradients[k][i]));
         let scale = batch as f64;
         EstimatorRecord {
             name: name.to_owned(),
@@ -125,7 +128,7 @@ impl Series {
             difference: Estimate::mean_of(&differences),
             difference_variance: variance_of(&differences),
             gradient_square: square,
-            gradient_difference: gradient_moments(&apart).0,
+            gradient_difference: apart,
             gradient_variance: Estimate::new(variance.value * scale, variance.standard_error * scale),
             seconds: Estimate::mean_of(&self.seconds),
             memory: self.memory,
@@ -140,20 +143,16 @@ fn variance_of(values: &[f64]) -> Estimate {
     Estimate::mean_of(&values.iter().map(|x| (x - mean).powi(2) * n / (n - 1.0)).collect::<Vec<_>>())
 }
 
-/// ‖E g‖² and tr Cov g from independent gradients, both unbiased.
-fn gradient_moments(gradients: &[Vec<f32>]) -> (Estimate, Estimate) {
-    let k = gradients.len() as f64;
-    let length = gradients.first().map_or(0, Vec::len);
-    let mut mean = vec![0.0f64; length];
-    for gradient in gradients {
-        mean.iter_mut().zip(gradient).for_each(|(m, &g)| *m += f64::from(g) / k);
-    }
-    let deviations = |gradient: &Vec<f32>| -> (f64, f64) {
-        let parts = gradient.iter().zip(&mean).map(|(&g, m)| (f64::from(g) - m, m));
+/// ‖E g‖² and tr Cov g, both unbiased, from `count` independent gradients of `length` numbers; `g(k, i)` is number i of gradient k.
+fn gradient_moments((count, length): (usize, usize), g: impl Fn(usize, usize) -> f64) -> (Estimate, Estimate) {
+    let k = count as f64;
+    let mean: Vec<f64> = (0..length).map(|i| (0..count).map(|j| g(j, i)).sum::<f64>() / k).collect();
+    let deviations = |j: usize| -> (f64, f64) {
+        let parts = mean.iter().enumerate().map(|(i, m)| (g(j, i) - m, m));
         parts.fold((0.0, 0.0), |(square, along), (d, m)| (square + d * d, along + d * m))
     };
     let (squares, along): (Vec<f64>, Vec<f64>) =
-        gradients.iter().map(deviations).map(|(square, along)| (square * k / (k - 1.0), 2.0 * along)).unzip();
+        (0..count).map(deviations).map(|(square, along)| (square * k / (k - 1.0), 2.0 * along)).unzip();
     let variance = Estimate::mean_of(&squares);
     let norm = mean.iter().map(|m| m * m).sum::<f64>();
     // ‖ḡ‖² is too large by tr Cov ḡ; it scatters as its linear part.
@@ -178,7 +177,7 @@ mod tests {
                     vec![1.0 + z[0], -2.0 + 2.0 * z[1], 3.0 * z[2]]
                 })
                 .collect();
-            let (square, variance) = gradient_moments(&gradients);
+            let (square, variance) = gradient_moments((8, 3), |k, i| f64::from(gradients[k][i]));
             squares.push(square.value);
             variances.push(variance.value);
             errors.push(variance.standard_error.powi(2));

@@ -59,8 +59,6 @@ pub(crate) fn evaluate(
     stop: &Stop,
 ) -> Result<Evaluation, RunError> {
     let (samples, levels) = (&drawn.samples, measured.levels);
-    // Before anything that can fail: samples are what was paid for.
-    samples.write_npy(&run.sample("final.npy"))?;
     let references = References::of(plan)?;
     references.held_out.write_npy(&run.sample("held-out.npy"))?;
     drawn.trajectory.write_npy(&run.sample("trajectory.npy"))?;

@@ -128,6 +128,8 @@ fn train_sample_evaluate(
 
     let drawn = draw_samples(plan, &network, state.step, device, &options.stop, options.quiet)?;
     record.timings.sampling += drawn.seconds;
+    // Before anything that can fail: samples are what was paid for.
+    drawn.samples.write_npy(&directory.sample("final.npy"))?;
 
     let started = Instant::now();
     let levels = plan.schedule.levels().len();
@@ -140,7 +142,11 @@ fn train_sample_evaluate(
     if let Some(asked) = options.stop.requested() {
         return Err(asked);
     }
-    let estimators = estimators(plan, &state, device, options)?;
+    let mut estimators = estimators(plan, &state, device, options)?;
+    if chosen.backend != "flex" {
+        // What is counted is host memory.
+        estimators.iter_mut().for_each(|e| e.memory = None);
+    }
     let measured = Measured { levels: records, estimators };
     evaluate(plan, &network, &drawn, measured, device, directory, &options.stop)?;
     record.timings.evaluation += started.elapsed().as_secs_f64();
@@ -215,7 +221,7 @@ fn train(
         configuration,
         log: log.clone(),
         stop: options.stop.clone(),
-        slot: Mutex::new(Slot { state: Some(state), error: None }),
+        slot: Mutex::new(Slot { state: Some(state), ..Slot::default() }),
         training: training.clone(),
     });
 
@@ -262,7 +268,7 @@ fn train(
     }
     let state = slot.state.take().ok_or_else(|| RunError::Training("the strategy did not run".into()))?;
     if state.step > first {
-        record.timings.steps_per_second = (state.step - first) as f64 / started.elapsed().as_secs_f64();
+        record.timings.steps_per_second = (state.step - first) as f64 / slot.stepping.as_secs_f64();
     }
     Ok((plain, state))
 }

@@ -1,6 +1,7 @@
 //! The loop over steps, inside burn-train.
 
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use burn::data::dataloader::{DataLoaderIterator, Progress};
 use burn::module::Module;
@@ -34,6 +35,8 @@ pub(crate) struct Steps {
 /// What goes into a strategy and comes out of it.
 #[derive(Default)]
 pub(crate) struct Slot {
+    /// The time of the steps themselves, without evaluations and checkpoints between them.
+    pub(crate) stepping: Duration,
     pub(crate) state: Option<TrainingState>,
     pub(crate) error: Option<RunError>,
 }
@@ -112,6 +115,7 @@ impl Steps {
 
         let mut batches = train.iter();
         while state.step < training.steps {
+            let started = Instant::now();
             let mut batch = next(&mut *batches)?;
             let mut gradient: Option<Tensor<1>> = None;
             for part in 0..training.accumulate {
@@ -134,6 +138,7 @@ impl Steps {
                 let item = Measurement { step: state.step, values };
                 send(&interrupter, events.process_train(event(item, state.step, training.steps)));
             }
+            self.slot().stepping += started.elapsed();
             let mut stopping = false;
             if state.step.is_multiple_of(period) || last {
                 let epoch = state.step.div_ceil(period) as usize;

@@ -9,7 +9,7 @@
 
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
-use stein_core::{Condition, Levels, Perturbed, Registry, Streams};
+use stein_core::{Condition, Levels, Objective, Perturbed, Registry, Streams};
 use stein_experiment::{VectorParts, VectorTables};
 use stein_record::Array;
 use stein_record::arrays::ArrayFile;
@@ -73,9 +73,10 @@ pub fn verify(name: &str, file: &ArrayFile, registry: &Registry) -> Result<Verif
         count_of_probes(&mut source, text, probes.rows()).map_err(wrong)?;
     }
     let tables = VectorTables::read(&source, registry).map_err(wrong)?;
+    check_size(file, text, vector.dimension())?;
     let device = Device::flex().autodiff();
     let parts = tables.build(vector.dimension(), vector.sigma.is_some(), &device).map_err(wrong)?;
-    vector.check_probes(parts.objective.probes())?;
+    vector.check_probes(&*parts.objective)?;
     let layout = Layout::of(&parts.network);
     let weights = parameters(file, &layout, "network", true)?;
     let gradients = parameters(file, &layout, "grad", false)?;
@@ -85,7 +86,7 @@ pub fn verify(name: &str, file: &ArrayFile, registry: &Registry) -> Result<Verif
         double: compare(FloatDType::F64),
         single: compare(FloatDType::F32),
         source: file.metadata.get("source").cloned().unwrap_or_default(),
-        unused: unused(file, &layout),
+        unused: unused(file, &layout, parts.objective.probes() > 0),
     })
 }
 
@@ -95,7 +96,8 @@ fn source_of(name: &str, text: &str) -> Source {
         .unwrap_or_else(|_| unreachable!("an empty text is a source"))
 }
 
-/// Where a vector brings directions and its objective does not say how many, it takes them all.
+/// Where a vector brings directions and its objective does not say how many, it takes them all. (Hutch++ says how many products
+/// it takes, which is not the same.)
 fn count_of_probes(source: &mut Source, text: &str, count: usize) -> Result<(), Vec<Diagnostic>> {
     let table: toml::Table = toml::from_str(text).unwrap_or_default();
     let objective = table.get("objective").and_then(toml::Value::as_table);
@@ -106,6 +108,24 @@ fn count_of_probes(source: &mut Source, text: &str, count: usize) -> Result<(), 
     }
     if is("kind", "implicit") && is("trace", "hutchinson") && lacks("probes") {
         return source.set(&format!("objective.probes={count}"));
+    }
+    Ok(())
+}
+
+/// Refuses an experiment whose layers have far more parameters than the file, before they are built.
+fn check_size(file: &ArrayFile, text: &str, dimension: usize) -> Result<(), String> {
+    let table: toml::Table = toml::from_str(text).unwrap_or_default();
+    let hidden = table.get("network").and_then(|n| n.get("hidden")?.as_array().cloned()).unwrap_or_default();
+    let width = |value: &toml::Value| value.as_integer().and_then(|w| usize::try_from(w).ok()).unwrap_or(0);
+    let widths: Vec<usize> =
+        std::iter::once(dimension).chain(hidden.iter().map(width)).chain(std::iter::once(dimension)).collect();
+    let layer = |w: &[usize]| w[0].saturating_add(1).saturating_mul(w[1]);
+    let asked = widths.windows(2).map(layer).fold(0, usize::saturating_add);
+    let own = file.arrays.iter().filter(|(name, _)| name.starts_with("network."));
+    let there: usize = own.map(|(_, array)| array.data.len()).sum();
+    // What is a little off is told tensor by tensor.
+    if asked > there.saturating_mul(2).saturating_add(1 << 20) {
+        return Err(format!("by its experiment the network has at least {asked} parameters; the file has {there}"));
     }
     Ok(())
 }
@@ -143,6 +163,7 @@ impl<'a> Vector<'a> {
             return Err(format!("a `sigma` is {wrong}; they must be above 0 and finite"));
         }
         let probes = match file.arrays.get("probes").map(|p| (p, p.shape.first().copied().unwrap_or(0))) {
+            Some((_, 0)) => return Err("`probes` has no directions".into()),
             Some((_, m)) => of("probes", &[m, batch, d], "[M, B, D]")?,
             None => None,
         };
@@ -157,11 +178,12 @@ impl<'a> Vector<'a> {
         self.x.row_length()
     }
 
-    /// Hutch++ is counted in products with J: of M, 2M/3 are with random directions. A vector may carry M.
-    fn check_probes(&self, needed: usize) -> Result<(), String> {
+    /// Refuses fewer or more directions than the objective takes. One that takes none does not mind some.
+    fn check_probes(&self, objective: &dyn Objective) -> Result<(), String> {
+        let needed = objective.probes();
         match self.probes.map(Array::rows) {
             None if needed > 0 => Err(format!("the objective needs `probes` [{needed}, B, D], which are not there")),
-            Some(given) if given != needed && 2 * given != 3 * needed => {
+            Some(given) if needed > 0 && !objective.takes_probes(given) => {
                 Err(format!("`probes` has {given} directions; the objective takes {needed}"))
             }
             _ => Ok(()),
@@ -256,7 +278,7 @@ fn names(layout: &Layout) -> Result<Vec<(&Entry, String, bool)>, String> {
 
 /// All parameters (or gradients) of the layout's order, from `prefix.N.weight` and `prefix.N.bias`.
 fn parameters(file: &ArrayFile, layout: &Layout, prefix: &str, needed: bool) -> Result<Vec<f32>, String> {
-    let mut out = Vec::with_capacity(layout.length());
+    let mut out = Vec::new();
     for (entry, name, transposed) in names(layout)? {
         let name = format!("{prefix}.{name}");
         let Some(array) = file.arrays.get(&name) else {
@@ -279,14 +301,15 @@ fn parameters(file: &ArrayFile, layout: &Layout, prefix: &str, needed: bool) -> 
 }
 
 /// Tensors that say nothing.
-fn unused(file: &ArrayFile, layout: &Layout) -> Vec<String> {
+fn unused(file: &ArrayFile, layout: &Layout, has_probes: bool) -> Vec<String> {
     let layers = names(layout).unwrap_or_default();
     let known = |name: &str| {
         let parameter = |prefix: &str| {
             let rest = name.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('.'));
             rest.is_some_and(|rest| layers.iter().any(|(_, own, _)| own == rest))
         };
-        ["x", "noise", "sigma", "probes", "loss"].contains(&name) || parameter("network") || parameter("grad")
+        let tensor = ["x", "noise", "sigma", "loss"].contains(&name) || has_probes && name == "probes";
+        tensor || parameter("network") || parameter("grad")
     };
     file.arrays.keys().filter(|name| !known(name)).cloned().collect()
 }

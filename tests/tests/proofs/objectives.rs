@@ -170,8 +170,40 @@ fn random_directions_are_unbiased_with_the_variance_of_theory() {
                     (found / expected - 1.0).abs() < 0.05,
                     "{probe:?} × {probes}: variance {found}, not {expected}"
                 );
+                // Directions of the wrong length (a unit sphere, say), and so a bias of half the trace, must be seen.
+                let halved: Vec<f32> =
+                    estimates.iter().zip(&exact).map(|(a, b)| 0.5 * (a - b) - 0.5 * trace as f32).collect();
+                let (bias, error) = mean(&halved);
+                assert!(bias.abs() > 20.0 * error, "{probe:?}: {bias} ± {error}");
             }
         }
+    }
+}
+
+/// vᵀ J v + ½(vᵀs)² is the quadratic form of B = sym J + ½ s sᵀ, whose variances are those of theory.
+#[test]
+fn slices_without_variance_reduction_have_the_variance_of_theory() {
+    let batch = batch_of(&gaussian(vec![0.0; 2], 1.0), None, 200_000, "plain slices");
+    let exact = losses(Implicit::default(), &Shear, &batch);
+    let scores = to_host(Shear.score(batch.noisy.clone(), &batch.condition));
+    for (probe, of) in [
+        (Probe::Gaussian, (|square, _, _| 2.0 * square) as fn(f64, f64, f64) -> f64),
+        (Probe::Rademacher, |square, diagonal, _| 2.0 * (square - diagonal)),
+        (Probe::Sphere, |square, _, trace| square - trace * trace / 2.0),
+    ] {
+        let sliced = Sliced { variance_reduced: false, probe, ..Sliced::default() };
+        let found = scatter(&losses(sliced, &Shear, &batch), &exact);
+        let theory = |half: f64| {
+            let each = scores.chunks(2).map(|s| {
+                let (s, t) = (f64::from(s[0]), f64::from(s[1]));
+                let (a, b, c) = (-1.0 + half * s * s, 0.45 + half * s * t, -2.0 + half * t * t);
+                of(a * a + c * c + 2.0 * b * b, a * a + c * c, a + c)
+            });
+            each.sum::<f64>() / exact.len() as f64
+        };
+        let expected = theory(0.5);
+        assert!((found / expected - 1.0).abs() < 0.05, "{probe:?}: variance {found}, not {expected}");
+        assert!((found / theory(1.0) - 1.0).abs() > 0.2, "{probe:?}: without the ½, the twin");
     }
 }
 
@@ -216,6 +248,17 @@ fn finite_differences_converge_with_the_square_of_epsilon() {
     let (coarse, fine) = (error(0.08), error(0.04));
     let order = (coarse / fine).log2();
     assert!((order - 2.0).abs() < 0.1, "order {order}: {coarse} {fine}");
+    // A one-sided difference, the twin, is of order one: its error is (s(x + ε) − s(x))·v/ε − vᵀJv.
+    let one_sided = |epsilon: f64| {
+        let v = Probe::Rademacher.draw(&batch.noisy, &mut noise("one-sided"));
+        let at = |x: Tensor<2>| network.score(x, &batch.condition);
+        let step = v.clone() * (epsilon / 2f64.sqrt());
+        let slope = ((at(batch.noisy.clone() + step) - at(batch.noisy.clone())) * v.clone()).sum_dim(1);
+        let slope = to_host(slope * (2f64.sqrt() / epsilon));
+        let jet = network.jet(Jet::seed(batch.noisy.clone(), vec![v.clone()]), &batch.condition);
+        scatter(&slope, &to_host((jet.tangent(0) * v).sum_dim(1))).sqrt()
+    };
+    assert!((one_sided(0.08) / one_sided(0.04)).log2() < 1.5);
     // In single precision a tiny step cancels: worse, not better.
     assert!(error(1e-5) > error(0.01));
 }
@@ -288,33 +331,49 @@ fn hutch_plus_plus_refuses_what_makes_no_sense() {
 }
 
 #[test]
-fn control_variate_and_antithetic_noise_keep_the_mean_and_shrink_the_scatter() {
-    // A smooth score that is nearly right, at a small σ: what is left of the plain loss is mostly noise.
+fn variance_reduced_denoising_keeps_its_mean() {
+    // A score that is right, at a small σ: what is left of the plain loss is mostly noise.
     let (target, network) = (three_modes(), exact(three_modes()));
-    let level = Level::exploding(0.05);
-    let batch = batch_of(&target, Some(level), 60_000, "variates");
-    let floor = losses(Explicit {}, &network, &batch);
+    let batch = batch_of(&target, Some(Level::exploding(0.05)), 60_000, "variates");
     let of = |control_variate, antithetic| losses(Denoising { control_variate, antithetic }, &network, &batch);
-    let plain = of(false, false);
     let spread = |values: &[f32]| {
         let (m, error) = mean(values);
         (m, error, error * error * values.len() as f64)
     };
-    let (value, plain_error, variance) = spread(&plain);
+    let (value, plain_error, variance) = spread(&of(false, false));
     for (control_variate, antithetic) in [(true, false), (false, true), (true, true)] {
-        let values = of(control_variate, antithetic);
-        let (other, error, other_variance) = spread(&values);
-        // Against ½E‖∇log p‖² less: the mean without ‖z‖²/(2σ²) − D/(2σ²) is the same in expectation.
+        let (other, error, other_variance) = spread(&of(control_variate, antithetic));
         assert!((other - value).abs() < 4.0 * (error + plain_error), "{other} and {value}");
+        // ‖z‖²/(2σ²) is the same for z and −z: only the control variate takes it out of the loss.
         let share = other_variance / variance;
-        let most = if control_variate { 0.05 } else { 1.01 };
-        assert!(share < most, "control variate {control_variate}, antithetic {antithetic}: {share}");
+        assert!(!control_variate || share < 0.05, "control variate, antithetic {antithetic}: {share}");
     }
-    assert!(floor.iter().all(|f| *f < 1e-2), "the score is exact");
-    // The twin that subtracts sᵀz/σ twice has the same mean, but not the scatter; the one with D left out is off by D/(2σ²).
-    let wrong = value + 2.0 / (2.0 * 0.05f64.powi(2));
-    let (other, error, _) = spread(&of(true, false));
-    assert!((other - wrong).abs() > 20.0 * error);
+    // Subtracted twice, the twin, it has the same mean, but not the scatter; without its D it is off by D/(2σ²).
+    let reduced = of(true, false);
+    let twice: Vec<f32> = reduced.iter().zip(of(false, false)).map(|(r, p)| 2.0 * r - p).collect();
+    assert!(spread(&twice).2 > 0.5 * variance, "{} and {variance}", spread(&twice).2);
+    let (other, error, _) = spread(&reduced);
+    assert!((other - value + 2.0 / (2.0 * 0.05f64.powi(2))).abs() > 20.0 * error);
+}
+
+/// The gradient in a parameter is what training averages: at small σ it is nearly all ∂s(x)ᵀz/σ, which is odd in z.
+#[test]
+fn control_variate_and_antithetic_noise_quiet_the_gradient() {
+    let batch = batch_of(&three_modes(), Some(Level::exploding(0.05)), 40_000, "gradients");
+    let gradient = |config: &Denoising| -> Vec<f32> {
+        let at = |a: f64| losses(config.clone(), &Linear { a, b: -0.3 }, &batch);
+        at(0.5).iter().zip(at(0.3)).map(|(up, down)| (up - down) / 0.2).collect()
+    };
+    let moments = |config: Denoising| {
+        let (m, error) = mean(&gradient(&config));
+        (m, error, error * error * 40_000.0)
+    };
+    let (plain, plain_error, variance) = moments(Denoising::default());
+    for (control_variate, antithetic) in [(true, false), (false, true), (true, true)] {
+        let (quiet, error, reduced) = moments(Denoising { control_variate, antithetic });
+        assert!((quiet - plain).abs() < 4.0 * (plain_error + error), "{quiet} and {plain}");
+        assert!(reduced < 0.1 * variance, "{control_variate} {antithetic}: {reduced} of {variance}");
+    }
 }
 
 #[test]

@@ -69,10 +69,16 @@ impl<'s> Axis<'s> {
         &self.values[value].changes
     }
 
+    /// Whether all its values change is the seed.
+    pub(super) fn is_seed(&self) -> bool {
+        self.values.iter().all(|value| value.changes.iter().all(|change| change.path == ["seed"]))
+    }
+
     /// The command line cannot set what every cell sets again.
     pub(super) fn assigned(&self, source: &Source, base: &DeTable<'_>) -> Option<Diagnostic> {
-        let mut changes = self.values.iter().flat_map(|value| &value.changes);
-        let span = changes.find_map(|change| change.assigned(source, base))?;
+        let of_value = |value: &Value<'s>| value.changes.iter().find_map(|change| change.assigned(source, base));
+        let spans: Vec<Span> = self.values.iter().map(of_value).collect::<Option<_>>()?;
+        let span = spans.into_iter().next()?;
         let name = &self.name;
         let what = format!("--set gives a value that the axis `{name}` of [sweep] gives to every cell");
         Some(

@@ -189,7 +189,7 @@ pub(super) fn best_of(axes: &[Axis<'_>], reserved: &Reserved<'_>) -> Result<Vec<
     let mut out = Vec::new();
     for name in named {
         let axis = axis_of(axes, name)?;
-        if axes[axis].name() == "seed" {
+        if axes[axis].is_seed() {
             let what = "`best-of` in [sweep] names `seed`, but the best of several seeds says nothing";
             return Err(Diagnostic::new(what).at(Some(name.span()), "").help("seeds are averaged over"));
         }

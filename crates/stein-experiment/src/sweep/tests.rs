@@ -307,3 +307,32 @@ fn a_file_without_a_sweep_is_one_cell() {
     assert_eq!(cells[0].cell, Experiment::read(&source, &builtin()).unwrap().cell());
     assert!(cells[0].cell.name.starts_with("seed-0-"));
 }
+
+#[test]
+fn an_axis_that_changes_seeds_alone_is_of_repetitions() {
+    let roles = |text: &str| -> Vec<AxisRole> {
+        let source = source(text);
+        let sweep = Sweep::read(&source).unwrap_or_else(|d| panic!("{}", source.render(&d, false)));
+        let names: Vec<String> = (0..sweep.count()).map(|i| format!("cell-{i}")).collect();
+        sweep.record("a", &names).axes.iter().map(|axis| axis.role).collect()
+    };
+    let replicas = "replica = [{ name = \"a\", seed = 0 }, { name = \"b\", seed = 1 }]";
+    assert_eq!(roles(replicas), [AxisRole::Repeat]);
+    let more = "replica = [{ name = \"a\", seed = 0 }, { name = \"b\", seed = 1, training = { steps = 3 } }]";
+    assert_eq!(roles(more), [AxisRole::Compare]);
+    refuses(&format!("{replicas}\nbest-of = [\"replica\"]"), "a.toml:3:12", &["the best of several seeds"]);
+}
+
+#[test]
+fn the_command_line_may_set_what_only_some_cells_set() {
+    let with = |sweep: &str, set: &str| {
+        let mut source = source(sweep);
+        source.set(set).unwrap();
+        let result = Sweep::read(&source).and_then(|sweep| sweep.cells(&builtin())).map(|cells| cells.len());
+        result.map_err(|d| source.render(&d, false))
+    };
+    let some = "noise = [{ name = \"a\", schedule = { levels = 3 } }, { name = \"b\", training = { steps = 7 } }]";
+    assert_eq!(with(some, "schedule.levels=5"), Ok(2));
+    let all = "\"schedule.levels\" = [3, 4]";
+    assert!(with(all, "schedule.levels=5").unwrap_err().contains("this would change nothing"));
+}

@@ -42,7 +42,9 @@ pub(crate) fn figure(levels: &[LevelRecord]) -> Drawn {
         "The loss at each noise level, times its training weight λ(σ), which makes levels comparable; bars are ±1 standard error. Where held-out rises above train, the network has learned its training rows rather than their distribution.",
     );
     if known_floor {
-        caption.push_str(" Floor: the lowest loss that any network can reach, since the density is known.");
+        caption.push_str(
+            " Floor: the loss of the true score, which is known here; no network does better in expectation.",
+        );
     }
     if known_gaussian {
         caption.push_str(" Gaussian: the best linear (Wiener) score, on held-out rows; a network should be below it.");

@@ -19,18 +19,28 @@ pub(crate) enum Mark {
 }
 
 /// Marks rows by `scores[row][repetition]`, the smaller the better. The best mean is compared with every other row by a
-/// paired t test over the repetitions that both have, with Holm's correction for the number of comparisons.
+/// paired t test over the repetitions that both have, with Holm's correction for the number of comparisons. Where all scores
+/// are above 0 it is their ratios that are compared: what is twice as large mostly scatters twice as much.
 ///
 /// A row with a score that is not finite is out of the running: the mean of what is left would flatter it.
 pub(crate) fn marks(scores: &[Vec<Option<f64>>]) -> Vec<Mark> {
     let mut out = vec![Mark::Plain; scores.len()];
+    let positive = scores.iter().flatten().flatten().all(|v| *v > 0.0);
+    let compared: Vec<Vec<Option<f64>>> = match positive {
+        true => scores.iter().map(|row| row.iter().map(|v| v.map(f64::ln)).collect()).collect(),
+        false => scores.to_vec(),
+    };
     let mut ranked: Vec<(usize, f64)> =
         scores.iter().enumerate().filter_map(|(i, row)| Some((i, mean(row)?))).collect();
     ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
     let [(best, _), others @ ..] = ranked.as_slice() else { return out };
-    let tested: Vec<(usize, f64)> =
-        others.iter().filter_map(|(i, _)| Some((*i, paired(&scores[*i], &scores[*best])?))).collect();
-    let told = holm(&tested.iter().map(|t| t.1).collect::<Vec<_>>());
+    let test = |(i, _): &(usize, f64)| Some((*i, paired(&compared[*i], &compared[*best])?));
+    let tested: Vec<(usize, Test)> = others.iter().filter_map(test).collect();
+    let told = holm(&tested.iter().map(|t| t.1.p).collect::<Vec<_>>());
+    // On the repetitions that they share another row may be the better one.
+    if tested.iter().zip(&told).any(|(test, told)| *told && test.1.mean < 0.0) {
+        return out;
+    }
     let tied: Vec<usize> = tested.iter().zip(&told).filter(|(_, told)| !**told).map(|((i, _), _)| *i).collect();
     // The second best may have too few repetitions to be compared; then nobody knows who is best.
     let second_is_told = others.first().is_some_and(|second| tested.iter().any(|t| t.0 == second.0));
@@ -51,8 +61,15 @@ fn mean(row: &[Option<f64>]) -> Option<f64> {
     mean.is_finite().then_some(mean)
 }
 
-/// The two-sided p of a t test on the differences over shared repetitions; `None` with fewer than [`FEWEST_PAIRS`].
-fn paired(a: &[Option<f64>], b: &[Option<f64>]) -> Option<f64> {
+/// A paired t test: the mean difference and its two-sided p.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Test {
+    mean: f64,
+    p: f64,
+}
+
+/// A t test on the differences a − b over shared repetitions; `None` with fewer than [`FEWEST_PAIRS`].
+fn paired(a: &[Option<f64>], b: &[Option<f64>]) -> Option<Test> {
     let differences: Vec<f64> = a.iter().zip(b).filter_map(|(a, b)| Some((*a)? - (*b)?)).collect();
     let n = differences.len();
     if n < FEWEST_PAIRS {
@@ -62,9 +79,10 @@ fn paired(a: &[Option<f64>], b: &[Option<f64>]) -> Option<f64> {
     let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1) as f64;
     if variance == 0.0 {
         // What does not scatter differs or does not: the number of network evaluations, say.
-        return Some(if mean == 0.0 { 1.0 } else { 0.0 });
+        return Some(Test { mean, p: if mean == 0.0 { 1.0 } else { 0.0 } });
     }
-    Some(two_sided(mean / (variance / n as f64).sqrt(), n - 1)).filter(|p| p.is_finite())
+    let p = two_sided(mean / (variance / n as f64).sqrt(), n - 1);
+    p.is_finite().then_some(Test { mean, p })
 }
 
 /// Holm's step-down procedure: which hypotheses are rejected, so that a false one is among them with probability
@@ -94,10 +112,10 @@ mod tests {
     fn pairs_are_compared_by_their_differences() {
         // Differences 1, 1.2, 0.8, 1.1: mean 1.025, sd 0.1708, t = 12.0 with 3 degrees of freedom.
         let (a, b) = (row(&[11.0, 21.2, 30.8, 41.1]), row(&[10.0, 20.0, 30.0, 40.0]));
-        let p = paired(&a, &b).unwrap();
+        let p = paired(&a, &b).unwrap().p;
         assert!((p - 0.001_244).abs() < 1e-6, "{p}");
         // The wrong twin takes the rows apart: what the repetitions share drowns the difference.
-        let apart = paired(&a, &row(&[40.0, 10.0, 30.0, 20.0])).unwrap();
+        let apart = paired(&a, &row(&[40.0, 10.0, 30.0, 20.0])).unwrap().p;
         assert!(apart > 0.5, "{apart}");
     }
 
@@ -108,8 +126,8 @@ mod tests {
         assert_eq!(paired(&a, &b), shared);
         assert!(shared.is_some());
         assert_eq!(paired(&a[..3], &b[..3]), None);
-        assert_eq!(paired(&row(&[2.0; 3]), &row(&[2.0; 3])), Some(1.0));
-        assert_eq!(paired(&row(&[3.0; 3]), &row(&[2.0; 3])), Some(0.0));
+        assert_eq!(paired(&row(&[2.0; 3]), &row(&[2.0; 3])).map(|t| t.p), Some(1.0));
+        assert_eq!(paired(&row(&[3.0; 3]), &row(&[2.0; 3])), Some(Test { mean: 1.0, p: 0.0 }));
     }
 
     #[test]
@@ -139,5 +157,19 @@ mod tests {
         let lucky = vec![Some(0.1), Some(0.1), Some(0.11), Some(f64::INFINITY)];
         assert_eq!(marks(&[lucky, best, far]), [Mark::Plain, Mark::Best, Mark::Plain]);
         assert_eq!(marks(&[]), []);
+    }
+
+    #[test]
+    fn the_best_must_win_where_rows_meet() {
+        // The first has the better mean of its own, but loses on every shared repetition.
+        let ahead = vec![Some(1.10), Some(1.21), Some(1.29), None];
+        assert_eq!(marks(&[ahead, row(&[1.0, 1.1, 1.2, 5.0])]), [Mark::Plain; 2]);
+    }
+
+    #[test]
+    fn positive_scores_are_compared_by_their_ratios() {
+        // Five times as slow, and scattering five times as much: raw differences would not tell it from the best.
+        let (best, slow) = (row(&[0.50, 0.52, 0.51]), row(&[2.1, 3.2, 2.6]));
+        assert_eq!(marks(&[slow, best]), [Mark::Plain, Mark::Best]);
     }
 }

@@ -3,12 +3,12 @@
 use stein_record::{Better, Estimate};
 
 use super::table::Primary;
-use super::{Numbers, Row, at};
+use super::{Cell, Numbers, Row, at};
 use crate::number::{duration, grouped};
 use crate::statistics::{Mark, Repeated, badness, marks, repeated};
 
 /// What a column is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
     /// How near the score is to the truth.
     Quality,
@@ -45,12 +45,14 @@ pub(crate) enum Reference {
 /// The column of a training step's time.
 pub(crate) const STEP_COST: &str = "ms a step";
 /// The column of the distance to the clean density.
-pub(crate) const CLEAN: &str = "Fisher divergence to the clean density, at the best σ";
+pub(crate) const CLEAN: &str = "Fisher divergence to the clean density, at the smallest σ";
 /// The column of the largest resident set.
 pub(crate) const MEMORY: &str = "peak memory, MB";
 
 /// The metric that is the mean of σ²·F over the levels, which has its column already.
 const MEAN_OF_LEVELS: &str = "sigma2-fisher";
+/// The metric that is the Fisher divergence over the score's mean square.
+const RELATIVE_FISHER: &str = "relative-fisher";
 
 /// All columns that any row has a value in; the primary one is first.
 pub(super) fn columns(rows: &[Row<'_>], primary: &Primary) -> Vec<Column> {
@@ -58,6 +60,11 @@ pub(super) fn columns(rows: &[Row<'_>], primary: &Primary) -> Vec<Column> {
     let mut out = Vec::new();
     out.push(primary.column(column("", Role::Quality, primary.better())));
     out.extend(during_training(rows));
+    // Where nothing else tells how it ended; losses of different objectives are no comparison, so nobody is marked.
+    if out.iter().all(Option::is_none) {
+        let last = |n: &Numbers| n.loss.last().map(|l| Estimate::new(l.1, f64::NAN));
+        out.push(column("held-out loss", Role::Quality, Better::Lower).of(last).map(unmarked));
+    }
     let noiseless = || rows.iter().flat_map(|r| r.numbers()).all(|n| n.span().is_none_or(|s| s.1 == 0.0));
     if !noiseless() {
         out.push(column(CLEAN, Role::Quality, Better::Lower).of(Numbers::clean));
@@ -70,7 +77,10 @@ pub(super) fn columns(rows: &[Row<'_>], primary: &Primary) -> Vec<Column> {
     out.push(cost(MEMORY).of(|n| exact(n.peak_memory? as f64 / 1e6)));
     out.push(cost("NFE a sample").of(|n| exact(n.nfe as f64)));
     out.extend(samples(rows, primary).into_iter().map(Some));
-    out.into_iter().flatten().collect()
+    let mut out: Vec<Column> = out.into_iter().flatten().collect();
+    // Groups stand together, in the order of their roles.
+    out.sort_by_key(|column| column.role);
+    out
 }
 
 /// A column without its values.
@@ -108,8 +118,16 @@ impl<'t, 'a> Draft<'t, 'a> {
         let values: Vec<Vec<Option<Estimate>>> = rows.iter().map(each).collect();
         let cells: Vec<Option<Repeated>> =
             values.iter().map(|row| repeated(&row.iter().flatten().copied().collect::<Vec<_>>())).collect();
-        let scores: Vec<Vec<Option<f64>>> =
-            values.iter().map(|row| row.iter().map(|e| e.map(|e| badness(better, e.value))).collect()).collect();
+        // A run that diverged has no numbers, and is as bad as can be; its cost is another matter.
+        let score = |cell: &Option<&Cell>, value: &Option<Estimate>| match value {
+            Some(value) => Some(badness(better, value.value)),
+            None => (role != Role::Cost && cell.is_some_and(Cell::diverged)).then_some(f64::INFINITY),
+        };
+        let scores: Vec<Vec<Option<f64>>> = rows
+            .iter()
+            .zip(&values)
+            .map(|(row, values)| row.repetitions.iter().zip(values).map(|(cell, value)| score(cell, value)).collect())
+            .collect();
         let family = |i: usize| (rows[i].data, if by_levels { rows[i].family } else { 0 });
         let marks = marks_within(&scores, family);
         let found = cells.iter().any(Option::is_some);
@@ -143,10 +161,14 @@ fn during_training(rows: &[Row<'_>]) -> [Option<Column>; 2] {
         seconds = step_seconds.map_or(seconds, |s| seconds.min(end * s));
     }
     let estimate = |value: Option<f64>| value.map(|v| Estimate::new(v, f64::NAN));
-    let at_step = column(format!("at step {}", grouped(steps))).of(|n| estimate(at(&n.fisher, steps)));
+    let at_step = column(format!("σ²F at step {}", grouped(steps))).of(|n| estimate(at(&n.fisher, steps)));
     // Rounding must not push the end of the shortest run beyond its end.
     let at_time = |n: &Numbers| at(&n.fisher, (seconds / n.step_seconds?).min(n.fisher.last()?.0));
     [at_step, column(format!("after {}", duration(seconds).replace(' ', "\u{a0}"))).of(|n| estimate(at_time(n)))]
+}
+
+fn unmarked(column: Column) -> Column {
+    Column { marks: vec![Mark::Plain; column.marks.len()], ..column }
 }
 
 /// Relative to the smallest of the rows with the same data and noise levels.
@@ -176,7 +198,10 @@ fn samples(rows: &[Row<'_>], primary: &Primary) -> Vec<Column> {
         }
     }
     let column = |(name, label, better): (String, String, Better)| {
-        let draft = Draft { rows, label, role: Role::Samples, better, by_levels: false };
+        // What is relative to the score's own size is about the score, at its own noise levels.
+        let of_score = name == RELATIVE_FISHER;
+        let role = if of_score { Role::Quality } else { Role::Samples };
+        let draft = Draft { rows, label, role, better, by_levels: of_score };
         Some(with_references(draft.of(|n| n.metric(&name).map(|m| m.estimate))?, rows, &name))
     };
     names.into_iter().filter_map(column).collect()
@@ -231,7 +256,7 @@ mod tests {
         let [steps, time] = during_training(&rows).map(Option::unwrap);
         let values = |c: &Column| c.cells.iter().map(|c| c.unwrap().mean.value).collect::<Vec<_>>();
         // The quick one ends at step 200, after two seconds; the slow one is at step 100 then.
-        assert_eq!((steps.label.as_str(), values(&steps)), ("at step 200", vec![2.0, 6.0]));
+        assert_eq!((steps.label.as_str(), values(&steps)), ("σ²F at step 200", vec![2.0, 6.0]));
         assert_eq!((time.label.as_str(), values(&time)), ("after 2.0\u{a0}s", vec![2.0, 8.0]));
     }
 

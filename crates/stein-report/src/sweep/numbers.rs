@@ -54,11 +54,9 @@ impl Numbers {
         mean_of_independent(&self.levels.iter().filter_map(|l| l.scaled).collect::<Vec<_>>())
     }
 
-    /// F to the clean density at the level where it is least: at large σ even the true noisy score is far from the clean one.
+    /// F to the clean density at the smallest σ: at large ones even the true noisy score is far from the clean one.
     pub(crate) fn clean(&self) -> Option<Estimate> {
-        let finite = self.levels.iter().filter_map(|l| l.clean).filter(|e| e.value.is_finite());
-        let least = finite.min_by(|a, b| a.value.total_cmp(&b.value));
-        least.or_else(|| self.levels.iter().find_map(|l| l.clean))
+        self.levels.iter().min_by(|a, b| a.sigma.total_cmp(&b.sigma))?.clean
     }
 
     /// The metric of that name.

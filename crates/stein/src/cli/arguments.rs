@@ -261,7 +261,9 @@ Examples:
 A vector is a safetensors file of f32 tensors: x [B, D]; noise [B, D] and sigma [B], or neither; probes [M, B, D] where directions
 are needed; network.N.weight [out, in] and network.N.bias [out] of the linear layers in order; loss [1]; grad.N.weight and
 grad.N.bias. Its metadata: experiment, TOML with [network] and [objective]; source, free text. What these leave out is the
-plainest: no weighting, no embedding of σ, s = F. Exits 1 if any vector is above the tolerance, 3 if a file is no vector.")]
+plainest: no weighting, no embedding of σ, s = F. What is judged is computed in double precision, so that only formulae can
+differ; the errors in single precision, as training computes, stand beside it. Exits 1 if any vector is above the tolerance,
+3 if a file is no vector.")]
 pub(crate) struct Verify {
     /// The vectors
     #[arg(required = true)]

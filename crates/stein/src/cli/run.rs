@@ -18,7 +18,11 @@ pub(crate) fn run(arguments: &Run, registry: &Registry, voice: Voice) -> Outcome
     let experiment = &plan.experiment;
     let (folder, directory) = cells::directory(&arguments.folders.runs, experiment)?;
     if sweep.is_swept() && !arguments.attended {
-        cells::find(&source, &sweep, registry, &arguments.folders.runs)?.record(&sweep)?;
+        // A trial of one cell, perhaps with other values, must not take the place of the sweep that was run.
+        let known = stein_record::SweepRecord::read(&folder).ok().flatten().is_some();
+        if !known {
+            cells::find(&source, &sweep, registry, &arguments.folders.runs)?.record(&sweep)?;
+        }
     }
     let stop = if arguments.attended { signals::attended() } else { signals::install() };
     let stop = stop.map_err(|e| Failure::Message(format!("cannot handle signals: {e}"), 1))?;

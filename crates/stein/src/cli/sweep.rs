@@ -48,6 +48,8 @@ pub(crate) fn run(arguments: &Run, source: &Source, sweep: &Sweep<'_>, registry:
             left.push_back(Job { cell, name: &plan.cell.name, directory });
         }
     }
+    // Repetitions one after another: what drifts meanwhile, the machine's load say, then falls on all rows alike.
+    left.make_contiguous().sort_by_key(|job| sweep.repetition(job.cell));
     let (all, before) = (directories.len(), directories.len() - left.len());
     voice.say(&format!("sweep   {} ({all} cells, {before} finished)", cells.folder.display()));
 
@@ -57,6 +59,9 @@ pub(crate) fn run(arguments: &Run, source: &Source, sweep: &Sweep<'_>, registry:
         return Err(asked.into());
     }
     for directory in directories {
+        if let Some(asked) = stop.requested() {
+            return Err(asked.into());
+        }
         // Each process draws its own; one that was killed may not have come to it.
         if !directory.sample("final.png").is_file()
             && let Err(error) = pictures::draw(directory)

@@ -63,6 +63,19 @@ impl Design {
         Self { facets, left_out: left_out.into_iter().map(visible).collect() }
     }
 
+    /// A panel for each of the first rows: for lines that no axis holds together.
+    pub(crate) fn apart(table: &Table<'_>) -> Self {
+        let shared = Self::of(table, None);
+        let facet = |(i, row): (usize, &Row<'_>)| {
+            let (tone, dashed) = shared.tone(i)?;
+            let all: Vec<usize> = (0..table.compared.len()).collect();
+            let line = Line { label: String::new(), tone, dashed, rows: vec![i] };
+            Some(Facet { title: title(table, row, &all), lines: vec![line] })
+        };
+        let facets = table.rows.iter().enumerate().filter_map(facet).take(MOST_LINES).collect();
+        Self { facets, left_out: shared.left_out }
+    }
+
     /// All lines.
     pub(crate) fn lines(&self) -> impl Iterator<Item = &Line> {
         self.facets.iter().flat_map(|f| &f.lines)

@@ -8,9 +8,12 @@ use crate::sweep::{Numbers, Row, Table, mean};
 
 /// The Fisher divergence against steps.
 pub(crate) fn by_steps(table: &Table<'_>) -> Drawn {
-    let caption = "The Fisher divergence on held-out rows during training, at equal steps.";
-    let lines =
-        Lines { caption: caption.into(), y: Some(fisher_axis(table)), ..lines("training step", "Fisher divergence") };
+    let caption = "σ² times the Fisher divergence on held-out rows during training, at equal steps; without noise the divergence itself.";
+    let lines = Lines {
+        caption: caption.into(),
+        y: Some(fisher_axis(table)),
+        ..lines("training step", "σ² × Fisher divergence")
+    };
     draw(table, lines, |n| &n.fisher, |_| Some(1.0))
 }
 
@@ -20,7 +23,7 @@ pub(crate) fn by_seconds(table: &Table<'_>) -> Drawn {
     let lines = Lines {
         caption: caption.into(),
         y: Some(fisher_axis(table)),
-        ..lines("seconds of training", "Fisher divergence")
+        ..lines("seconds of training", "σ² × Fisher divergence")
     };
     draw(table, lines, |n| &n.fisher, |row| row.step_seconds())
 }
@@ -28,12 +31,16 @@ pub(crate) fn by_seconds(table: &Table<'_>) -> Drawn {
 /// The held-out loss against steps.
 pub(crate) fn losses(table: &Table<'_>) -> Drawn {
     let caption = "The weighted loss on held-out rows. Different objectives' losses are different quantities, whose heights are no comparison.";
-    draw(
-        table,
-        Lines { caption: caption.into(), ..lines("training step", "held-out loss") },
-        |n| &n.loss,
-        |_| Some(1.0),
-    )
+    let lines = Lines { caption: caption.into(), ..lines("training step", "held-out loss") };
+    let reach = |row: &Row<'_>| {
+        let values = curve(row, |n| &n.loss, 1.0).0.into_iter().map(|p| p.1.abs());
+        values.filter(|v| v.is_finite()).fold(0.0, f64::max)
+    };
+    let reaches: Vec<f64> = table.rows.iter().map(reach).filter(|r| *r > 0.0).collect();
+    let (low, high) = reaches.iter().fold((f64::INFINITY, 0.0f64), |(l, h), r| (l.min(*r), h.max(*r)));
+    // One that runs away would make flat lines of the others.
+    let design = if high > 50.0 * low { Design::apart(table) } else { Design::of(table, None) };
+    draw_in(design, table, lines, |n| &n.loss, |_| Some(1.0))
 }
 
 fn lines<'f>(x_label: &'f str, y_label: &'f str) -> Lines<'f> {
@@ -53,7 +60,16 @@ fn draw(
     pick: fn(&Numbers) -> &Vec<(f64, f64)>,
     scale: impl Fn(&Row<'_>) -> Option<f64>,
 ) -> Drawn {
-    let design = Design::of(table, None);
+    draw_in(Design::of(table, None), table, lines, pick, scale)
+}
+
+fn draw_in(
+    design: Design,
+    table: &Table<'_>,
+    lines: Lines<'_>,
+    pick: fn(&Numbers) -> &Vec<(f64, f64)>,
+    scale: impl Fn(&Row<'_>) -> Option<f64>,
+) -> Drawn {
     let points = |line: &Line| -> Points {
         let Some(row) = line.rows.first().map(|&i| &table.rows[i]) else { return Points::default() };
         scale(row).map(|scale| curve(row, pick, scale)).unwrap_or_default()

@@ -93,6 +93,9 @@ fn line(table: &Table<'_>, design: &Design, index: usize, row: &Row<'_>) -> Mark
 
 /// The value that was chosen.
 fn choice(row: &Row<'_>) -> Markup {
+    if row.count().0 == 0 {
+        return html! { span.muted { "–" } };
+    }
     html! {
         @for (i, label) in row.choice.labels.iter().enumerate() {
             @if i > 0 { " · " }

@@ -13,8 +13,10 @@ pub(super) fn sections(table: &Table<'_>) -> Vec<Section> {
     let mut sections = vec![
         Section { id: "levels", title: "Noise levels", body: levels(table) },
         Section { id: "training", title: "Training", body: over_training(table) },
-        Section { id: "cost", title: "Quality against cost", body: cost(table) },
     ];
+    if table.primary_column().is_some() {
+        sections.push(Section { id: "cost", title: "Quality against cost", body: cost(table) });
+    }
     let axes = along::axes(table);
     if !axes.is_empty() {
         sections.push(Section { id: "along", title: "Along an axis", body: courses(table, &axes) });

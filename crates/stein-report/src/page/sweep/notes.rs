@@ -31,7 +31,7 @@ fn errors(table: &Table<'_>) -> String {
 
 fn marks(table: &Table<'_>) -> String {
     let within = if table.is_over_data() { " Only rows on the same data are compared." } else { "" };
-    let test = "a paired t test over shared repetitions (at least 3), at 5% with Holm's correction for the column's comparisons";
+    let test = "a paired t test of the best with each other row over shared repetitions (at least 3), of ratios where all values are positive, at 5% with Holm's correction";
     if table.columns.iter().flat_map(|c| &c.marks).all(|m| *m == Mark::Plain) {
         return format!(
             "No value is marked as the best of its column, because none can be told from the others by {test}.{within}"
@@ -45,7 +45,7 @@ fn marks(table: &Table<'_>) -> String {
 fn chosen(table: &Table<'_>) -> Option<String> {
     (!table.best.is_empty()).then(|| {
         format!(
-            "Of an axis of which only the best is shown, each row has the value whose mean over repetitions of “{}” is best; a value that diverged in more repetitions is passed over. Since that very number chose it, it is slightly optimistic.",
+            "Of an axis of which only the best is shown, each row has the value whose mean over repetitions of “{}” is best; a value that diverged in more repetitions is passed over. Since that very number chose it, it is slightly optimistic; other columns have the same value, not the one that would be their own best.",
             visible(table.primary.label())
         )
     })
@@ -62,7 +62,7 @@ fn primary(table: &Table<'_>) -> Option<String> {
             " Rows whose noise levels span different ranges measure different things by it, and are marked apart.",
         );
         if table.column(CLEAN).is_some() {
-            note.push_str(" The divergence to the clean density is to the same density for all; it is the least of a row's levels.");
+            note.push_str(" The divergence to the clean density is to the same density for all.");
         }
     }
     Some(note)
@@ -70,7 +70,7 @@ fn primary(table: &Table<'_>) -> Option<String> {
 
 fn during(table: &Table<'_>) -> Option<String> {
     let told = numbers(table).any(|n| !n.fisher.is_empty());
-    told.then(|| "“At step” and “after”: the Fisher divergence on held-out rows during training, at the last step that all rows reach and at the time at which the fastest run is done; linear in between.".into())
+    told.then(|| "“σ²F at step” and “after”: σ² times the Fisher divergence, mean over held-out rows at drawn noise levels, at the last step that all rows reach and at the time at which the fastest run is done; linear in between, and – where a row was not measured before that time.".into())
 }
 
 fn gradient(table: &Table<'_>) -> Option<String> {

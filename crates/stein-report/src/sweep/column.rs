@@ -45,7 +45,7 @@ pub(crate) enum Reference {
 /// The column of a training step's time.
 pub(crate) const STEP_COST: &str = "ms a step";
 /// The column of the distance to the clean density.
-pub(crate) const CLEAN: &str = "Fisher divergence to the clean density, at the smallest σ";
+pub(crate) const CLEAN: &str = "F to the clean density, at the smallest σ";
 /// The column of the largest resident set.
 pub(crate) const MEMORY: &str = "peak memory, MB";
 

@@ -62,7 +62,7 @@ fn primary(table: &Table<'_>) -> Option<String> {
             " Rows whose noise levels span different ranges measure different things by it, and are marked apart.",
         );
         if table.column(CLEAN).is_some() {
-            note.push_str(" The divergence to the clean density is to the same density for all.");
+            note.push_str(" “F to the clean density” is the Fisher divergence to the same density for all.");
         }
     }
     Some(note)

@@ -5,7 +5,7 @@ use crate::sweep::{Row, Table, is_data};
 use crate::text::visible;
 
 /// Characters of a label that fit beside a line.
-const MOST_CHARACTERS: usize = 26;
+const MOST_CHARACTERS: usize = 28;
 
 /// A figure's panels and lines.
 #[derive(Debug, Clone, PartialEq)]

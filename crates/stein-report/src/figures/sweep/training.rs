@@ -6,6 +6,9 @@ use crate::figures::Drawn;
 use crate::figures::axis::Axis;
 use crate::sweep::{Numbers, Row, Table, mean};
 
+/// Rows at most whose losses have a panel each.
+const MOST_APART: usize = 6;
+
 /// The Fisher divergence against steps.
 pub(crate) fn by_steps(table: &Table<'_>) -> Drawn {
     let caption = "σ² times the Fisher divergence on held-out rows during training, at equal steps; without noise the divergence itself.";
@@ -39,7 +42,8 @@ pub(crate) fn losses(table: &Table<'_>) -> Drawn {
     let reaches: Vec<f64> = table.rows.iter().map(reach).filter(|r| *r > 0.0).collect();
     let (low, high) = reaches.iter().fold((f64::INFINITY, 0.0f64), |(l, h), r| (l.min(*r), h.max(*r)));
     // One that runs away would make flat lines of the others.
-    let design = if high > 50.0 * low { Design::apart(table) } else { Design::of(table, None) };
+    let design =
+        if high > 50.0 * low && reaches.len() <= MOST_APART { Design::apart(table) } else { Design::of(table, None) };
     draw_in(design, table, lines, |n| &n.loss, |_| Some(1.0))
 }
 

@@ -513,7 +513,7 @@ fn estimators_have_a_section() {
     let many = page("sliced-1-0-seed-0-12121212");
     check(&many);
     let all = text(&many);
-    for told in ["gradient variance, σ = 0.050", "as far as this can tell", "another at 10 of 10 levels"] {
+    for told in ["gradient variance, σ = 0.050", "agrees", "differs at 10 of 10 levels"] {
         assert!(all.contains(told), "{told:?} is missing in {all}");
     }
     assert!(many.contains("Line chart of the gradient variance at 10 noise levels"));

@@ -64,7 +64,7 @@ fn table(records: &[EstimatorRecord], names: &[&str], sigmas: &[f64]) -> Markup 
             }
         }
         p.aside {
-            "Mean gradient: whether ‖E(g − g₁)‖², its distance from the first's, can be told from 0 by 2 standard errors. Loss difference: the mean loss minus the first's on the same examples, ± one standard error; a bias where both estimate the same, a constant where the objectives differ by one. Its sd is between examples: the estimator's own noise, where the first is exact. Gradient variance is relative to the first's at the same level. ms and MB are of one loss and gradient of a batch: the mean over levels, and the most of any."
+            "Mean gradient: whether it agrees with the first's as far as this can tell, that is whether ‖E(g − g₁)‖² cannot be told from 0 by 2 standard errors. Loss difference: the mean loss minus the first's on the same examples, ± one standard error; a bias where both estimate the same, a constant where the objectives differ by one. Its sd is between examples: the estimator's own noise, where the first is exact. Gradient variance is relative to the first's at the same level. ms and MB are of one loss and gradient of a batch: the mean over levels, and the most of any."
         }
     }
 }
@@ -93,9 +93,9 @@ fn verdict(own: &[&EstimatorRecord]) -> Markup {
     match (not_finite, unknown, beyond, levels) {
         (1.., ..) => html! { span.mark.bad { "not finite" } },
         (_, 1.., ..) => html! { span.mark { "no standard error" } },
-        (_, _, 0, _) => html! { span.mark.good { "as the first's, as far as this can tell" } },
-        (_, _, _, 1) => html! { span.mark.open { "another than the first's" } },
-        _ => html! { span.mark.open { "another at " (beyond) " of " (levels) " levels" } },
+        (_, _, 0, _) => html! { span.mark.good { "agrees" } },
+        (_, _, _, 1) => html! { span.mark.open { "differs" } },
+        _ => html! { span.mark.open { "differs at " (beyond) " of " (levels) " levels" } },
     }
 }
 
@@ -154,9 +154,9 @@ mod tests {
             let records: Vec<_> = differences.iter().map(|d| record(1.0, *d, 1.0)).collect();
             verdict(&records.iter().collect::<Vec<_>>()).into_string()
         };
-        assert!(said(&[(1.9, 1.0), (-2.1, 1.0)]).contains("as far as this can tell"));
-        assert!(said(&[(2.1, 1.0), (0.0, 1.0)]).contains("another at 1 of 2 levels"));
-        assert!(said(&[(2.1, 1.0)]).contains("another than"));
+        assert!(said(&[(1.9, 1.0), (-2.1, 1.0)]).contains("agrees"));
+        assert!(said(&[(2.1, 1.0), (0.0, 1.0)]).contains("differs at 1 of 2 levels"));
+        assert!(said(&[(2.1, 1.0)]).contains(">differs<"));
         assert!(said(&[(f64::NAN, 1.0)]).contains("not finite"));
         assert!(said(&[(5.0, f64::NAN)]).contains("no standard error"));
     }

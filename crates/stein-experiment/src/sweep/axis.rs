@@ -40,9 +40,9 @@ impl<'s> Axis<'s> {
         self.values.iter().map(|value| value.label.as_str())
     }
 
-    /// The values as numbers, if all of them are.
+    /// The values as numbers, if all of them are, and finite: what can be drawn.
     pub fn numbers(&self) -> Option<Vec<f64>> {
-        self.values.iter().map(|value| value.number).collect()
+        self.values.iter().map(|value| value.number.filter(|x| x.is_finite())).collect()
     }
 
     pub(super) fn key(&self) -> Span {

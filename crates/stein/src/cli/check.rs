@@ -55,10 +55,11 @@ pub(crate) fn check(arguments: &Check, registry: &Registry, voice: Voice) -> Out
     print(&experiment.to_toml());
     print("");
     print(&format!(
-        "data     {} training rows, {} held out, of {} numbers",
+        "data     {} training rows, {} held out, of {} numbers with a standard deviation of {:.3}",
         data.train.rows(),
         data.held_out.rows(),
-        data.dimension()
+        data.dimension(),
+        data.spread()
     ));
     print(&format!("network  {parameters} parameters"));
     let batch = experiment.training.batch_size * experiment.training.accumulate;

@@ -10,6 +10,7 @@
 //! | `dpm-solver-pp-2m` | the same flow by a multistep method on x̂ |
 //! | `probability-flow` | Heun on dy/dρ = −σ s, y = x/α, ρ = σ/α |
 //! | `euler-maruyama` | x ← x + Δ s + √Δ z, Δ = σ_i² − σ_{i+1}² |
+//! | `predictor-corrector` | a step of the reverse SDE, and Langevin steps with ε = 2 (snr ‖z‖/‖s‖)² |
 //!
 //! [`draw()`] runs a sampler for any number of chains in chunks; a chain's noise is its own, so samples do not depend on the
 //! chunk. The last step can replace x by its Tweedie mean ([`denoise()`]).
@@ -24,6 +25,7 @@ mod draw;
 mod edm;
 mod euler_maruyama;
 mod langevin;
+mod predictor_corrector;
 mod probability_flow;
 mod step_size;
 mod walk;
@@ -38,6 +40,7 @@ pub use draw::{Draw, draw};
 pub use edm::Edm;
 pub use euler_maruyama::EulerMaruyama;
 pub use langevin::Langevin;
+pub use predictor_corrector::{Corrector, Norms, Order, Predictor, PredictorCorrector};
 pub use probability_flow::ProbabilityFlow;
 pub use step_size::{Auto, StepSize};
 
@@ -47,5 +50,5 @@ use stein_core::{Catalogue, SamplerPart};
 pub fn register(catalogue: &mut Catalogue<SamplerPart>) {
     catalogue.add::<Langevin>().add::<AnnealedLangevin>().add::<ConsistentAnnealed>();
     catalogue.add::<Ddim>().add::<Edm>().add::<DpmSolverPp2m>();
-    catalogue.add::<ProbabilityFlow>().add::<EulerMaruyama>();
+    catalogue.add::<ProbabilityFlow>().add::<EulerMaruyama>().add::<PredictorCorrector>();
 }

@@ -9,8 +9,8 @@ use stein_core::{
 };
 use stein_record::Array;
 use stein_samplers::{
-    AnnealedLangevin, ConsistentAnnealed, Convention, Ddim, DpmSolverPp2m, Draw, Edm, EulerMaruyama, Langevin,
-    ProbabilityFlow, StepSize, denoise, draw,
+    AnnealedLangevin, ConsistentAnnealed, Convention, Corrector, Ddim, DpmSolverPp2m, Draw, Edm, EulerMaruyama,
+    Langevin, Norms, Order, Predictor, PredictorCorrector, ProbabilityFlow, StepSize, denoise, draw,
 };
 
 use crate::common::{Sigmas, device, draws, exact, gaussian, noise, three_modes};
@@ -199,6 +199,90 @@ impl Observer for Variances {
 fn normals(n: usize, std: f64) -> Tensor<2> {
     let z = noise("start").normals(n);
     matrix(z.into_iter().map(|z| (std * f64::from(z)) as f32).collect(), 1, &device())
+}
+
+/// On N(0, s²) every step is linear: a prediction is v ← (1 − a/w)² v + b², a correction with ‖z‖/‖s‖ = w/√v is
+/// v ← (1 − ε/w)² v + 2ε, ε = 2 (snr w)²/v, where w = s² + σ².
+#[test]
+fn predictor_and_corrector_follow_their_recursion() {
+    let (s, sigmas, snr) = (0.5f64, [3.0f64, 1.5, 0.6, 0.2], 0.4);
+    let start = 6.0;
+    // `scale` is 1, or the factor by which a wrong ε is off.
+    let expected = |predictor, order, scale: f64| {
+        let correct = |v: f64, sigma: f64| {
+            let w = s * s + sigma * sigma;
+            let epsilon = scale * 2.0 * (snr * w).powi(2) / v;
+            (1.0 - epsilon / w).powi(2) * v + 2.0 * epsilon
+        };
+        let predict = |v: f64, from: f64, to: f64| {
+            let delta = from * from - to * to;
+            let (a, b2) = match predictor {
+                Predictor::ReverseDiffusion => (delta, delta),
+                Predictor::EulerMaruyama => {
+                    (2.0 * from * from * (from / to).ln(), 2.0 * from * from * (from / to).ln())
+                }
+                Predictor::Ancestral => (delta, delta * (to / from).powi(2)),
+            };
+            (1.0 - a / (s * s + from * from)).powi(2) * v + b2
+        };
+        sigmas.windows(2).fold(start * start, |v, w| match order {
+            Order::CorrectorFirst => predict(correct(v, w[0]), w[0], w[1]),
+            Order::PredictorFirst => correct(predict(v, w[0], w[1]), w[1]),
+        })
+    };
+    // Norms of a chain need many dimensions to be near their expectation.
+    for (norms, n, d) in [(Norms::Batch, 40_000, 1), (Norms::Chain, 200, 400)] {
+        for predictor in [Predictor::ReverseDiffusion, Predictor::EulerMaruyama, Predictor::Ancestral] {
+            for order in [Order::CorrectorFirst, Order::PredictorFirst] {
+                let config = PredictorCorrector { predictor, order, norms, snr, denoise: false, ..Default::default() };
+                let schedule = Sigmas::new(&sigmas);
+                let sampler = build(&config, &schedule).expect("a ladder");
+                let x = normals(n * d, start).reshape([n, d]);
+                let score = exact(gaussian(vec![0.0; d], s));
+                let x = sampler.sample(&score, &schedule, x, &mut chains(n as u64), &mut NoObserver).expect("no stop");
+                let v = moments(&to_array(x)).1;
+                let right = expected(predictor, order, 1.0);
+                assert!((v / right - 1.0).abs() < 0.03, "{config:?}: {v}, not {right}");
+                // Every other predictor and order is seen, and a lost factor of 2 in ε where a correction comes last.
+                let mut twins = vec![];
+                for p in [Predictor::ReverseDiffusion, Predictor::EulerMaruyama, Predictor::Ancestral] {
+                    twins.extend([Order::CorrectorFirst, Order::PredictorFirst].map(|o| (p, o, 1.0)));
+                }
+                twins.retain(|twin| *twin != (predictor, order, 1.0));
+                twins.extend((order == Order::PredictorFirst).then_some((predictor, order, 0.5)));
+                for (p, o, scale) in twins {
+                    let twin = expected(p, o, scale);
+                    assert!((v / twin - 1.0).abs() > 0.05, "{config:?}: {v} is {p:?}, {o:?}, {scale} too");
+                }
+            }
+        }
+    }
+}
+
+/// Alone, reverse diffusion is `euler-maruyama`, and the ancestral step consistent annealing with its `"auto"`.
+#[test]
+fn predictors_alone_are_known_samplers() {
+    let schedule = Sigmas::new(&stein_schedules(4.0, 0.1, 6));
+    let end = |sampler: &dyn Sampler| {
+        let x = sampler.sample(&exact(three_modes()), &schedule, start_2d(), &mut chains(20), &mut NoObserver);
+        to_host(x.expect("no stop"))
+    };
+    let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
+    let alone = |predictor| {
+        end(&PredictorCorrector { predictor, corrector: Corrector::None, denoise: false, ..Default::default() })
+    };
+    let (reverse, ancestral) = (alone(Predictor::ReverseDiffusion), alone(Predictor::Ancestral));
+    assert!(close(&reverse, &end(&EulerMaruyama { denoise: false })));
+    assert!(close(&ancestral, &end(&ConsistentAnnealed { denoise: false, ..Default::default() })));
+    assert!(!close(&reverse, &ancestral));
+}
+
+#[test]
+fn correctors_out_of_range_are_refused() {
+    let wrong = |config: PredictorCorrector| Component::check(&config).expect_err("out of range").key;
+    assert_eq!(wrong(PredictorCorrector { snr: 0.0, ..Default::default() }).as_deref(), Some("snr"));
+    let none = PredictorCorrector { corrector_steps: 0, ..Default::default() };
+    assert_eq!(wrong(none).as_deref(), Some("corrector-steps"));
 }
 
 type Built = Result<Box<dyn Sampler>, String>;
@@ -422,6 +506,7 @@ fn euler_maruyama_follows_its_recursion() {
 fn walkers(schedule: &Sigmas) -> Vec<(Built, u64)> {
     let both = [false, true].map(|denoise| {
         let last = u64::from(denoise);
+        let predictor_first = PredictorCorrector { order: Order::PredictorFirst, ..Default::default() };
         vec![
             (build(&ConsistentAnnealed { denoise, ..Default::default() }, schedule), 2 + last),
             (build(&Ddim { denoise }, schedule), 2 + last),
@@ -429,6 +514,12 @@ fn walkers(schedule: &Sigmas) -> Vec<(Built, u64)> {
             (build(&DpmSolverPp2m { denoise }, schedule), 2 + last),
             (build(&ProbabilityFlow { denoise }, schedule), 4 + last),
             (build(&EulerMaruyama { denoise }, schedule), 2 + last),
+            (build(&PredictorCorrector { denoise, ..Default::default() }, schedule), 2 * (2 + last)),
+            (build(&PredictorCorrector { denoise, corrector_steps: 3, ..predictor_first }, schedule), 2 * 4 + last),
+            (
+                build(&PredictorCorrector { denoise, corrector: Corrector::None, ..Default::default() }, schedule),
+                2 + last,
+            ),
         ]
     });
     both.into_iter().flatten().collect()
@@ -491,6 +582,6 @@ fn ladders_that_cannot_be_walked_are_refused() {
         assert!(sampler.expect_err("one level").contains("at least 2"));
     }
     let refused: Vec<bool> = walkers(&preserving(4.0, 0.1, 3)).iter().map(|(s, _)| s.is_err()).collect();
-    // Those written for α = 1 alone: consistent annealing, edm, Euler–Maruyama.
-    assert_eq!(refused, [true, false, true, false, false, true].repeat(2));
+    // Those written for α = 1 alone: consistent annealing, edm, Euler–Maruyama, predictor and corrector.
+    assert_eq!(refused, [true, false, true, false, false, true, true, true, true].repeat(2));
 }

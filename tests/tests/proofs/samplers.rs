@@ -1,8 +1,17 @@
 //! Samplers on densities that know their score.
 
-use stein_core::{ChainNoise, Component, NoObserver, Sampler, SamplerContext, Streams, matrix, to_array, to_host};
+use std::ops::ControlFlow;
+
+use burn::tensor::Tensor;
+use stein_core::{
+    ChainNoise, Component, Level, NoObserver, Observer, SampleError, Sampler, SamplerContext, SamplerPart, StepInfo,
+    Streams, matrix, to_array, to_host,
+};
 use stein_record::Array;
-use stein_samplers::{AnnealedLangevin, Convention, Draw, Langevin, StepSize, denoise, draw};
+use stein_samplers::{
+    AnnealedLangevin, ConsistentAnnealed, Convention, Corrector, Ddim, DpmSolverPp2m, Draw, Edm, EulerMaruyama,
+    Langevin, Norms, Order, Predictor, PredictorCorrector, ProbabilityFlow, StepSize, denoise, draw,
+};
 
 use crate::common::{Sigmas, device, draws, exact, gaussian, noise, three_modes};
 
@@ -165,4 +174,414 @@ fn steps_that_overshoot_are_refused() {
     let message = build(0.05, Convention::Paper).expect_err("overshoots").message;
     assert!(message.contains("below 4.000e-2"), "{message}");
     assert!(build(0.021, Convention::Repository).is_err());
+}
+
+/// Notes the variance of all numbers after each step; stops after `most` steps.
+struct Variances {
+    seen: Vec<f64>,
+    most: usize,
+}
+
+impl Variances {
+    fn new() -> Self {
+        Self { seen: Vec::new(), most: usize::MAX }
+    }
+}
+
+impl Observer for Variances {
+    fn step(&mut self, info: StepInfo, x: &Tensor<2>) -> ControlFlow<()> {
+        self.seen.push(moments(&to_array(x.clone())).1);
+        assert_eq!(info.step, self.seen.len());
+        if info.step == self.most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+fn normals(n: usize, std: f64) -> Tensor<2> {
+    let z = noise("start").normals(n);
+    matrix(z.into_iter().map(|z| (std * f64::from(z)) as f32).collect(), 1, &device())
+}
+
+/// On N(0, s²) every step is linear: a prediction is v ← (1 − a/w)² v + b², a correction with ‖z‖/‖s‖ = w/√v is
+/// v ← (1 − ε/w)² v + 2ε, ε = 2 (snr w)²/v, where w = s² + σ².
+#[test]
+fn predictor_and_corrector_follow_their_recursion() {
+    let (s, sigmas, snr) = (0.5f64, [3.0f64, 1.5, 0.6, 0.2], 0.4);
+    let start = 6.0;
+    // `scale` is 1, or the factor by which a wrong ε is off.
+    let expected = |predictor, order, scale: f64| {
+        let correct = |v: f64, sigma: f64| {
+            let w = s * s + sigma * sigma;
+            let epsilon = scale * 2.0 * (snr * w).powi(2) / v;
+            (1.0 - epsilon / w).powi(2) * v + 2.0 * epsilon
+        };
+        let predict = |v: f64, from: f64, to: f64| {
+            let delta = from * from - to * to;
+            let (a, b2) = match predictor {
+                Predictor::ReverseDiffusion => (delta, delta),
+                Predictor::EulerMaruyama => {
+                    (2.0 * from * from * (from / to).ln(), 2.0 * from * from * (from / to).ln())
+                }
+                Predictor::Ancestral => (delta, delta * (to / from).powi(2)),
+            };
+            (1.0 - a / (s * s + from * from)).powi(2) * v + b2
+        };
+        sigmas.windows(2).fold(start * start, |v, w| match order {
+            Order::CorrectorFirst => predict(correct(v, w[0]), w[0], w[1]),
+            Order::PredictorFirst => correct(predict(v, w[0], w[1]), w[1]),
+        })
+    };
+    // Norms of a chain need many dimensions to be near their expectation.
+    for (norms, n, d) in [(Norms::Batch, 40_000, 1), (Norms::Chain, 200, 400)] {
+        for predictor in [Predictor::ReverseDiffusion, Predictor::EulerMaruyama, Predictor::Ancestral] {
+            for order in [Order::CorrectorFirst, Order::PredictorFirst] {
+                let config = PredictorCorrector { predictor, order, norms, snr, denoise: false, ..Default::default() };
+                let schedule = Sigmas::new(&sigmas);
+                let sampler = build(&config, &schedule).expect("a ladder");
+                let x = normals(n * d, start).reshape([n, d]);
+                let score = exact(gaussian(vec![0.0; d], s));
+                let x = sampler.sample(&score, &schedule, x, &mut chains(n as u64), &mut NoObserver).expect("no stop");
+                let v = moments(&to_array(x)).1;
+                let right = expected(predictor, order, 1.0);
+                assert!((v / right - 1.0).abs() < 0.03, "{config:?}: {v}, not {right}");
+                // Every other predictor and order is seen, and a lost factor of 2 in ε where a correction comes last.
+                let mut twins = vec![];
+                for p in [Predictor::ReverseDiffusion, Predictor::EulerMaruyama, Predictor::Ancestral] {
+                    twins.extend([Order::CorrectorFirst, Order::PredictorFirst].map(|o| (p, o, 1.0)));
+                }
+                twins.retain(|twin| *twin != (predictor, order, 1.0));
+                twins.extend((order == Order::PredictorFirst).then_some((predictor, order, 0.5)));
+                for (p, o, scale) in twins {
+                    let twin = expected(p, o, scale);
+                    assert!((v / twin - 1.0).abs() > 0.05, "{config:?}: {v} is {p:?}, {o:?}, {scale} too");
+                }
+            }
+        }
+    }
+}
+
+/// Alone, reverse diffusion is `euler-maruyama`, and the ancestral step consistent annealing with its `"auto"`.
+#[test]
+fn predictors_alone_are_known_samplers() {
+    let schedule = Sigmas::new(&stein_schedules(4.0, 0.1, 6));
+    let end = |sampler: &dyn Sampler| {
+        let x = sampler.sample(&exact(three_modes()), &schedule, start_2d(), &mut chains(20), &mut NoObserver);
+        to_host(x.expect("no stop"))
+    };
+    let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-4);
+    let alone = |predictor| {
+        end(&PredictorCorrector { predictor, corrector: Corrector::None, denoise: false, ..Default::default() })
+    };
+    let (reverse, ancestral) = (alone(Predictor::ReverseDiffusion), alone(Predictor::Ancestral));
+    assert!(close(&reverse, &end(&EulerMaruyama { denoise: false })));
+    assert!(close(&ancestral, &end(&ConsistentAnnealed { denoise: false, ..Default::default() })));
+    assert!(!close(&reverse, &ancestral));
+}
+
+#[test]
+fn correctors_out_of_range_are_refused() {
+    let wrong = |config: PredictorCorrector| Component::check(&config).expect_err("out of range").key;
+    assert_eq!(wrong(PredictorCorrector { snr: 0.0, ..Default::default() }).as_deref(), Some("snr"));
+    let none = PredictorCorrector { corrector_steps: 0, ..Default::default() };
+    assert_eq!(wrong(none).as_deref(), Some("corrector-steps"));
+}
+
+type Built = Result<Box<dyn Sampler>, String>;
+
+fn build(sampler: &impl Component<SamplerPart>, schedule: &Sigmas) -> Built {
+    Component::build(sampler, SamplerContext { schedule, dimension: 1 }).map_err(|e| e.message)
+}
+
+/// A relative error of k standard errors of a variance from n normals.
+fn within(variance: f64, expected: f64, n: usize, k: f64) -> bool {
+    (variance / expected - 1.0).abs() < k * (2.0 / n as f64).sqrt()
+}
+
+/// On a point mass the std is σ_{i+1} after each step, whatever ε; with Langevin's noise √(2η) σ_i it is not.
+#[test]
+fn consistent_annealing_keeps_sigma_at_every_level() {
+    let n = 50_000;
+    let sigmas = stein_schedules(2.0, 0.1, 8);
+    let gamma = sigmas[1] / sigmas[0];
+    let schedule = Sigmas::new(&sigmas);
+    let point = || exact(gaussian(vec![0.0], 0.0));
+    let etas = [None, Some(1.0 - gamma), Some(0.5), Some(1.0), Some(1.0 + gamma)];
+    for eta in etas {
+        let step_size = eta.map_or(StepSize::AUTO, |eta| StepSize::Value(eta * 0.1 * 0.1));
+        let sampler = build(&ConsistentAnnealed { step_size, denoise: true }, &schedule).expect("within the range");
+        let mut seen = Variances::new();
+        sampler.sample(&point(), &schedule, normals(n, 2.0), &mut chains(n as u64), &mut seen).expect("no stop");
+        assert_eq!(seen.seen.len(), 8);
+        for (v, s) in seen.seen.iter().zip(&sigmas[1..]) {
+            assert!(within(*v, s * s, n, 4.5), "η = {eta:?}: {}, not {s}", v.sqrt());
+        }
+        assert!(seen.seen[7] < 1e-10, "denoising finds the point");
+    }
+    // The repository's convention has the same drift η σ_i² s, one step a level.
+    let langevin = AnnealedLangevin {
+        steps_per_level: 1,
+        step_size: StepSize::Value(0.5 * 0.1 * 0.1),
+        convention: Convention::Repository,
+        denoise: false,
+    };
+    let mut seen = Variances::new();
+    langevin.sample(&point(), &schedule, normals(n, 2.0), &mut chains(n as u64), &mut seen).expect("no stop");
+    let missed = seen.seen.iter().zip(&sigmas[1..]).all(|(v, s)| !within(*v, s * s, n, 10.0));
+    assert!(missed, "Langevin's noise must be seen");
+}
+
+#[test]
+fn consistent_annealing_refuses_what_it_cannot_keep() {
+    let schedule = Sigmas::new(&[1.0, 0.5, 0.25]);
+    let at = |step| ConsistentAnnealed { step_size: StepSize::Value(step), denoise: true };
+    // (1 − 0.5) · 0.25² and (1 + 0.5) · 0.25².
+    assert!(build(&at(0.03125), &schedule).is_ok() && build(&at(0.09375), &schedule).is_ok());
+    for outside in [0.03124, 0.09376] {
+        let message = build(&at(outside), &schedule).expect_err("β² < 0");
+        assert!(message.contains("from 3.125e-2 to 9.375e-2"), "{message}");
+    }
+    let message = build(&ConsistentAnnealed::default(), &Sigmas::new(&[1.0, 0.5, 0.2])).expect_err("not geometric");
+    assert!(message.contains("geometric"), "{message}");
+}
+
+/// Levels with α² + σ² = 1, evenly in ln(σ/α).
+fn preserving(max: f64, min: f64, levels: usize) -> Sigmas {
+    let level = |ratio: f64| {
+        let alpha = 1.0 / (1.0 + ratio * ratio).sqrt();
+        Level { alpha, sigma: ratio * alpha }
+    };
+    Sigmas(stein_schedules(max, min, levels).into_iter().map(level).collect())
+}
+
+/// On N(0, s²) a step is x' = x (α'α s² ± σ'σ)/(α² s² + σ²) with a plus.
+#[test]
+fn ddim_is_linear_on_a_normal() {
+    let s = 0.7f64;
+    let start = [-3.0f32, 0.5, 2.0];
+    for schedule in [Sigmas::new(&[4.0, 1.5, 0.4, 0.1]), preserving(10.0, 0.1, 5)] {
+        let factor = |sign: f64| -> f64 {
+            let step = |w: &[Level]| {
+                let variance = (w[0].alpha * s).powi(2) + w[0].sigma.powi(2);
+                (w[1].alpha * w[0].alpha * s * s + sign * w[1].sigma * w[0].sigma) / variance
+            };
+            schedule.0.windows(2).map(step).product()
+        };
+        let sampler = build(&Ddim { denoise: false }, &schedule).expect("a ladder");
+        let x = matrix(start.to_vec(), 1, &device());
+        let x = sampler.sample(&exact(gaussian(vec![0.0], s)), &schedule, x, &mut chains(3), &mut NoObserver);
+        for (x, start) in to_host(x.expect("no stop")).into_iter().zip(start) {
+            let relative = |sign| (f64::from(x / start) / factor(sign) - 1.0).abs();
+            assert!(relative(1.0) < 1e-4, "{x} {start}");
+            assert!(relative(-1.0) > 0.1, "the sign of ẑ must be seen");
+        }
+    }
+}
+
+/// The slope of ln |error| against ln steps, for the flow's end on N(0, s²): x(ρ)/α is as √(s² + ρ²), ρ = σ/α.
+fn order(sampler: &dyn Sampler, ladder: impl Fn(usize) -> Sigmas) -> f64 {
+    let s = 0.5f64;
+    let points = [17, 33, 65, 129].map(|n| {
+        let schedule = ladder(n);
+        let (first, last) = (schedule.0[0], schedule.0[n - 1]);
+        let width = |l: Level| ((l.alpha * s).powi(2) + l.sigma.powi(2)).sqrt();
+        let x = matrix(vec![first.sigma as f32], 1, &device());
+        let x = sampler.sample(&exact(gaussian(vec![0.0], s)), &schedule, x, &mut chains(1), &mut NoObserver);
+        let x = f64::from(to_host(x.expect("no stop"))[0]);
+        let truth = first.sigma * width(last) / width(first);
+        (((n - 1) as f64).ln(), (x / truth - 1.0).abs().ln())
+    });
+    let (mx, my) = (points.iter().map(|p| p.0).sum::<f64>() / 4.0, points.iter().map(|p| p.1).sum::<f64>() / 4.0);
+    let (xy, xx) = points.iter().fold((0.0, 0.0), |(xy, xx), (x, y)| (xy + (x - mx) * (y - my), xx + (x - mx).powi(2)));
+    -xy / xx
+}
+
+/// Karras' schedule with ρ = 7.
+fn karras(max: f64, min: f64, levels: usize) -> Sigmas {
+    let (a, b) = (max.powf(1.0 / 7.0), min.powf(1.0 / 7.0));
+    let sigmas: Vec<f64> = (0..levels).map(|i| (a + (b - a) * i as f64 / (levels - 1) as f64).powi(7)).collect();
+    Sigmas::new(&sigmas)
+}
+
+#[test]
+fn solvers_have_their_order() {
+    let exploding = |n| karras(80.0, 0.02, n);
+    let kept = |n| preserving(40.0, 0.02, n);
+    let edm = Edm { denoise: false, ..Edm::default() };
+    let (flow, multistep) = (ProbabilityFlow { denoise: false }, DpmSolverPp2m { denoise: false });
+    let second = [
+        ("edm", order(&edm, exploding)),
+        ("probability-flow", order(&flow, exploding)),
+        ("probability-flow, α² + σ² = 1", order(&flow, kept)),
+        ("dpm-solver-pp-2m", order(&multistep, exploding)),
+        ("dpm-solver-pp-2m, α² + σ² = 1", order(&multistep, kept)),
+    ];
+    // Euler's method on the same flow is the twin: what a lost correction would leave.
+    let first = [("ddim", order(&Ddim { denoise: false }, exploding)), ("ddim", order(&Ddim { denoise: false }, kept))];
+    for (slopes, expected) in [(&second[..], 2.0), (&first[..], 1.0)] {
+        for (name, slope) in slopes {
+            assert!((slope - expected).abs() < 0.15, "{name}: {slope}; all: {second:?} {first:?}");
+        }
+    }
+}
+
+/// Where α = 1 the probability flow is `edm` without churn, the last Euler step included.
+#[test]
+fn the_probability_flow_is_edm_without_churn() {
+    let schedule = karras(10.0, 0.1, 12);
+    let end = |sampler: &dyn Sampler| {
+        let x = sampler.sample(&exact(three_modes()), &schedule, start_2d(), &mut chains(20), &mut NoObserver);
+        to_host(x.expect("no stop"))
+    };
+    let (edm, flow) = (end(&Edm::default()), end(&ProbabilityFlow::default()));
+    assert!(edm.iter().zip(&flow).all(|(a, b)| (a - b).abs() < 1e-4), "{edm:?} {flow:?}");
+    let ddim = end(&Ddim::default());
+    assert!(edm.iter().zip(&ddim).any(|(a, b)| (a - b).abs() > 1e-2), "Euler's method must be seen");
+}
+
+fn start_2d() -> Tensor<2> {
+    matrix(noise("start").normals(40).into_iter().map(|z| 10.0 * z).collect(), 2, &device())
+}
+
+/// Churn replaces noise and leaves the law: s² + σ_L² at the end, which normals too narrow for it miss.
+#[test]
+fn churn_keeps_the_variance() {
+    let (n, s) = (50_000, 0.5f64);
+    let schedule = karras(20.0, 0.1, 64);
+    let expected = s * s + 0.1 * 0.1;
+    let variance = |churn, noise| {
+        let sampler = Edm { churn, noise, denoise: false, ..Edm::default() };
+        let score = exact(gaussian(vec![0.0], s));
+        let start = normals(n, (400.0 + s * s).sqrt());
+        let x = sampler.sample(&score, &schedule, start, &mut chains(n as u64), &mut NoObserver).expect("no stop");
+        moments(&to_array(x)).1
+    };
+    let (still, churned, narrow) = (variance(0.0, 1.0), variance(20.0, 1.0), variance(20.0, 0.8));
+    assert!(within(still, expected, n, 4.5), "{still}, not {expected}");
+    assert!(within(churned, expected, n, 4.5), "{churned}, not {expected}");
+    assert!((still - churned).abs() > 1e-9, "churn must draw other samples");
+    assert!(!within(narrow, expected, n, 10.0), "normals too narrow must be seen: {narrow}");
+    // Outside its range churn does nothing.
+    let outside = Edm { churn: 20.0, churn_min: 30.0, denoise: false, ..Edm::default() };
+    let score = exact(gaussian(vec![0.0], s));
+    let start = normals(n, (400.0 + s * s).sqrt());
+    let x = outside.sample(&score, &schedule, start, &mut chains(n as u64), &mut NoObserver).expect("no stop");
+    assert_eq!(moments(&to_array(x)).1, still);
+}
+
+#[test]
+fn churn_out_of_range_is_refused() {
+    let wrong = |edm: Edm| Component::check(&edm).expect_err("out of range").key;
+    assert_eq!(wrong(Edm { churn: -1.0, ..Edm::default() }).as_deref(), Some("churn"));
+    assert_eq!(wrong(Edm { noise: f64::NAN, ..Edm::default() }).as_deref(), Some("noise"));
+    assert_eq!(wrong(Edm { churn_min: f64::INFINITY, ..Edm::default() }).as_deref(), Some("churn-min"));
+    assert_eq!(wrong(Edm { churn_min: 2.0, churn_max: 1.0, ..Edm::default() }).as_deref(), Some("churn-max"));
+    assert_eq!(wrong(Edm { churn_max: f64::NAN, ..Edm::default() }).as_deref(), Some("churn-max"));
+    assert!(Component::check(&Edm::default()).is_ok());
+}
+
+/// On N(0, s²) a step is x ← (1 − Δ/(s² + σ_i²)) x + √Δ z.
+#[test]
+fn euler_maruyama_follows_its_recursion() {
+    let (n, s, sigmas) = (50_000, 0.5f64, [3.0, 1.5, 0.6, 0.2]);
+    let expected = |noise: f64| {
+        let mut v = sigmas[0] * sigmas[0];
+        let step = |w: &[f64]| {
+            let delta = w[0] * w[0] - w[1] * w[1];
+            v = (1.0 - delta / (s * s + w[0] * w[0])).powi(2) * v + noise * delta;
+            v
+        };
+        sigmas.windows(2).map(step).collect::<Vec<f64>>()
+    };
+    let schedule = Sigmas::new(&sigmas);
+    let sampler = build(&EulerMaruyama { denoise: false }, &schedule).expect("a ladder");
+    let mut seen = Variances::new();
+    let score = exact(gaussian(vec![0.0], s));
+    sampler.sample(&score, &schedule, normals(n, sigmas[0]), &mut chains(n as u64), &mut seen).expect("no stop");
+    for ((v, expected), twin) in seen.seen.iter().zip(expected(1.0)).zip(expected(2.0)) {
+        assert!(within(*v, expected, n, 4.5), "{v}, not {expected}");
+        assert!(!within(*v, twin, n, 10.0), "a factor of 2 in the noise must be seen");
+    }
+}
+
+/// Samplers that walk down a ladder, with their network evaluations on three levels, denoising or not.
+fn walkers(schedule: &Sigmas) -> Vec<(Built, u64)> {
+    let both = [false, true].map(|denoise| {
+        let last = u64::from(denoise);
+        let predictor_first = PredictorCorrector { order: Order::PredictorFirst, ..Default::default() };
+        vec![
+            (build(&ConsistentAnnealed { denoise, ..Default::default() }, schedule), 2 + last),
+            (build(&Ddim { denoise }, schedule), 2 + last),
+            (build(&Edm { denoise, churn: 1.0, ..Default::default() }, schedule), 4 + last),
+            (build(&DpmSolverPp2m { denoise }, schedule), 2 + last),
+            (build(&ProbabilityFlow { denoise }, schedule), 4 + last),
+            (build(&EulerMaruyama { denoise }, schedule), 2 + last),
+            (build(&PredictorCorrector { denoise, ..Default::default() }, schedule), 2 * (2 + last)),
+            (build(&PredictorCorrector { denoise, corrector_steps: 3, ..predictor_first }, schedule), 2 * 4 + last),
+            (
+                build(&PredictorCorrector { denoise, corrector: Corrector::None, ..Default::default() }, schedule),
+                2 + last,
+            ),
+        ]
+    });
+    both.into_iter().flatten().collect()
+}
+
+/// Counts evaluations.
+struct Counted(stein_core::ExactScore, std::sync::atomic::AtomicU64);
+
+impl stein_core::ScoreNetwork for Counted {
+    fn jet(&self, x: stein_jet::Jet<2>, condition: &stein_core::Condition) -> stein_jet::Jet<2> {
+        self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.0.jet(x, condition)
+    }
+
+    fn log_density(&self, x: Tensor<2>, condition: &stein_core::Condition) -> Option<Tensor<1>> {
+        self.0.log_density(x, condition)
+    }
+}
+
+#[test]
+fn evaluations_are_counted_and_observers_stop() {
+    let schedule = Sigmas::new(&[2.0, 0.5, 0.125]);
+    for (sampler, evaluations) in walkers(&schedule) {
+        let sampler = sampler.expect("three levels");
+        let score = Counted(exact(gaussian(vec![0.0], 0.5)), 0.into());
+        let mut seen = Variances::new();
+        sampler.sample(&score, &schedule, normals(4, 2.0), &mut chains(4), &mut seen).expect("no stop");
+        assert_eq!((score.1.into_inner(), sampler.evaluations(&schedule)), (evaluations, evaluations), "{sampler:?}");
+        let steps = seen.seen.len();
+        for most in 1..=steps {
+            let mut stop = Variances { most, ..Variances::new() };
+            let score = exact(gaussian(vec![0.0], 0.5));
+            let end = sampler.sample(&score, &schedule, normals(4, 2.0), &mut chains(4), &mut stop);
+            assert_eq!(end.expect_err("stopped"), SampleError::Stopped { step: most }, "{sampler:?}");
+            assert_eq!(stop.seen.len(), most);
+        }
+    }
+}
+
+#[test]
+fn no_walker_depends_on_the_chunk() {
+    let schedule = Sigmas::new(&[2.0, 0.5, 0.125]);
+    for (sampler, _) in walkers(&schedule) {
+        let sampler = sampler.expect("three levels");
+        let samples = |chunk| {
+            let (mean, device) = (&[0.5, -0.5], &device());
+            let what = Draw { samples: 10, first: 0, chunk, mean, spread: 1.0, streams: Streams::new(3), device };
+            draw(&*sampler, &exact(three_modes()), &schedule, what, |_| Box::new(NoObserver)).expect("finite").data
+        };
+        assert_eq!(samples(10), samples(3), "{sampler:?}");
+    }
+}
+
+#[test]
+fn ladders_that_cannot_be_walked_are_refused() {
+    for (sampler, _) in walkers(&Sigmas(vec![Level::CLEAN])) {
+        assert!(sampler.expect_err("no noise").contains("there is no noise"));
+    }
+    for (sampler, _) in walkers(&Sigmas::new(&[1.0])) {
+        assert!(sampler.expect_err("one level").contains("at least 2"));
+    }
+    let refused: Vec<bool> = walkers(&preserving(4.0, 0.1, 3)).iter().map(|(s, _)| s.is_err()).collect();
+    // Those written for α = 1 alone: consistent annealing, edm, Euler–Maruyama, predictor and corrector.
+    assert_eq!(refused, [true, false, true, false, false, true, true, true, true].repeat(2));
 }

@@ -1,0 +1,68 @@
+//! The reverse SDE by the Euler–Maruyama method.
+
+use burn::tensor::Tensor;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stein_core::{
+    ChainNoise, Component, Invalid, NoiseSchedule, Observer, SampleError, Sampler, SamplerContext, SamplerPart,
+    ScoreNetwork, matrix,
+};
+
+use crate::denoise::score_at;
+use crate::walk::{Walk, unless_exploding, unless_ladder};
+
+/// The reverse SDE of a variance-exploding schedule in steps of the variance,
+/// x ← x + (σ_i² − σ_{i+1}²) s + √(σ_i² − σ_{i+1}²) z.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct EulerMaruyama {
+    /// Whether a step without noise from the smallest level to none follows: x becomes its Tweedie mean.
+    pub denoise: bool,
+}
+
+impl Default for EulerMaruyama {
+    fn default() -> Self {
+        Self { denoise: true }
+    }
+}
+
+impl Component<SamplerPart> for EulerMaruyama {
+    const KIND: &'static str = "euler-maruyama";
+    const PAPER: &'static str = "Song et al. 2021, arXiv 2011.13456, equation 6 with f = 0";
+
+    fn build(&self, context: SamplerContext<'_>) -> Result<Box<dyn Sampler>, Invalid> {
+        unless_ladder(Self::KIND, context.schedule)?;
+        unless_exploding(Self::KIND, context.schedule)?;
+        Ok(Box::new(self.clone()))
+    }
+}
+
+impl Sampler for EulerMaruyama {
+    fn sample(
+        &self,
+        score: &dyn ScoreNetwork,
+        schedule: &dyn NoiseSchedule,
+        mut x: Tensor<2>,
+        noise: &mut ChainNoise,
+        observer: &mut dyn Observer,
+    ) -> Result<Tensor<2>, SampleError> {
+        let (d, device) = (x.dims()[1], x.device());
+        let mut walk = Walk::down(schedule, self.denoise, observer);
+        for pair in schedule.levels().windows(2) {
+            let (level, next) = (pair[0], pair[1]);
+            let variance = level.sigma * level.sigma - next.sigma * next.sigma;
+            let z = matrix(noise.normals(d), d, &device);
+            let s = score_at(score, &x, level);
+            x = x + s * variance + z * variance.sqrt();
+            walk.step(level, &x)?;
+        }
+        if self.denoise {
+            x = walk.denoise(score, x, schedule.last())?;
+        }
+        Ok(x)
+    }
+
+    fn evaluations(&self, schedule: &dyn NoiseSchedule) -> u64 {
+        (schedule.levels().len() - 1 + usize::from(self.denoise)) as u64
+    }
+}

@@ -1,0 +1,66 @@
+//! The way down a ladder of noise levels: which ladders can be walked, and the observer at each step.
+
+use burn::tensor::Tensor;
+use stein_core::{Invalid, Level, NoiseSchedule, Observer, SampleError, ScoreNetwork, StepInfo};
+
+use crate::denoise;
+
+/// Refuses a schedule without noise and one of a single level, which leave a sampler no step to take.
+pub(crate) fn unless_ladder(kind: &str, schedule: &dyn NoiseSchedule) -> Result<(), Invalid> {
+    if schedule.last().is_clean() {
+        return Err(Invalid::new(format!("`{kind}` walks down noise levels, and there is no noise; take `langevin`")));
+    }
+    if schedule.levels().len() < 2 {
+        return Err(Invalid::new(format!(
+            "`{kind}` steps from level to level, and there is one alone; it needs at least 2, or take `langevin`"
+        )));
+    }
+    Ok(())
+}
+
+/// Refuses a ladder with an α that is not 1.
+pub(crate) fn unless_exploding(kind: &str, schedule: &dyn NoiseSchedule) -> Result<(), Invalid> {
+    match schedule.levels().iter().find(|l| l.alpha != 1.0) {
+        Some(level) => Err(Invalid::new(format!(
+            "`{kind}` is for variance-exploding schedules (α = 1), and this one has α = {}",
+            level.alpha
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Counts steps and shows each to the observer.
+pub(crate) struct Walk<'a> {
+    observer: &'a mut dyn Observer,
+    step: usize,
+    steps: usize,
+}
+
+impl<'a> Walk<'a> {
+    /// From the first level to the last, and to no noise where the sampler denoises.
+    pub(crate) fn down(schedule: &dyn NoiseSchedule, denoise: bool, observer: &'a mut dyn Observer) -> Self {
+        Self { observer, step: 0, steps: schedule.levels().len() - 1 + usize::from(denoise) }
+    }
+
+    /// A step taken at `level` has led to `x`.
+    pub(crate) fn step(&mut self, level: Level, x: &Tensor<2>) -> Result<(), SampleError> {
+        self.step += 1;
+        let info = StepInfo { step: self.step, steps: self.steps, level };
+        if self.observer.step(info, x).is_break() {
+            return Err(SampleError::Stopped { step: self.step });
+        }
+        Ok(())
+    }
+
+    /// The last step, from `level` to the Tweedie mean.
+    pub(crate) fn denoise(
+        &mut self,
+        score: &dyn ScoreNetwork,
+        x: Tensor<2>,
+        level: Level,
+    ) -> Result<Tensor<2>, SampleError> {
+        let x = denoise(score, x, level);
+        self.step(Level { sigma: 0.0, ..level }, &x)?;
+        Ok(x)
+    }
+}

@@ -11,6 +11,7 @@ mod karras;
 mod ladder;
 mod none;
 mod sub_vp;
+mod suggest;
 mod uniform;
 mod variance_preserving;
 
@@ -20,6 +21,7 @@ pub use geometric::{Geometric, geometric};
 pub use karras::{Karras, karras};
 pub use none::NoNoise;
 pub use sub_vp::SubVp;
+pub use suggest::{Ends, MOST_OVERLAP, Walk};
 pub use uniform::{Uniform, uniform};
 pub use variance_preserving::VariancePreserving;
 

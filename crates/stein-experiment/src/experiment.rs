@@ -168,12 +168,7 @@ impl Experiment {
         let objective = take_objective(&mut root, registry, &mut places.objective);
         let objective = problems.many(objective);
 
-        let schedule = Section::take(&mut root, "schedule").map_err(|d| vec![d]).and_then(|mut section| {
-            places.schedule = section.places();
-            let density: Density = section.key("density").map_err(|d| vec![d])?.unwrap_or_default();
-            density.check().map_err(|invalid| vec![places.schedule.diagnostic(&invalid)])?;
-            Ok((section.component(&registry.schedules, default_kind("schedule"), &SCHEDULE_KEYS)?, density))
-        });
+        let schedule = take_schedule(&mut root, registry, &mut places.schedule);
         let schedule = problems.many(schedule);
 
         let training = Section::take(&mut root, "training").map_err(|d| vec![d]).and_then(|section| {
@@ -305,6 +300,8 @@ impl Experiment {
 
 /// `[network]`: the component, its parameterisation and σ_d.
 type NetworkTable = (Box<dyn Configured<NetworkPart>>, Parameterization, f64);
+/// `[schedule]`: the component, and how training draws levels.
+type ScheduleTable = (Box<dyn Configured<SchedulePart>>, Density);
 /// `[objective]`: the component, its weighting, and whether weights are corrected for the density of σ.
 type ObjectiveTable = (Box<dyn Configured<ObjectivePart>>, Weighting, bool);
 
@@ -321,6 +318,19 @@ pub(crate) fn take_network(
     Invalid::unless_positive("sigma-data", sigma_data).map_err(|i| vec![places.diagnostic(&i)])?;
     let network = section.component(&registry.networks, default_kind("network"), &NETWORK_KEYS)?;
     Ok((network, parameterization, sigma_data))
+}
+
+/// Reads `[schedule]`: the component, and how training draws from it.
+pub(crate) fn take_schedule(
+    root: &mut DeTable<'_>,
+    registry: &Registry,
+    places: &mut Places,
+) -> Result<ScheduleTable, Vec<Diagnostic>> {
+    let mut section = Section::take(root, "schedule").map_err(|d| vec![d])?;
+    *places = section.places();
+    let density: Density = section.key("density").map_err(|d| vec![d])?.unwrap_or_default();
+    density.check().map_err(|invalid| vec![places.diagnostic(&invalid)])?;
+    Ok((section.component(&registry.schedules, default_kind("schedule"), &SCHEDULE_KEYS)?, density))
 }
 
 /// Reads `[objective]`.

@@ -15,6 +15,7 @@ mod experiment;
 mod names;
 mod plan;
 mod preset;
+mod schedule;
 mod schema;
 mod section;
 mod settings;
@@ -27,6 +28,7 @@ pub use cell::Cell;
 pub use experiment::{Estimator, Experiment};
 pub use names::checked_name;
 pub use plan::{NamedMetric, NamedObjective, Plan};
+pub use schedule::schedule;
 pub use schema::{common_keys, schema};
 pub use settings::{
     Evaluation, LEAST_ROWS, LearningRateSchedule, MOST_SAMPLES, Optimizer, OptimizerKind, Runtime, Training, WhereNoise,

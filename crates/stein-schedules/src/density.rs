@@ -24,9 +24,9 @@ pub enum Density {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct LogNormal {
-    /// The mean of ln σ.
+    /// The mean of ln(σ/α).
     pub mean: f64,
-    /// The standard deviation of ln σ.
+    /// The standard deviation of ln(σ/α).
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub std: f64,
 }
@@ -69,10 +69,12 @@ impl Density {
         }
         let mass = self.mass(&*schedule);
         if mass < LEAST_MASS {
-            let (low, high) = (schedule.last().sigma, schedule.first().sigma);
+            let ratio = |level: Level| level.sigma / level.alpha;
+            let (low, high) = (ratio(schedule.last()), ratio(schedule.first()));
+            let of = if schedule.first().alpha == 1.0 { "σ" } else { "σ/α" };
             return Err(Invalid::key(
                 "density",
-                format!("only {:.1e} of this `density` lies between σ = {low} and σ = {high}", mass),
+                format!("only {:.1e} of this `density` lies between {of} = {low} and {of} = {high}", mass),
             ));
         }
         Ok(Arc::new(Continuous { schedule, density: self, mass }))
@@ -206,6 +208,9 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let far = Density::LogNormal(LogNormal { mean: 20.0, std: 0.5 });
         assert!(far.over(ladder(&[3.0, 0.2])).unwrap_err().message.contains("between σ = 0.2 and σ = 3"));
+        // Where α < 1 the density is over σ/α.
+        let shrunk = Arc::new(Ladder(vec![Level { alpha: 0.1, sigma: 0.9 }, Level { alpha: 0.8, sigma: 0.4 }]));
+        assert!(far.over(shrunk).unwrap_err().message.contains("between σ/α = 0.5 and σ/α = 9"));
         assert!(Density::LogUniform.over(ladder(&[1.0])).is_err());
         assert!(Density::LogNormal(LogNormal { mean: 0.0, std: 0.0 }).check().is_err());
         assert!(Geometric::default().check().is_ok());

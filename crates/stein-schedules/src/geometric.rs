@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stein_core::{Component, Dataset, Invalid, Level, NoiseSchedule, SchedulePart};
+use stein_core::{Component, Dataset, Invalid, NoiseSchedule, SchedulePart};
+
+use crate::ladder::{Ladder, check_ends, with_exact_ends};
 
 /// A geometric ladder from sigma-max down to sigma-min, both included: each level is the one before over γ.
 ///
@@ -31,24 +33,7 @@ impl Default for Geometric {
 
 /// The σ of a geometric ladder, both ends exact.
 pub fn geometric(sigma_max: f64, sigma_min: f64, levels: usize) -> Vec<f64> {
-    let last = levels.saturating_sub(1);
-    (0..levels)
-        .map(|i| match i {
-            0 => sigma_max,
-            i if i == last => sigma_min,
-            i => sigma_max * (sigma_min / sigma_max).powf(i as f64 / last as f64),
-        })
-        .collect()
-}
-
-/// The levels of a ladder.
-#[derive(Debug)]
-struct Ladder(Vec<Level>);
-
-impl NoiseSchedule for Ladder {
-    fn levels(&self) -> &[Level] {
-        &self.0
-    }
+    with_exact_ends(sigma_max, sigma_min, levels, |t| sigma_max * (sigma_min / sigma_max).powf(t))
 }
 
 impl Component<SchedulePart> for Geometric {
@@ -56,25 +41,11 @@ impl Component<SchedulePart> for Geometric {
     const PAPER: &'static str = "Song & Ermon 2019, arXiv 1907.05600";
 
     fn check(&self) -> Result<(), Invalid> {
-        Invalid::unless_positive("sigma-max", self.sigma_max)?;
-        Invalid::unless_positive("sigma-min", self.sigma_min)?;
-        Invalid::unless_some("levels", self.levels)?;
-        if self.levels > 100_000 {
-            return Err(Invalid::key("levels", format!("`levels` is {}; at most 100000 are sensible", self.levels)));
-        }
-        if self.levels > 1 && self.sigma_min >= self.sigma_max {
-            let (low, high) = (self.sigma_min, self.sigma_max);
-            return Err(Invalid::key(
-                "sigma-min",
-                format!("`sigma-min` is {low}; it must be below `sigma-max`, {high}"),
-            ));
-        }
-        Ok(())
+        check_ends(self.sigma_max, self.sigma_min, self.levels)
     }
 
     fn build(&self, _: &Dataset) -> Result<Arc<dyn NoiseSchedule>, Invalid> {
-        let sigmas = geometric(self.sigma_max, self.sigma_min, self.levels);
-        Ok(Arc::new(Ladder(sigmas.into_iter().map(Level::exploding).collect())))
+        Ladder::exploding(geometric(self.sigma_max, self.sigma_min, self.levels))
     }
 }
 

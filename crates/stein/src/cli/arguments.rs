@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A workbench for score-based generative modelling.
@@ -73,6 +74,10 @@ pub(crate) enum Command {
     Report(Report),
     /// Check losses and gradients against test vectors of another implementation
     Verify(Verify),
+    /// Print the levels of a noise schedule: σ and α of each
+    Sigmas(Sigmas),
+    /// Suggest levels and step sizes for annealed Langevin dynamics (NCSNv2, techniques 2 and 4)
+    Suggest(Suggest),
     /// Begin an experiment file, with a comment for every key
     Init(Init),
     /// Print the JSON schema of experiment files
@@ -269,18 +274,66 @@ pub(crate) struct Verify {
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// The largest relative error of a loss, and of a whole gradient in norm
-    #[arg(long, default_value_t = 1e-4, value_name = "ERROR", value_parser = tolerance)]
+    #[arg(long, default_value_t = 1e-4, value_name = "ERROR", value_parser = positive)]
     pub(crate) tolerance: f64,
     /// As JSON: an array of {file, loss, loss_error, gradient_error, pass}
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-fn tolerance(text: &str) -> Result<f64, String> {
+fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
         _ => Err("it must be a number above 0".into()),
     }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stein sigmas --schedule '{kind = \"karras\", levels = 40}'
+  stein sigmas --schedule '{kind = \"variance-preserving\"}' --json")]
+pub(crate) struct Sigmas {
+    /// The schedule, as [schedule] in an experiment
+    #[arg(long, value_name = "TABLE")]
+    pub(crate) schedule: String,
+    /// As JSON: {sigmas, alphas}
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stein suggest --dim 3072 --sigma-max 50 --sigma-min 0.01
+  stein suggest --dim 3072 --sigma-max 50 --sigma-min 0.01 --levels 232 --json")]
+pub(crate) struct Suggest {
+    /// D, how many numbers a row of the data has
+    #[arg(long, value_name = "D", value_parser = count(1, 1 << 40))]
+    pub(crate) dim: usize,
+    /// σ₁, about the data's largest pairwise distance
+    #[arg(long, value_name = "SIGMA", value_parser = positive)]
+    pub(crate) sigma_max: f64,
+    /// σ_L
+    #[arg(long, value_name = "SIGMA", value_parser = positive)]
+    pub(crate) sigma_min: f64,
+    /// L; if left out, as many as the overlap asks for
+    #[arg(long, value_name = "L", value_parser = count(2, 100_000))]
+    pub(crate) levels: Option<usize>,
+    /// T, Langevin steps at each level
+    #[arg(long, value_name = "T", default_value_t = 5, value_parser = count(1, 1_000_000))]
+    pub(crate) steps_per_level: usize,
+    /// C, how much neighbouring levels overlap
+    #[arg(long, value_name = "C", default_value_t = 0.5, value_parser = positive)]
+    pub(crate) overlap: f64,
+    /// As JSON: {levels, levels_exact, gamma, overlap, step_size, variance_ratio, per_level, step_size_accumulated, convention}
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A count within bounds.
+fn count(least: u64, most: u64) -> impl TypedValueParser<Value = usize> {
+    clap::value_parser!(u64).range(least..=most).map(|n| n as usize)
 }
 
 #[derive(Debug, Args)]

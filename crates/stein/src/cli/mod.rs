@@ -17,7 +17,9 @@ mod report;
 mod run;
 mod sample;
 mod shell;
+mod sigmas;
 mod signals;
+mod suggest;
 mod sweep;
 mod verify;
 
@@ -47,6 +49,8 @@ pub fn main(register: impl FnOnce(&mut Registry)) -> ExitCode {
         Command::Sample(sample) => sample::sample(&sample, &registry, voice),
         Command::Report(report) => report::report(&report, &registry),
         Command::Verify(verify) => verify::verify(&verify, &registry),
+        Command::Sigmas(sigmas) => sigmas::sigmas(&sigmas, &registry),
+        Command::Suggest(suggest) => suggest::suggest(&suggest),
         Command::Init(init) => init::init(&init, &registry, voice),
         Command::Schema => init::print_schema(&registry),
         Command::Completions(completions) => shell::completions(&completions),

@@ -1,0 +1,108 @@
+//! α(t) = exp(−½∫β), σ = 1 − α².
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use stein_core::{Component, Dataset, Invalid, Level, NoiseSchedule, SchedulePart};
+
+use crate::beta::Beta;
+use crate::ladder::Ladder;
+
+/// The sub-variance-preserving kernel: α as in `variance-preserving`, and the square of its σ for σ; β(t) linear.
+///
+/// Levels lie at even times from 1 down to epsilon.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct SubVp {
+    /// β₀, at t = 0.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub beta_min: f64,
+    /// β₁, at t = 1.
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub beta_max: f64,
+    /// L, the number of levels.
+    #[schemars(range(min = 1, max = 100000))]
+    pub levels: usize,
+    /// The time of the last level.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub epsilon: f64,
+}
+
+impl Default for SubVp {
+    fn default() -> Self {
+        Self { beta_min: 0.1, beta_max: 20.0, levels: 1000, epsilon: 1e-3 }
+    }
+}
+
+impl SubVp {
+    fn beta(&self) -> Beta {
+        Beta { min: self.beta_min, max: self.beta_max, levels: self.levels, epsilon: self.epsilon }
+    }
+
+    fn ladder(&self) -> Result<Arc<dyn NoiseSchedule>, Invalid> {
+        let beta = self.beta();
+        Ladder::build(beta.times().map(|t| level(beta.log_alpha(t))).collect(), at_ratio)
+    }
+}
+
+/// The level of α.
+fn level(log_alpha: f64) -> Level {
+    Level { alpha: log_alpha.exp(), sigma: -(2.0 * log_alpha).exp_m1() }
+}
+
+/// σ/α = r and σ = 1 − α²: the positive root of α² + rα = 1.
+fn at_ratio(ratio: f64) -> Level {
+    let alpha = 2.0 / (ratio + ratio.hypot(2.0));
+    Level { alpha, sigma: ratio * alpha }
+}
+
+impl Component<SchedulePart> for SubVp {
+    const KIND: &'static str = "sub-vp";
+    const PAPER: &'static str = "Song et al. 2021, arXiv 2011.13456, equation 12";
+
+    fn check(&self) -> Result<(), Invalid> {
+        self.beta().check()
+    }
+
+    fn build(&self, _: &Dataset) -> Result<Arc<dyn NoiseSchedule>, Invalid> {
+        self.ladder()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ends_are_the_papers() {
+        let schedule = SubVp::default().ladder().unwrap();
+        assert_eq!(schedule.levels().len(), 1000);
+        let near = |level: Level, alpha: f64, sigma: f64| {
+            assert!((level.alpha / alpha - 1.0).abs() < 1e-9 && (level.sigma / sigma - 1.0).abs() < 1e-9, "{level:?}");
+        };
+        // β integrates to 10.05 over [0, 1].
+        near(schedule.first(), (-5.025f64).exp(), 1.0 - (-10.05f64).exp());
+        near(schedule.last(), 0.9999450265110976, 0.00010994395572027488);
+        for level in schedule.levels() {
+            assert!((level.alpha * level.alpha + level.sigma - 1.0).abs() < 1e-12, "{level:?}");
+        }
+    }
+
+    #[test]
+    fn levels_are_found_again_by_their_ratio() {
+        let schedule = SubVp::default().ladder().unwrap();
+        for &level in schedule.levels() {
+            let found = schedule.at_ratio(level.sigma / level.alpha);
+            assert!((found.alpha / level.alpha - 1.0).abs() < 1e-9, "{found:?}, not {level:?}");
+            assert!((found.sigma / level.sigma - 1.0).abs() < 1e-9, "{found:?}, not {level:?}");
+        }
+        // The twin of variance-preserving schedules.
+        let level = schedule.levels()[500];
+        let wrong = {
+            let ratio = level.sigma / level.alpha;
+            Level { alpha: 1.0f64.hypot(ratio).recip(), sigma: level.sigma }
+        };
+        assert!((wrong.alpha / level.alpha - 1.0).abs() > 0.01);
+    }
+}

@@ -3,6 +3,33 @@
 //!
 //! Step sizes are of the repository's convention, x ← x + ε_i s + √(2ε_i) z.
 
+use stein_core::Dataset;
+
+/// The largest distance between training rows, technique 1's σ₁; beyond [`MOST_ROWS`], between so many of them.
+pub fn largest_distance(data: &Dataset) -> f64 {
+    let n = data.train.rows();
+    let rows: Vec<&[f32]> = (0..n.min(MOST_ROWS)).map(|i| data.train.row(i * n / n.min(MOST_ROWS))).collect();
+    let pairs = (1..rows.len()).flat_map(|i| (0..i).map(move |j| (i, j)));
+    pairs.map(|(i, j)| squared_distance(rows[i], rows[j])).fold(0.0, f64::max).sqrt()
+}
+
+/// As many rows as have all their distances taken.
+pub const MOST_ROWS: usize = 4096;
+
+fn squared_distance(a: &[f32], b: &[f32]) -> f64 {
+    // Sums side by side, which the compiler makes a vector of.
+    const LANES: usize = 8;
+    let ((a_lanes, a_rest), (b_lanes, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let square = |a: f32, b: f32| (f64::from(a) - f64::from(b)).powi(2);
+    let mut sums = [0.0; LANES];
+    for (a, b) in a_lanes.iter().zip(b_lanes) {
+        for lane in 0..LANES {
+            sums[lane] += square(a[lane], b[lane]);
+        }
+    }
+    sums.iter().sum::<f64>() + a_rest.iter().zip(b_rest).map(|(&a, &b)| square(a, b)).sum::<f64>()
+}
+
 /// What technique 2 and technique 4 need to know.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ends {
@@ -131,6 +158,16 @@ mod tests {
 
     fn near(found: f64, expected: f64, relative: f64) {
         assert!((found / expected - 1.0).abs() < relative, "{found}, not {expected}");
+    }
+
+    #[test]
+    fn distances_count_every_number() {
+        for d in [1u8, 7, 8, 19] {
+            let a: Vec<f32> = (0..d).map(|i| f32::from(i) * 0.5).collect();
+            let b: Vec<f32> = (0..d).map(|i| 3.0 - f32::from(i)).collect();
+            let expected: f64 = (0..d).map(|i| (1.5 * f64::from(i) - 3.0).powi(2)).sum();
+            near(squared_distance(&a, &b), expected, 1e-12);
+        }
     }
 
     #[test]

@@ -305,28 +305,32 @@ pub(crate) struct Sigmas {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  stein suggest experiments/digits.toml
   stein suggest --dim 3072 --sigma-max 50 --sigma-min 0.01
   stein suggest --dim 3072 --sigma-max 50 --sigma-min 0.01 --levels 232 --json")]
 pub(crate) struct Suggest {
+    /// An experiment file, whose data, smallest σ and steps per level are taken
+    pub(crate) file: Option<PathBuf>,
     /// D, how many numbers a row of the data has
-    #[arg(long, value_name = "D", value_parser = count(1, 1 << 40))]
-    pub(crate) dim: usize,
-    /// σ₁, about the data's largest pairwise distance
-    #[arg(long, value_name = "SIGMA", value_parser = positive)]
-    pub(crate) sigma_max: f64,
-    /// σ_L
-    #[arg(long, value_name = "SIGMA", value_parser = positive)]
-    pub(crate) sigma_min: f64,
+    #[arg(long, value_name = "D", value_parser = count(1, 1 << 40), conflicts_with = "file", required_unless_present = "file")]
+    pub(crate) dim: Option<usize>,
+    /// σ₁; if left out, the largest distance between rows of the experiment's data
+    #[arg(long, value_name = "SIGMA", value_parser = positive, required_unless_present = "file")]
+    pub(crate) sigma_max: Option<f64>,
+    /// σ_L; if left out, the experiment's
+    #[arg(long, value_name = "SIGMA", value_parser = positive, required_unless_present = "file")]
+    pub(crate) sigma_min: Option<f64>,
     /// L; if left out, as many as the overlap asks for
     #[arg(long, value_name = "L", value_parser = count(2, 100_000))]
     pub(crate) levels: Option<usize>,
-    /// T, Langevin steps at each level
-    #[arg(long, value_name = "T", default_value_t = 5, value_parser = count(1, 1_000_000))]
-    pub(crate) steps_per_level: usize,
+    /// T, Langevin steps at each level; if left out, the experiment's, else 5
+    #[arg(long, value_name = "T", value_parser = count(1, 1_000_000))]
+    pub(crate) steps_per_level: Option<usize>,
     /// C, how much neighbouring levels overlap
     #[arg(long, value_name = "C", default_value_t = 0.5, value_parser = positive)]
     pub(crate) overlap: f64,
-    /// As JSON: {levels, levels_exact, gamma, overlap, step_size, variance_ratio, per_level, step_size_accumulated, convention}
+    /// As JSON: {levels, levels_exact, gamma, overlap, step_size, variance_ratio, per_level, step_size_accumulated, convention},
+    /// and for an experiment {dim, sigma_max, sigma_min, steps_per_level}
     #[arg(long)]
     pub(crate) json: bool,
 }

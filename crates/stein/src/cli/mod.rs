@@ -50,7 +50,7 @@ pub fn main(register: impl FnOnce(&mut Registry)) -> ExitCode {
         Command::Report(report) => report::report(&report, &registry),
         Command::Verify(verify) => verify::verify(&verify, &registry),
         Command::Sigmas(sigmas) => sigmas::sigmas(&sigmas, &registry),
-        Command::Suggest(suggest) => suggest::suggest(&suggest),
+        Command::Suggest(suggest) => suggest::suggest(&suggest, &registry, voice),
         Command::Init(init) => init::init(&init, &registry, voice),
         Command::Schema => init::print_schema(&registry),
         Command::Completions(completions) => shell::completions(&completions),

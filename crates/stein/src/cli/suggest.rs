@@ -1,19 +1,81 @@
 //! `stein suggest`.
 
 use serde_json::{Value, json};
-use stein_schedules::{Ends, MOST_OVERLAP, Walk};
+use stein_core::Registry;
+use stein_schedules::{Ends, MOST_OVERLAP, MOST_ROWS, Walk, largest_distance};
 
-use super::arguments::Suggest;
-use super::{Failure, Outcome, print, print_json};
+use super::arguments::{Suggest, Voice};
+use super::{Failure, Outcome, load, print, print_json};
 
-pub(crate) fn suggest(arguments: &Suggest) -> Outcome {
-    let found = Suggestion::of(arguments).map_err(Failure::usage)?;
+pub(crate) fn suggest(arguments: &Suggest, registry: &Registry, voice: Voice) -> Outcome {
+    let question = Question::of(arguments, registry, voice)?;
+    let found = Suggestion::of(question).map_err(Failure::usage)?;
+    let Question { ends, steps_per_level, .. } = question;
     if arguments.json {
-        print_json(&found.json());
+        let mut said = found.json();
+        if arguments.file.is_some() {
+            said["dim"] = json!(ends.dimension);
+            said["sigma_max"] = json!(ends.sigma_max);
+            said["sigma_min"] = json!(ends.sigma_min);
+            said["steps_per_level"] = json!(steps_per_level);
+        }
+        print_json(&said);
     } else {
-        print(&found.text(arguments));
+        let Ends { dimension, sigma_max, sigma_min } = ends;
+        print(&format!("for         D = {dimension}, σ {sigma_max} to {sigma_min}, {steps_per_level} steps a level"));
+        print(&found.text(question));
     }
     Ok(())
+}
+
+/// T, where nobody says: NCSNv2's for most of its data.
+const STEPS_PER_LEVEL: usize = 5;
+
+/// What a suggestion depends on.
+#[derive(Clone, Copy)]
+struct Question {
+    ends: Ends,
+    levels: Option<usize>,
+    steps_per_level: usize,
+    overlap: f64,
+}
+
+impl Question {
+    fn of(arguments: &Suggest, registry: &Registry, voice: Voice) -> Result<Self, Failure> {
+        let &Suggest { levels, steps_per_level, overlap, .. } = arguments;
+        let (ends, steps) = match &arguments.file {
+            Some(file) => {
+                let plan = load::plan(file, &[], registry)?;
+                let data = &plan.dataset;
+                let last = plan.schedule.last();
+                let sigma_min = arguments.sigma_min.or((!last.is_clean()).then_some(last.sigma / last.alpha));
+                let sigma_min = sigma_min
+                    .ok_or_else(|| Failure::usage("the experiment's schedule has no noise: give --sigma-min"))?;
+                if arguments.sigma_max.is_none() && data.train.rows() > MOST_ROWS {
+                    let n = data.train.rows();
+                    voice.say(&format!("note: σ₁ is the largest distance between {MOST_ROWS} of {n} rows"));
+                }
+                let sigma_max = arguments.sigma_max.unwrap_or_else(|| largest_distance(data));
+                let steps = plan.experiment.sampler.resolved().get("steps-per-level").and_then(|n| n.as_integer());
+                (
+                    Ends { dimension: data.dimension(), sigma_max, sigma_min },
+                    steps.and_then(|n| usize::try_from(n).ok()),
+                )
+            }
+            None => (Self::bare_ends(arguments)?, None),
+        };
+        let steps_per_level = steps_per_level.or(steps).unwrap_or(STEPS_PER_LEVEL);
+        Ok(Self { ends, levels, steps_per_level, overlap })
+    }
+
+    fn bare_ends(arguments: &Suggest) -> Result<Ends, Failure> {
+        let (Some(dimension), Some(sigma_max), Some(sigma_min)) =
+            (arguments.dim, arguments.sigma_max, arguments.sigma_min)
+        else {
+            return Err(Failure::usage("without an experiment, --dim, --sigma-max and --sigma-min are needed"));
+        };
+        Ok(Ends { dimension, sigma_max, sigma_min })
+    }
 }
 
 /// More levels would only be a mistake.
@@ -36,8 +98,9 @@ struct Suggestion {
 }
 
 impl Suggestion {
-    fn of(arguments: &Suggest) -> Result<Self, String> {
-        let &Suggest { dim, sigma_max, sigma_min, levels, steps_per_level, overlap, .. } = arguments;
+    fn of(question: Question) -> Result<Self, String> {
+        let Question { ends, levels, steps_per_level, overlap } = question;
+        let Ends { sigma_max, sigma_min, .. } = ends;
         if sigma_min >= sigma_max {
             return Err(format!("--sigma-min is {sigma_min}; it must be below --sigma-max, {sigma_max}"));
         }
@@ -52,7 +115,6 @@ impl Suggestion {
                 "--overlap is {overlap}; it must be below {MOST_OVERLAP:.4}, the overlap of a level with itself"
             ));
         }
-        let ends = Ends { dimension: dim, sigma_max, sigma_min };
         let levels_exact = ends.levels(overlap);
         let levels = match levels {
             Some(levels) => levels,
@@ -94,10 +156,10 @@ impl Suggestion {
         })
     }
 
-    fn text(&self, arguments: &Suggest) -> String {
+    fn text(&self, question: Question) -> String {
         let end = self.per_level.last().copied().unwrap_or(f64::NAN);
         [
-            format!("levels      {} ({:.1} for an overlap of {})", self.levels, self.levels_exact, arguments.overlap),
+            format!("levels      {} ({:.1} for an overlap of {})", self.levels, self.levels_exact, question.overlap),
             format!("γ           {:.6}", self.gamma),
             format!("overlap     {:.4}", self.overlap),
             format!(
@@ -121,7 +183,14 @@ mod tests {
     fn suggested(line: &str) -> Result<Value, String> {
         let arguments = Arguments::try_parse_from(["stein", "suggest"].into_iter().chain(line.split(' ')));
         let Command::Suggest(arguments) = arguments.map_err(|e| e.to_string())?.command else { unreachable!() };
-        Suggestion::of(&arguments).map(|found| found.json())
+        let voice = Voice { quiet: true, verbose: false };
+        let question =
+            Question::of(&arguments, &stein_experiment::builtin(), voice).unwrap_or_else(|_| panic!("{line}"));
+        Suggestion::of(question).map(|found| found.json())
+    }
+
+    fn wrong(line: &str) -> String {
+        suggested(line).unwrap_err()
     }
 
     fn holds(found: &Value, key: &str, expected: f64) {
@@ -164,8 +233,24 @@ mod tests {
     }
 
     #[test]
+    fn an_experiment_says_what_the_numbers_are() {
+        let file = std::env::temp_dir().join(format!("stein-suggest-{}.toml", std::process::id()));
+        let text = "[data]\nkind = \"gaussian-mixture\"\nmeans = [[0, 0, 0, 0, 0, 0, 0, 0, 0], [100, 0, 0, 0, 0, 0, 0, 0, 0]]\n\
+                    std = 0.001\ntrain = 5000\n[schedule]\nsigma-min = 0.5\n[sampler]\nsteps-per-level = 3\n";
+        std::fs::write(&file, text).unwrap();
+        let arguments = Arguments::try_parse_from(["stein", "suggest", &file.display().to_string()]).unwrap();
+        let Command::Suggest(arguments) = arguments.command else { unreachable!() };
+        let voice = Voice { quiet: true, verbose: false };
+        let question = Question::of(&arguments, &stein_experiment::builtin(), voice);
+        std::fs::remove_file(&file).unwrap();
+        let Question { ends, steps_per_level, .. } = question.unwrap_or_else(|_| panic!("{text}"));
+        assert_eq!((ends.dimension, ends.sigma_min, steps_per_level), (9, 0.5, 3));
+        assert!((ends.sigma_max - 100.0).abs() < 0.05, "{}", ends.sigma_max);
+        assert!(wrong("--sigma-max 1 --sigma-min 0.1").contains("--dim"));
+    }
+
+    #[test]
     fn numbers_that_nothing_follows_from_are_refused() {
-        let wrong = |line: &str| suggested(line).unwrap_err();
         assert!(wrong("--dim 10 --sigma-max 1 --sigma-min 1").contains("must be below --sigma-max, 1"));
         assert!(wrong("--dim 10 --sigma-max 1 --sigma-min 0").contains("above 0"));
         assert!(wrong("--dim 0 --sigma-max 1 --sigma-min 0.1").contains("--dim"));

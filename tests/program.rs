@@ -14,6 +14,8 @@ mod plugins;
 mod resume;
 #[path = "program/runs.rs"]
 mod runs;
+#[path = "program/schedules.rs"]
+mod schedules;
 #[path = "program/sweep.rs"]
 mod sweep;
 #[path = "program/verify.rs"]

@@ -7,9 +7,10 @@
 //! | `sliced` | vᵀ ∇s v + ½(vᵀs)², or + ½‖s‖² | the same |
 //! | `denoising` | ½‖s(x̃) + z/σ‖² | the same |
 //!
-//! The minimiser of `sliced` by finite differences is the score only as ε goes to 0. ½ is kept, dimensions are summed; the trainer weighs each example by λ(σ) ([`Weighting`]) and takes the mean. In expectation
-//! the four differ by constants only: explicit = implicit + ½E‖∇log p_σ‖² = denoising − its floor. What differs is what they
-//! need (the true score; derivatives of the network; noise), what they cost, and the variance of their gradients.
+//! The minimiser of `sliced` by finite differences is the score only as ε goes to 0. ½ is kept, dimensions are summed; the
+//! trainer weighs each example by λ(σ) ([`Weighting`]) and takes the mean. In expectation the four differ by constants only:
+//! explicit = implicit + ½E‖∇log p_σ‖² = denoising − its floor. What differs is what they need (the true score; derivatives of
+//! the network; noise), what they cost, and the variance of their gradients.
 
 mod denoising;
 mod explicit;

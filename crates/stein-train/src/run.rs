@@ -356,7 +356,7 @@ fn conventions(plan: &Plan) -> Conventions {
     let start = if plan.schedule.first().is_clean() {
         "mean of the training rows + their standard deviation times z"
     } else {
-        "mean of the training rows + σ₁ z"
+        "α₁ times the mean of the training rows + σ₁ z"
     };
     let fusion = if plan.experiment.runtime.fusion { "as burn chooses" } else { "off" };
     [

@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stein_core::{Component, Invalid, Levels, Noise, Objective, ObjectivePart, Perturbed, ScoreNetwork};
 
+use crate::implicit::half_square;
+
 /// Denoising score matching: regression on −z/σ, the score of the perturbation kernel.
 ///
 /// Its mean is the explicit objective at σ plus a constant that no network can remove, so its minimiser is the score of the
@@ -38,6 +40,7 @@ impl Objective for Denoising {
         let levels = batch.condition.levels.clone().expect("noise has a level");
         let Levels { alpha, sigma } = levels;
         let (alpha, sigma) = (alpha.unsqueeze_dim::<2>(1), sigma.unsqueeze_dim::<2>(1));
+        let column = |numbers: Tensor<2>| numbers.squeeze_dim::<1>(1);
         let at = |x: Tensor<2>| network.score(x, &batch.condition);
         let centre = batch.clean.clone() * alpha;
 
@@ -48,21 +51,16 @@ impl Objective for Denoising {
         }
         if self.control_variate {
             let d = z.dims()[1] as f64;
-            loss = loss - (z.clone().square().sum_dim(1) - d) / (sigma.clone().square() * 2.0);
+            loss = loss - column((z.clone().square().sum_dim(1) - d) / (sigma.clone().square() * 2.0));
             // Between z and −z this part cancels by itself.
             if !self.antithetic {
-                loss = loss - (at(centre) * z).sum_dim(1) / sigma;
+                loss = loss - column((at(centre) * z).sum_dim(1) / sigma);
             }
         }
-        loss.squeeze_dim::<1>(1)
+        loss
     }
 
     fn needs_noise(&self) -> bool {
         true
     }
-}
-
-/// ½‖row‖² of each row, `[B, 1]`.
-fn half_square(rows: Tensor<2>) -> Tensor<2> {
-    rows.square().sum_dim(1) * 0.5
 }

@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stein_core::{Component, Invalid, Noise, Objective, ObjectivePart, Perturbed, ScoreNetwork};
 
+use crate::implicit::half_square;
+
 /// Explicit score matching: regression on the true score.
 ///
 /// Where the density is known, on its score at σ; for any other data, on the score of the training rows smoothed by σ, whose
@@ -28,7 +30,7 @@ impl Objective for Explicit {
     fn loss(&self, network: &dyn ScoreNetwork, batch: &Perturbed, _: &mut Noise) -> Tensor<1> {
         let exact = batch.exact_score.clone().expect("the trainer gives the exact score to an objective that needs it");
         let error = network.score(batch.noisy.clone(), &batch.condition) - exact;
-        error.square().sum_dim(1).squeeze_dim::<1>(1) * 0.5
+        half_square(error)
     }
 
     fn needs_exact_score(&self) -> bool {

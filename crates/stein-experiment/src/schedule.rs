@@ -21,12 +21,14 @@ pub fn schedule(source: &Source, registry: &Registry) -> Result<Arc<dyn NoiseSch
     if !unknown.is_empty() {
         return Err(unknown);
     }
-    // Stands for data that nobody named: a row of one number.
-    let row = Array::new([1, 1], vec![0.0]);
-    let dataset =
-        Dataset { train: row.clone(), held_out: row, image: None, range: None, dequantize: None, target: None };
-    let built = schedule.build(&dataset).and_then(|schedule| density.over(schedule));
+    let built = schedule.build(&stand_in(1)).and_then(|schedule| density.over(schedule));
     built.map_err(|invalid| vec![places.diagnostic(&invalid)])
+}
+
+/// Stands for data that nobody named: one row of zeros.
+pub(crate) fn stand_in(dimension: usize) -> Dataset {
+    let row = Array::new([1, dimension], vec![0.0; dimension]);
+    Dataset { train: row.clone(), held_out: row, image: None, range: None, dequantize: None, target: None }
 }
 
 #[cfg(test)]

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use stein_core::{
-    Component, Configured, Dataset, Invalid, NetworkContext, NetworkPart, Objective, ObjectivePart, Registry, Streams,
+    Component, Configured, Invalid, NetworkContext, NetworkPart, Objective, ObjectivePart, Registry, Streams,
 };
 use stein_networks::Parameterized;
 use stein_objectives::{WeightAt, Weighting};
-use stein_record::Array;
 use stein_record::source::{Diagnostic, Source};
 use stein_schedules::{Geometric, NoNoise};
 use toml::de::DeValue;
 
 use crate::experiment::{TABLES, take_network, take_objective};
 use crate::preset::{Preset, set_default};
+use crate::schedule::stand_in;
 use crate::section::{Places, unknown_key};
 
 /// `[network]` and `[objective]` of a test vector. Unlike in an experiment, what is left out is the plainest: no weighting, no
@@ -89,9 +89,7 @@ impl VectorTables {
     pub fn build(&self, dimension: usize, noisy: bool, device: &Device) -> Result<VectorParts, Vec<Diagnostic>> {
         let in_network = |e: Invalid| vec![self.network_places.diagnostic(&e)];
         let in_objective = |e: Invalid| vec![self.objective_places.diagnostic(&e)];
-        let rows = Array::new([1, dimension], vec![0.0; dimension]);
-        let dataset =
-            Dataset { train: rows.clone(), held_out: rows, image: None, range: None, dequantize: None, target: None };
+        let dataset = stand_in(dimension);
         let schedule = if noisy {
             Geometric { levels: 1, ..Geometric::default() }.build(&dataset)
         } else {

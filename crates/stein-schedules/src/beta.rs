@@ -1,5 +1,7 @@
 //! α(t) = exp(−¼t²(β₁ − β₀) − ½tβ₀): the signal that is left of x at time t when β grows linearly from β₀ to β₁.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use stein_core::Invalid;
 
 use crate::ladder::check_levels;
@@ -7,13 +9,30 @@ use crate::ladder::check_levels;
 /// The least α: below it nothing of the signal is left to single precision.
 const LEAST_ALPHA: f64 = 1e-6;
 
-/// What the two kernels of the score SDE have in common.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Beta {
-    pub(crate) min: f64,
-    pub(crate) max: f64,
-    pub(crate) levels: usize,
-    pub(crate) epsilon: f64,
+/// What the two kernels of the score SDE have in common: all of their keys.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Beta {
+    /// β₀, at t = 0.
+    #[serde(rename = "beta-min")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub min: f64,
+    /// β₁, at t = 1.
+    #[serde(rename = "beta-max")]
+    #[schemars(extend("exclusiveMinimum" = 0))]
+    pub max: f64,
+    /// L, the number of levels.
+    #[schemars(range(min = 1, max = 100000))]
+    pub levels: usize,
+    /// The time of the last level.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub epsilon: f64,
+}
+
+impl Default for Beta {
+    fn default() -> Self {
+        Self { min: 0.1, max: 20.0, levels: 1000, epsilon: 1e-3 }
+    }
 }
 
 impl Beta {

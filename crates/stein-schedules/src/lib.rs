@@ -15,6 +15,7 @@ mod suggest;
 mod uniform;
 mod variance_preserving;
 
+pub use beta::Beta;
 pub use density::{Density, LogNormal};
 pub use explicit::Explicit;
 pub use geometric::{Geometric, geometric};

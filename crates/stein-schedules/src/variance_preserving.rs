@@ -12,37 +12,13 @@ use crate::ladder::Ladder;
 /// The variance-preserving kernel: α² + σ² = 1, so that data of variance 1 keep it; β(t) linear.
 ///
 /// Levels lie at even times from 1 down to epsilon.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct VariancePreserving {
-    /// β₀, at t = 0.
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub beta_min: f64,
-    /// β₁, at t = 1.
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub beta_max: f64,
-    /// L, the number of levels.
-    #[schemars(range(min = 1, max = 100000))]
-    pub levels: usize,
-    /// The time of the last level.
-    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
-    pub epsilon: f64,
-}
-
-impl Default for VariancePreserving {
-    fn default() -> Self {
-        Self { beta_min: 0.1, beta_max: 20.0, levels: 1000, epsilon: 1e-3 }
-    }
-}
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct VariancePreserving(pub Beta);
 
 impl VariancePreserving {
-    fn beta(&self) -> Beta {
-        Beta { min: self.beta_min, max: self.beta_max, levels: self.levels, epsilon: self.epsilon }
-    }
-
     fn ladder(&self) -> Result<Arc<dyn NoiseSchedule>, Invalid> {
-        let beta = self.beta();
-        Ladder::build(beta.times().map(|t| level(beta.log_alpha(t))).collect(), at_ratio)
+        Ladder::build(self.0.times().map(|t| level(self.0.log_alpha(t))).collect(), at_ratio)
     }
 }
 
@@ -62,7 +38,7 @@ impl Component<SchedulePart> for VariancePreserving {
     const PAPER: &'static str = "Song et al. 2021, arXiv 2011.13456, equation 11";
 
     fn check(&self) -> Result<(), Invalid> {
-        self.beta().check()
+        self.0.check()
     }
 
     fn build(&self, _: &Dataset) -> Result<Arc<dyn NoiseSchedule>, Invalid> {

@@ -19,6 +19,7 @@ use stein_record::{
     RunRecord, State, Timings, Versions, run_record,
 };
 
+use crate::batches::truth;
 use crate::evaluate::{Measured, evaluate};
 use crate::loader::{HeldOutLoader, TrainingLoader};
 use crate::lock::Lock;
@@ -239,7 +240,7 @@ fn train(
         .num_epochs(training.steps.div_ceil(period) as usize)
         .renderer(renderer(first, training.steps, options, &interrupter))
         .with_training_strategy(TrainingStrategy::Custom(strategy.clone()));
-    if plan.dataset.target.is_some() {
+    if truth(plan).is_some() {
         supervised = supervised.metric_valid_numeric(Series::new("fisher"));
     }
     if training.patience > 0 {

@@ -96,8 +96,8 @@ impl Noise {
     }
 }
 
-/// Chains of one task at least: fewer are not worth a thread.
-const CHAINS: usize = 512;
+/// Normals of one task at least: fewer are not worth a thread.
+const NORMALS: usize = 1024;
 
 /// Independent noise for each chain of a chunk: samples do not depend on how chains are batched.
 #[derive(Debug, Clone)]
@@ -119,7 +119,7 @@ impl ChainNoise {
     /// The next `d` standard normals of each chain, row major `[chains, d]`.
     pub fn normals(&mut self, d: usize) -> Vec<f32> {
         let mut out = vec![0.0; self.chains.len() * d];
-        let chains = out.par_chunks_mut(d.max(1)).zip(&mut self.chains).with_min_len(CHAINS);
+        let chains = out.par_chunks_mut(d.max(1)).zip(&mut self.chains).with_min_len(NORMALS.div_ceil(d.max(1)));
         chains.for_each(|(out, rng)| out.fill_with(|| rng.sample(StandardNormal)));
         out
     }

@@ -119,6 +119,8 @@ impl Component<DataPart> for Gaussian {
 
 #[cfg(test)]
 mod tests {
+    use stein_core::without_defaults;
+
     use super::*;
 
     fn read(text: &str) -> Result<Gaussian, String> {
@@ -135,6 +137,18 @@ mod tests {
         assert_eq!(read("").unwrap(), Gaussian::default());
         let data = three.build(Streams::new(0)).unwrap();
         assert_eq!((data.dimension(), data.train.rows()), (3, 2000));
+    }
+
+    #[test]
+    fn only_what_is_meant_counts() {
+        let kept = |text: &str| {
+            let resolved = toml::Table::try_from(read(text).unwrap()).unwrap();
+            without_defaults::<Gaussian>(resolved).keys().cloned().collect::<Vec<_>>()
+        };
+        assert!(kept("dimension = 2\nstd = 1.0\ntrain = 2000").is_empty());
+        assert_eq!(kept("dimension = 3\nstd = 1.0"), ["dimension"]);
+        assert_eq!(kept("covariance = [[2, 1, 0], [1, 2, 0], [0, 0, 1]]"), ["covariance"]);
+        assert_eq!(kept("dimension = 1\nmean = [1]"), ["mean"]);
     }
 
     #[test]

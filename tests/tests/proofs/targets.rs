@@ -2,10 +2,11 @@
 
 use stein_core::{Component, Condition, Level, Streams, Target, matrix, to_host};
 use stein_data::{FullGaussian, FunnelDensity, IsotropicMixture, TwoMoons};
+use stein_device::{DeviceRequest, choose};
 use stein_experiment::{Experiment, Plan, builtin};
-use stein_record::Array;
 use stein_record::source::Source;
-use stein_train::{Batches, level_losses};
+use stein_record::{Array, Evaluation, RunDir};
+use stein_train::{Batches, RunOptions, Stop, level_losses, run};
 
 use crate::common::{at, device, draws, gaussian, half_squares, mean, noise, three_modes};
 
@@ -344,6 +345,70 @@ fn what_needs_more_than_a_target_knows_is_refused() {
     }
 }
 
+/// Trains nothing, samples, measures and records.
+fn run_to_the_end(name: &str, text: &str) -> Evaluation {
+    let plan = plan(text).unwrap_or_else(|problems| panic!("{problems}"));
+    let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("targets-{name}-{}", std::process::id()));
+    let chosen = choose(&DeviceRequest::Cpu).expect("the CPU");
+    let options =
+        RunOptions { quiet: true, tui: false, argv: Vec::new(), burn: String::new(), git: None, stop: Stop::new() };
+    let directory = RunDir::new(&path);
+    run(&plan, &directory, &chosen, &options).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let evaluation = directory.read_evaluation().expect("readable").expect("written");
+    std::fs::remove_dir_all(&path).expect("ours");
+    evaluation
+}
+
+#[test]
+fn every_kind_of_data_is_sampled_and_measured_with_its_own_score() {
+    let annealed = "[sampler]\nkind = \"annealed-langevin\"\n[schedule]\nkind = \"geometric\"\nsigma-max = 4.0\nsigma-min = 0.1\nlevels = 8";
+    let clean = "[sampler]\nkind = \"langevin\"\nsteps = 200\nstep-size = 0.01\n[schedule]\nkind = \"none\"\n[objective]\nkind = \"implicit\"";
+    let exact = "[network]\nkind = \"exact\"\n[training]\nsteps = 0\n[evaluation]\nsamples = 200\nlevel-rows = 200";
+    for (name, keys, rest) in [
+        ("gaussian", "covariance = [[1, 0.5], [0.5, 1]]", annealed),
+        ("point-masses", "points = [[1, 2]]", annealed),
+        ("point-masses", "points = [[1, 2], [0, 0]]", annealed),
+        ("funnel", "dimension = 3\nstd = 0.5", clean),
+        ("eight-gaussians", "", annealed),
+        ("two-moons", "points = 200", annealed),
+        ("checkerboard", "points = 200", annealed),
+        ("spirals", "points = 200", annealed),
+        ("swiss-roll", "points = 200", annealed),
+        ("rings", "points = 200", annealed),
+        ("pinwheel", "points = 200", annealed),
+    ] {
+        let found = run_to_the_end(name, &format!("[data]\nkind = \"{name}\"\n{keys}\n{rest}\n{exact}\n"));
+        assert!(!found.metrics.is_empty(), "{name}");
+        // An exact score has no divergence from itself.
+        for level in &found.levels {
+            assert_eq!(level.fisher.map(|f| f.value), Some(0.0), "{name}");
+        }
+    }
+}
+
+#[test]
+fn an_exact_network_is_refused_where_its_target_is_not_known() {
+    let exact = |data: &str, schedule: &str| {
+        plan(&format!(
+            "[data]\n{data}\n[network]\nkind = \"exact\"\n[training]\nsteps = 0\n[sampler]\nkind = \"langevin\"\nstep-size = 0.1\n{schedule}\n"
+        ))
+    };
+    let clean = "[schedule]\nkind = \"none\"\n[objective]\nkind = \"implicit\"";
+    let points = "kind = \"point-masses\"\npoints = [[0, 1], [1, 0]]";
+    for data in [points, "kind = \"spirals\"", "kind = \"swiss-roll\""] {
+        assert!(exact(data, GEOMETRIC).is_ok(), "{:?}", exact(data, GEOMETRIC).err());
+        let message = exact(data, clean).expect_err("no clean score");
+        assert!(message.contains("only with noise") && message.contains("σ > 0"), "{message}");
+    }
+    let funnel = "kind = \"funnel\"";
+    assert!(exact(funnel, clean).is_ok(), "{:?}", exact(funnel, clean).err());
+    let message = exact(funnel, GEOMETRIC).expect_err("no noisy score");
+    assert!(message.contains("do not know their score at σ = 2") && message.contains("kind = \"none\""), "{message}");
+    for data in ["kind = \"eight-gaussians\"", "kind = \"gaussian\"\ncovariance = [[1, 0.5], [0.5, 1]]"] {
+        assert!(exact(data, clean).is_ok() && exact(data, GEOMETRIC).is_ok());
+    }
+}
+
 /// By hand, in release: how long ten thousand chains of a thousand Langevin steps take, and what of it are noise and score.
 #[test]
 #[ignore = "a stopwatch"]
@@ -369,6 +434,9 @@ fn ten_thousand_chains() {
     timed("noise", &mut || (0..steps).for_each(|_| drop(all.normals(2))));
     let (target, x) = (three_modes(), start());
     timed("score", &mut || (0..steps).for_each(|_| drop(target.score(x.clone(), &Condition::clean()))));
+    let (tape, on_tape) = (device().autodiff(), Condition::clean());
+    let far = matrix(to_host(x), 2, &tape);
+    timed("score, by tensors", &mut || (0..steps).for_each(|_| drop(target.score(far.clone(), &on_tape))));
     timed("all", &mut || {
         let mut noise = noise();
         let x = sampler.sample(&exact(three_modes()), &schedule, start(), &mut noise, &mut NoObserver);

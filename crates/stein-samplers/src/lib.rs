@@ -6,11 +6,14 @@
 //! | `annealed-langevin` | the same, level after level, α_i = ε σ_i²/σ_L² |
 //! | `consistent-annealed` | x ← x + η σ_i² s + σ_{i+1} β z, so that point masses have std σ_i at each level |
 //! | `ddim` | x ← α' x̂ + σ' ẑ with x̂ = (x + σ² s)/α, ẑ = −σ s |
-//! | `edm` | churn, then Heun on dx/dσ = −σ s |
+//! | `edm` | churn, then Heun on dy/dρ = −σ s |
 //! | `dpm-solver-pp-2m` | the same flow by a multistep method on x̂ |
 //! | `probability-flow` | Heun on dy/dρ = −σ s, y = x/α, ρ = σ/α |
-//! | `euler-maruyama` | x ← x + Δ s + √Δ z, Δ = σ_i² − σ_{i+1}² |
-//! | `predictor-corrector` | a step of the reverse SDE, and Langevin steps with ε = 2 (snr ‖z‖/‖s‖)² |
+//! | `euler-maruyama` | x ← x + ½(1 − a²) x + v s + √v z, the reverse SDE |
+//! | `predictor-corrector` | a step of the reverse SDE, and Langevin steps with ε = 2 a² (snr ‖z‖/‖s‖)² |
+//!
+//! a = α_i/α_{i+1} and v = σ_i² − a² σ_{i+1}² are those of the forward chain's step. The levels are the time grid of the SDE and
+//! of its flow: more of them are finer steps of the same continuous time.
 //!
 //! [`draw()`] runs a sampler for any number of chains in chunks; a chain's noise is its own, so samples do not depend on the
 //! chunk. The last step can replace x by its Tweedie mean ([`denoise()`]).
@@ -28,6 +31,7 @@ mod langevin;
 mod predictor_corrector;
 mod probability_flow;
 mod step_size;
+mod transition;
 mod walk;
 
 pub use annealed_langevin::AnnealedLangevin;

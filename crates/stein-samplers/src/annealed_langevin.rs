@@ -102,7 +102,7 @@ impl Sampler for AnnealedLangevin {
         Ok(x)
     }
 
-    fn evaluations(&self, schedule: &dyn NoiseSchedule) -> u64 {
-        (schedule.levels().len() * self.steps_per_level + usize::from(self.denoise)) as u64
+    fn evaluations(&self, schedule: &dyn NoiseSchedule) -> Option<u64> {
+        Some((schedule.levels().len() * self.steps_per_level + usize::from(self.denoise)) as u64)
     }
 }

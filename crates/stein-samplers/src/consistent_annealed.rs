@@ -122,7 +122,7 @@ impl Sampler for ConsistentAnnealed {
         Ok(x)
     }
 
-    fn evaluations(&self, schedule: &dyn NoiseSchedule) -> u64 {
-        schedule.levels().len() as u64
+    fn evaluations(&self, schedule: &dyn NoiseSchedule) -> Option<u64> {
+        Some(schedule.levels().len() as u64)
     }
 }

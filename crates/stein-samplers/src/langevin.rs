@@ -81,7 +81,7 @@ impl Sampler for Langevin {
         Ok(x)
     }
 
-    fn evaluations(&self, _: &dyn NoiseSchedule) -> u64 {
-        (self.steps + usize::from(self.denoise)) as u64
+    fn evaluations(&self, _: &dyn NoiseSchedule) -> Option<u64> {
+        Some((self.steps + usize::from(self.denoise)) as u64)
     }
 }

@@ -15,7 +15,7 @@
 //! a = α_i/α_{i+1} and v = σ_i² − a² σ_{i+1}² are those of the forward chain's step. The levels are the time grid of the SDE and
 //! of its flow: more of them are finer steps of the same continuous time.
 //!
-//! [`draw()`] runs a sampler for any number of chains in chunks; a chain's noise is its own, so samples do not depend on the
+//! Chains begin where [`Start`] says. [`draw()`] runs a sampler for any number of chains in chunks; a chain's noise is its own, so samples do not depend on the
 //! chunk. The last step can replace x by its Tweedie mean ([`denoise()`]).
 
 mod annealed_langevin;
@@ -30,6 +30,7 @@ mod euler_maruyama;
 mod langevin;
 mod predictor_corrector;
 mod probability_flow;
+mod start;
 mod step_size;
 mod transition;
 mod walk;
@@ -40,12 +41,13 @@ pub use convention::Convention;
 pub use ddim::Ddim;
 pub use denoise::denoise;
 pub use dpm_solver_pp_2m::DpmSolverPp2m;
-pub use draw::{Draw, draw};
+pub use draw::{Draw, Drawn, draw};
 pub use edm::Edm;
 pub use euler_maruyama::EulerMaruyama;
 pub use langevin::Langevin;
 pub use predictor_corrector::{Corrector, Norms, Order, Predictor, PredictorCorrector};
 pub use probability_flow::ProbabilityFlow;
+pub use start::{Normal, Start, Starts};
 pub use step_size::{Auto, StepSize};
 
 use stein_core::{Catalogue, SamplerPart};

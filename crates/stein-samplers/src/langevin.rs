@@ -46,10 +46,7 @@ impl Component<SamplerPart> for Langevin {
     }
 
     fn build(&self, context: SamplerContext<'_>) -> Result<Box<dyn Sampler>, Invalid> {
-        if context.schedule.last().is_clean() && self.step_size == StepSize::AUTO {
-            let message = "`step-size` needs a number: without noise there is no σ that it could follow from";
-            return Err(Invalid::key("step-size", message));
-        }
+        self.step_size.unless_unknown(context.schedule)?;
         Ok(Box::new(self.clone()))
     }
 }

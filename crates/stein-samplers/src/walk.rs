@@ -57,8 +57,17 @@ impl<'a> Walk<'a> {
 
     /// A step taken at `level` has led to `x`.
     pub(crate) fn step(&mut self, level: Level, x: &Tensor<2>) -> Result<(), SampleError> {
+        self.show(level, None, x)
+    }
+
+    /// The same of a step whose proposals were accepted with this probability on average.
+    pub(crate) fn proposed(&mut self, level: Level, acceptance: f64, x: &Tensor<2>) -> Result<(), SampleError> {
+        self.show(level, Some(acceptance), x)
+    }
+
+    fn show(&mut self, level: Level, acceptance: Option<f64>, x: &Tensor<2>) -> Result<(), SampleError> {
         self.step += 1;
-        let info = StepInfo { step: self.step, steps: self.steps, level, acceptance: None };
+        let info = StepInfo { step: self.step, steps: self.steps, level, acceptance };
         if self.observer.step(info, x).is_break() {
             return Err(SampleError::Stopped { step: self.step });
         }

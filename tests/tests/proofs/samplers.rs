@@ -10,8 +10,9 @@ use stein_core::{
 use stein_data::IsotropicMixture;
 use stein_record::Array;
 use stein_samplers::{
-    AnnealedLangevin, ConsistentAnnealed, Convention, Corrector, Ddim, DpmSolverPp2m, Draw, Edm, EulerMaruyama,
-    Langevin, Norms, Order, Predictor, PredictorCorrector, ProbabilityFlow, Start, Starts, StepSize, denoise, draw,
+    AnnealedLangevin, ConsistentAnnealed, Convention, Corrector, Ddim, DpmSolverPp2m, Draw, Edm, EulerMaruyama, Hmc,
+    Langevin, Mala, Norms, Order, Predictor, PredictorCorrector, ProbabilityFlow, Start, Starts, StepSize, denoise,
+    draw,
 };
 
 use crate::common::{Sigmas, device, draws, exact, gaussian, noise, three_modes};
@@ -694,12 +695,14 @@ impl stein_core::ScoreNetwork for Counted {
     }
 }
 
-/// Langevin samplers, likewise.
+/// Those that take many steps at a level, likewise.
 fn langevins(schedule: &Sigmas) -> Vec<(Built, u64)> {
     let both = [false, true].map(|denoise| {
         let last = u64::from(denoise);
         vec![
             (build(&Langevin { steps: 3, denoise, ..Default::default() }, schedule), 3 + last),
+            (build(&Mala { steps: 3, denoise, ..Default::default() }, schedule), 4 + last),
+            (build(&Hmc { steps: 2, leapfrog_steps: 3, denoise, ..Default::default() }, schedule), 7 + last),
             (build(&AnnealedLangevin { steps_per_level: 2, denoise, ..Default::default() }, schedule), 6 + last),
         ]
     });
@@ -731,9 +734,9 @@ fn evaluations_are_counted_and_observers_stop() {
 }
 
 #[test]
-fn no_walker_depends_on_the_chunk() {
+fn no_sampler_depends_on_the_chunk() {
     let schedule = Sigmas::new(&[2.0, 0.5, 0.125]);
-    for (sampler, _) in walkers(&schedule) {
+    for (sampler, _) in walkers(&schedule).into_iter().chain(langevins(&schedule)) {
         let sampler = sampler.expect("three levels");
         let samples = |chunk| drawn(&*sampler, three_modes(), &schedule, 10, chunk);
         assert_eq!(samples(10), samples(3), "{sampler:?}");

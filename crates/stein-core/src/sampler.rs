@@ -47,6 +47,17 @@ pub enum SampleError {
         /// Chains in all.
         of: usize,
     },
+    /// An adaptive solver does not meet its tolerance.
+    #[error(
+        "the solver is at σ/α = {ratio:.3e} after {steps} steps and would need more, or shorter ones than single precision \
+         can tell apart: allow a larger error by `rtol` and `atol`"
+    )]
+    Unsolved {
+        /// Steps of the chain that it gave up at.
+        steps: usize,
+        /// σ/α there.
+        ratio: f64,
+    },
     /// The observer stopped it.
     #[error("sampling was stopped at step {step}")]
     Stopped {

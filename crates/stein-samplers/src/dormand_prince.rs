@@ -133,7 +133,7 @@ pub type After<'a> = dyn FnMut(f64, &[f64]) -> Result<(), SampleError> + 'a;
 /// step.
 ///
 /// # Errors
-/// [`SampleError::Diverged`] where slopes are not finite however short the step, [`SampleError::Unsolved`] where the
+/// [`SampleError::NotFinite`] where slopes are not however short the step, [`SampleError::Unsolved`] where the
 /// tolerance is not met, and what `after` gives.
 pub fn solve(
     way: Way,
@@ -162,7 +162,7 @@ pub fn solve(
             } else if chains[c].step.abs() < LEAST_STEP * chains[c].time.abs() || chains[c].steps >= MOST_STEPS {
                 return Err(match trial.errors[i].is_finite() {
                     true => SampleError::Unsolved { steps: chains[c].steps, ratio: chains[c].time },
-                    false => SampleError::Diverged { chains: 1, of: n },
+                    false => SampleError::NotFinite { ratio: chains[c].time },
                 });
             }
         }
@@ -376,7 +376,7 @@ mod tests {
     fn what_cannot_be_solved_is_told() {
         let solved = |slope: &mut Slope<'_>| solve(WAY, vec![1.0; 3], slope, &mut |_, _| Ok(()));
         let diverged = solved(&mut |moment: Moment<'_>| vec![f64::NAN; moment.states.len()]);
-        assert_eq!(diverged, Err(SampleError::Diverged { chains: 1, of: 3 }));
+        assert_eq!(diverged, Err(SampleError::NotFinite { ratio: WAY.from }));
         // A jump at t = 1 that no step is short enough for.
         let jump = solved(&mut |m: Moment<'_>| m.times.iter().map(|t| if *t < 1.0 { 1e30 } else { 0.0 }).collect());
         assert!(matches!(jump, Err(SampleError::Unsolved { ratio, .. }) if (ratio - 1.0).abs() < 1e-3), "{jump:?}");

@@ -24,8 +24,8 @@ use std::ops::ControlFlow;
 use burn::tensor::{Device, FloatDType, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stein_core::{Condition, Level, NoiseSchedule, SampleError, ScoreNetwork, Streams, Target, matrix, to_host};
-use stein_jet::Jet;
+use stein_core::{Condition, Jet, Level, NoiseSchedule, SampleError, ScoreNetwork, Streams, Target, matrix, to_host};
+
 use stein_record::Array;
 
 use crate::dormand_prince::{Moment, Tolerance, Way, solve};
@@ -39,7 +39,7 @@ const MOST_ROWS: usize = 1 << 13;
 /// How the trace of the score's Jacobian is computed along a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub enum Divergence {
+pub enum Trace {
     /// Σ_i e_iᵀ J e_i.
     #[default]
     Exact,
@@ -60,7 +60,7 @@ pub enum Terminal<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Likelihood<'a> {
     /// The trace of the Jacobian.
-    pub divergence: Divergence,
+    pub divergence: Trace,
     /// Random directions a path, for `hutchinson`.
     pub probes: usize,
     /// How exactly the flow is solved.
@@ -172,7 +172,7 @@ struct Probes {
 
 impl Probes {
     fn draw(what: &Likelihood<'_>, paths: std::ops::Range<usize>, d: usize) -> Self {
-        if what.divergence == Divergence::Exact {
+        if what.divergence == Trace::Exact {
             return Self { signs: Vec::new(), count: 0 };
         }
         let mut noise = what.streams.chains("likelihood", paths.start as u64..paths.end as u64);

@@ -25,7 +25,6 @@ use burn::tensor::{Device, FloatDType, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stein_core::{Condition, Jet, Level, NoiseSchedule, SampleError, ScoreNetwork, Streams, Target, matrix, to_host};
-
 use stein_record::Array;
 
 use crate::dormand_prince::{Moment, Tolerance, Way, solve};
@@ -84,8 +83,8 @@ pub struct LogLikelihood {
     pub change: Vec<f64>,
     /// D ln(α_1/α_L).
     pub volume: f64,
-    /// Evaluations of score and trace that a row took, in the mean.
-    pub evaluations: f64,
+    /// Evaluations of score and trace, together, that each path took.
+    pub evaluations: Vec<usize>,
 }
 
 impl LogLikelihood {
@@ -113,12 +112,12 @@ pub fn log_likelihood(
     let way = Way { from: ratio(last), to: ratio(first), width: d + 1, dimension: d, tolerance: what.tolerance };
     let rows = Rows { schedule, dimension: d, device: what.device.clone() };
     let mut out = LogLikelihood { volume: d as f64 * (first.alpha / last.alpha).ln(), ..Default::default() };
-    let mut evaluated = 0;
     for start in (0..n).step_by(what.chunk.max(1)) {
         let end = (start + what.chunk.max(1)).min(n);
         let probes = Probes::draw(&what, start..end, d);
+        let mut evaluations = vec![0; end - start];
         let mut slope = |moment: Moment<'_>| {
-            evaluated += moment.chains.len();
+            moment.chains.iter().for_each(|&c| evaluations[c] += 1);
             slopes(score, &rows, &probes, moment)
         };
         let mut rounds = 0;
@@ -133,8 +132,8 @@ pub fn log_likelihood(
         let (y, change) = parted(&solve(way, states.collect(), &mut slope, &mut after)?, d);
         out.terminal.extend(what.terminal.log_density(&rows, &y, first));
         out.change.extend(change);
+        out.evaluations.extend(evaluations);
     }
-    out.evaluations = evaluated as f64 / n.max(1) as f64;
     Ok(out)
 }
 

@@ -8,11 +8,10 @@ use stein_core::{
 };
 use stein_data::IsotropicMixture;
 use stein_record::{Array, Estimate};
-use stein_samplers::{
-    Divergence, Likelihood, LogLikelihood, Method, ProbabilityFlow, Terminal, Tolerance, log_likelihood,
-};
+use stein_samplers::{Likelihood, LogLikelihood, Method, ProbabilityFlow, Terminal, Tolerance, Trace, log_likelihood};
 
 use crate::common::{at, device, draws, exact, gaussian, noise, three_modes};
+use crate::networks::plan;
 
 /// Levels that know how α goes with σ/α.
 #[derive(Debug)]
@@ -74,7 +73,6 @@ fn the_flow_of_a_normal_is_met_to_the_tolerance() {
             errors.fold(0.0, f64::max)
         };
         let errors = [1e-2, 1e-3, 1e-4, 1e-5].map(error);
-        println!("{errors:?}");
         assert!(errors[3] < 5e-5 && errors[2] < 5e-4, "{errors:?}");
         // A tolerance that nobody looks at would leave it where it is.
         assert!((errors[0] / errors[3]).log10() > 2.0, "{errors:?}");
@@ -148,7 +146,7 @@ fn likelihood(
 ) -> LogLikelihood {
     let device = device();
     let mut what = Likelihood {
-        divergence: Divergence::Exact,
+        divergence: Trace::Exact,
         probes: 1,
         tolerance: Tolerance::default(),
         terminal: Terminal::Target(target),
@@ -181,7 +179,6 @@ fn likelihoods_of_mixtures_are_exact() {
             let (x, truth) = rows(&target, &schedule, 48);
             let found = likelihood(&target, &schedule, &x, |_| {});
             let off = error(found.nats(), &truth);
-            println!("D = {d}, preserving: {}: {off:.2e}, {} evaluations", schedule.preserving, found.evaluations);
             assert!(off < 0.01, "D = {d}: {off}");
             // The twins: another sign of the divergence, and one dimension of it lost.
             let parts = || found.terminal.iter().zip(&found.change);
@@ -203,14 +200,13 @@ fn hutchinsons_likelihood_is_unbiased() {
         let (x, truth) = rows(&target, &schedule, 400);
         let estimate = |probes| {
             let found = likelihood(&target, &schedule, &x, |what| {
-                what.divergence = Divergence::Hutchinson;
+                what.divergence = Trace::Hutchinson;
                 what.probes = probes;
             });
             let off: Vec<f64> = found.nats().iter().zip(&truth).map(|(f, &t)| f - f64::from(t)).collect();
             Estimate::mean_of(&off)
         };
         let (one, four) = (estimate(1), estimate(4));
-        println!("{one:?} {four:?}");
         for mean in [one, four] {
             assert!(mean.value.abs() < 3.0 * mean.standard_error + 1e-3, "{mean:?}");
         }
@@ -250,7 +246,7 @@ fn a_gaussian_terminal_is_off_by_what_it_leaves_out() {
 fn likelihoods_do_not_depend_on_the_chunk() {
     let (target, schedule) = (three_modes(), Ends::new(10.0, 0.1, true));
     let (x, _) = rows(&target, &schedule, 20);
-    for divergence in [Divergence::Exact, Divergence::Hutchinson] {
+    for divergence in [Trace::Exact, Trace::Hutchinson] {
         let nats =
             |chunk| likelihood(&target, &schedule, &x, |what| (what.divergence, what.chunk) = (divergence, chunk));
         assert_eq!(nats(20), nats(3));
@@ -263,7 +259,7 @@ fn a_likelihood_stops_when_asked() {
     let (x, _) = rows(&target, &schedule, 4);
     let device = device();
     let what = Likelihood {
-        divergence: Divergence::Exact,
+        divergence: Trace::Exact,
         probes: 1,
         tolerance: Tolerance::default(),
         terminal: Terminal::Target(&target),
@@ -279,4 +275,69 @@ fn a_likelihood_stops_when_asked() {
     let end = log_likelihood(&exact(target.clone()), &schedule, &x, what, &mut watch);
     assert_eq!(end, Err(SampleError::Stopped { step: 1 }));
     assert!(rounds > 2, "the first two rows were done");
+}
+
+/// The metrics of an experiment whose network is the target's own score, or whatever `network` says.
+fn metrics(tables: &str) -> Vec<stein_record::MetricRecord> {
+    let plan = plan(&format!("{tables}\n[training]\nsteps = 0\n"));
+    let network = plan.network(&device()).expect("builds");
+    let found = stein_train::log_likelihoods(&plan, &network, &device(), |_, _| ControlFlow::Continue(()));
+    found.expect("solved")
+}
+
+fn metric<'a>(metrics: &'a [stein_record::MetricRecord], name: &str) -> &'a stein_record::MetricRecord {
+    metrics.iter().find(|m| m.name == name).unwrap_or_else(|| panic!("{name} in {metrics:?}"))
+}
+
+/// E ln N(x; 0, s² + ρ²) over x from N(0, s²), in the data's own unit whatever α is.
+#[test]
+fn held_out_rows_have_the_log_likelihood_of_their_law() {
+    let (d, s) = (3.0, 0.5f64);
+    let schedules = [
+        ("kind = \"geometric\"\nsigma-max = 40.0\nsigma-min = 0.2\nlevels = 8", 0.2f64),
+        // β integrates to 0.9255 up to t = 0.3: α² = e^−0.9255.
+        ("kind = \"variance-preserving\"\nlevels = 8\nepsilon = 0.3", (0.9255f64.exp() - 1.0).sqrt()),
+    ];
+    for (schedule, ratio) in schedules {
+        let found = |terminal: &str| {
+            metrics(&format!(
+                "[data]\nkind = \"gaussian\"\ndimension = 3\nstd = 0.5\n[network]\nkind = \"exact\"\n[schedule]\n{schedule}\n\
+                 [evaluation]\nlikelihood = {{ rows = 400, terminal = \"{terminal}\" }}\n"
+            ))
+        };
+        let known = found("target");
+        let own = metric(&known, "log-likelihood");
+        let v = s * s + ratio * ratio;
+        let expected = -d / 2.0 * ((2.0 * std::f64::consts::PI * v).ln() + s * s / v);
+        let error = metric(&known, "log-likelihood-error").estimate.value;
+        assert!((own.estimate.value - expected).abs() < 4.0 * own.estimate.standard_error, "{own:?}, not {expected}");
+        assert!(error.abs() < 1e-3, "{error}");
+        let [floor, baseline] = [own.floor, own.baseline].map(|e| e.expect("known").value);
+        assert!((floor - own.estimate.value - error).abs() < 2e-3, "{floor}");
+        // A Gaussian fitted to draws of one is the truth, but for what 2000 rows leave open.
+        assert!((baseline - floor).abs() < 0.02, "{baseline}, not {floor}");
+        assert!(metric(&known, "log-likelihood-nfe").estimate.value > 8.0);
+        // N(0, σ₁²) for N(0, α₁² s² + σ₁²) is not the truth, by little where σ₁ is large.
+        let error = metric(&found("gaussian"), "log-likelihood-error").estimate.value;
+        assert!(error.abs() < 0.01, "{error}");
+        assert!(known.iter().all(|m| m.name != "bits-per-dimension"), "no integers, no bits");
+    }
+}
+
+/// −log₂(p)/D + log₂ 17 for digits, which are (v + u)/17.
+#[test]
+fn digits_have_bits_per_dimension() {
+    let found = metrics(
+        "[data]\nkind = \"digits\"\n[network]\nkind = \"mlp\"\nhidden = [4]\n[schedule]\nkind = \"geometric\"\n\
+         sigma-max = 4.0\nsigma-min = 0.02\nlevels = 4\n\
+         [evaluation]\nlikelihood = { rows = 8, divergence = \"hutchinson\", rtol = 1e-3, atol = 1e-3 }\n",
+    );
+    let (nats, bits) = (metric(&found, "log-likelihood"), metric(&found, "bits-per-dimension"));
+    let of = |nats: f64| -nats / 64.0 * std::f64::consts::LOG2_E + 17f64.log2();
+    assert!((bits.estimate.value - of(nats.estimate.value)).abs() < 1e-6, "{bits:?} {nats:?}");
+    let baseline = bits.baseline.expect("a Gaussian").value;
+    assert!((baseline - of(nats.baseline.expect("a Gaussian").value)).abs() < 1e-6);
+    // Seventeen values have log₂ 17 bits at most, and a Gaussian knows that most of them do not occur.
+    assert!((1.0..17f64.log2()).contains(&baseline), "{baseline}");
+    assert!(found.iter().all(|m| m.name != "log-likelihood-error"), "nobody knows");
 }

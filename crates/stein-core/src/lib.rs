@@ -43,8 +43,10 @@ pub use metric::{Metric, MetricContext};
 pub use network::{Network, ScoreNetwork};
 pub use noise::{ChainNoise, Noise, Streams};
 pub use objective::{Objective, Perturbed};
-pub use sampler::{NoObserver, Observer, SampleError, Sampler, StepInfo};
+pub use sampler::{Divergence, NoObserver, Observer, SampleError, Sampler, StepInfo};
 pub use schedule::NoiseSchedule;
+/// The argument and value of [`ScoreNetwork::jet`].
+pub use stein_jet::Jet;
 pub use target::{ModesView, Target};
 
 use burn::tensor::{Device, Tensor, TensorData};

@@ -72,18 +72,19 @@ impl Sampler for Langevin {
             let z = matrix(noise.normals(d), d, &device);
             let s = score.score(x.clone(), &condition);
             x = x + s * drift + z * diffusion;
-            if observer.step(StepInfo { step, steps, level }, &x).is_break() {
+            if observer.step(StepInfo { step, steps, level, acceptance: None }, &x).is_break() {
                 return Err(SampleError::Stopped { step });
             }
         }
         if self.denoise {
             x = denoise(score, x, level);
-            let _ = observer.step(StepInfo { step: steps, steps, level: Level { sigma: 0.0, ..level } }, &x);
+            let _ = observer
+                .step(StepInfo { step: steps, steps, level: Level { sigma: 0.0, ..level }, acceptance: None }, &x);
         }
         Ok(x)
     }
 
-    fn evaluations(&self, _: &dyn NoiseSchedule) -> u64 {
-        (self.steps + usize::from(self.denoise)) as u64
+    fn evaluations(&self, _: &dyn NoiseSchedule) -> Option<u64> {
+        Some((self.steps + usize::from(self.denoise)) as u64)
     }
 }

@@ -156,13 +156,18 @@ impl ChainNoise {
         }
     }
 
-    /// The next `d` numbers uniform in [0, 1) of each chain, row major `[chains, d]`.
+    /// The next `d` numbers uniform in [0, 1) of each chain, row major `[chains, d]`; a replay has none, and gives zeros.
     pub fn uniforms(&mut self, d: usize) -> Vec<f32> {
-        let mut out = Vec::with_capacity(self.chains.len() * d);
-        for rng in &mut self.chains {
-            out.extend((0..d).map(|_| -> f32 { rng.random() }));
+        match &mut self.source {
+            Source::Streams(chains) => {
+                let mut out = Vec::with_capacity(chains.len() * d);
+                for rng in chains {
+                    out.extend((0..d).map(|_| -> f32 { rng.random() }));
+                }
+                out
+            }
+            Source::Replay { chains, .. } => vec![0.0; *chains * d],
         }
-        out
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use stein_core::{
-    Catalogue, Configured, ExactScore, Invalid, NoiseSchedule, Part, Registry, Sampler, SamplerContext, Streams,
-};
+use burn::tensor::Device;
+use stein_core::{Component, Invalid, NetworkContext, NoiseSchedule, Registry, Sampler, SamplerContext, Streams};
+use stein_networks::{ExactConfig, Parameterized};
 use stein_record::source::{Diagnostic, Source};
-use toml::de::DeTable;
 
-use crate::experiment::{TABLES, take_network, take_schedule};
+use crate::experiment::{TABLES, take_network, take_sampler, take_schedule};
 use crate::section::{Places, Section, unknown_key};
 
 /// The tables that a sampler's vector cannot do without.
@@ -18,7 +17,7 @@ const NEEDED: [&str; 4] = ["data", "network", "schedule", "sampler"];
 #[derive(Debug)]
 pub struct SampleParts {
     /// The true score.
-    pub score: ExactScore,
+    pub score: Parameterized,
     /// The noise levels.
     pub schedule: Arc<dyn NoiseSchedule>,
     /// The sampler.
@@ -32,7 +31,7 @@ impl SampleParts {
     ///
     /// # Errors
     /// Everything that is wrong with them.
-    pub fn read(source: &Source, registry: &Registry) -> Result<Self, Vec<Diagnostic>> {
+    pub fn read(source: &Source, registry: &Registry, device: &Device) -> Result<Self, Vec<Diagnostic>> {
         let mut root = source.parse(&[])?.into_inner();
         let mut problems: Vec<Diagnostic> = root
             .keys()
@@ -45,33 +44,27 @@ impl SampleParts {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let (data, data_places) = component(&mut root, "data", &registry.data)?;
-        let mut network_places = Places::default();
-        let (network, ..) = take_network(&mut root, registry, &mut network_places)?;
-        if network.kind() != "exact" {
-            let message = format!("the network is `{}`; a sampler's vector is about `exact` ones", network.kind());
-            return Err(vec![network_places.diagnostic(&Invalid::key("kind", message))]);
+        let section = Section::take(&mut root, "data").map_err(|d| vec![d])?;
+        let of_data = section.places();
+        let data = section.component(&registry.data, None, &[])?;
+        let (mut of_network, mut of_schedule, mut of_sampler) = Default::default();
+        let (network, parameterization, _) = take_network(&mut root, registry, &mut of_network)?;
+        let (schedule, _) = take_schedule(&mut root, registry, &mut of_schedule)?;
+        let (sampler, _) = take_sampler(&mut root, registry, &mut of_sampler)?;
+
+        let at = |places: &Places, invalid: Invalid| vec![places.diagnostic(&invalid)];
+        if network.kind() != ExactConfig::KIND {
+            let message = format!("the network is `{}`; a sampler's vector is of an `exact` one", network.kind());
+            return Err(at(&of_network, Invalid::key("kind", message)));
         }
-        let mut schedule_places = Places::default();
-        let (schedule, _) = take_schedule(&mut root, registry, &mut schedule_places)?;
-        let (sampler, sampler_places) = component(&mut root, "sampler", &registry.samplers)?;
-
-        let dataset = data.build(Streams::new(0)).map_err(|e| vec![data_places.diagnostic(&e)])?;
-        let Some(target) = dataset.target.clone() else {
-            return Err(vec![data_places.diagnostic(&Invalid::key("kind", "the score of these data is not known"))]);
-        };
-        let schedule = schedule.build(&dataset).map_err(|e| vec![schedule_places.diagnostic(&e)])?;
+        let dataset = data.build(Streams::new(0)).map_err(|e| at(&of_data, e))?;
+        let schedule = schedule.build(&dataset).map_err(|e| at(&of_schedule, e))?;
         let context = SamplerContext { schedule: &*schedule, dimension: dataset.dimension() };
-        let sampler = sampler.build(context).map_err(|e| vec![sampler_places.diagnostic(&e)])?;
-        Ok(Self { score: ExactScore::new(target), schedule, sampler, dimension: dataset.dimension() })
+        let sampler = sampler.build(context).map_err(|e| at(&of_sampler, e))?;
+        let mut noise = Streams::new(0).at("network", 0);
+        let context = NetworkContext { dataset: &dataset, schedule: &*schedule, device, noise: &mut noise };
+        let raw = network.build(context).map_err(|e| at(&of_network, e))?;
+        let score = Parameterized::new(raw, parameterization);
+        Ok(Self { score, schedule, sampler, dimension: dataset.dimension() })
     }
-}
-
-type Read<P> = Result<(Box<dyn Configured<P>>, Places), Vec<Diagnostic>>;
-
-/// Reads one component, whose table is there.
-fn component<P: Part>(root: &mut DeTable<'_>, table: &'static str, catalogue: &Catalogue<P>) -> Read<P> {
-    let section = Section::take(root, table).map_err(|d| vec![d])?;
-    let places = section.places();
-    Ok((section.component(catalogue, None, &[])?, places))
 }

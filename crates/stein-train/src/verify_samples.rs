@@ -5,8 +5,10 @@
 //! chains end. Its metadata are `experiment`, TOML with `[data]`, `[network] kind = "exact"`, `[schedule]` and `[sampler]`, and
 //! `source`, free text. Samples are drawn in single precision, as a run draws them.
 
-use burn::tensor::Device;
-use stein_core::{ChainNoise, NoObserver, Registry, matrix, to_host};
+use std::ops::ControlFlow;
+
+use burn::tensor::{Device, Tensor};
+use stein_core::{ChainNoise, Observer, Registry, SampleError, StepInfo, matrix, to_host};
 use stein_experiment::SampleParts;
 use stein_record::Array;
 use stein_record::arrays::ArrayFile;
@@ -40,8 +42,9 @@ pub fn verify_samples(name: &str, file: &ArrayFile, registry: &Registry) -> Resu
     let wrong = |diagnostics| VectorError::Experiment(Box::new(source_of(name, text)), diagnostics);
     let source = Source::new(format!("{name}, experiment"), text.as_bytes()).map_err(wrong)?;
     let vector = Vector::read(file)?;
-    let parts = SampleParts::read(&source, registry).map_err(wrong)?;
-    let samples = vector.draw(&parts)?;
+    let device = Device::flex();
+    let parts = SampleParts::read(&source, registry, &device).map_err(wrong)?;
+    let samples = vector.draw(&parts, &device)?;
     Ok(VerifiedSamples {
         sample_error: relative_error(&samples, &vector.expected.data),
         source: file.metadata.get("source").cloned().unwrap_or_default(),
@@ -93,17 +96,23 @@ impl<'a> Vector<'a> {
     }
 
     /// Where our sampler takes the chains, `[B, D]`.
-    fn draw(&self, parts: &SampleParts) -> Result<Vec<f32>, String> {
+    fn draw(&self, parts: &SampleParts, device: &Device) -> Result<Vec<f32>, String> {
         let [batch, d] = [self.x.rows(), self.x.row_length()];
         if parts.dimension != d {
             return Err(format!("`x` has rows of {d} numbers, and its [data] rows of {}", parts.dimension));
         }
+        if parts.sampler.evaluations(&*parts.schedule).is_none() {
+            return Err("the sampler chooses its own steps as it goes: no vector can follow it".into());
+        }
         let given = self.noise.map_or(0, Array::rows);
         let draws = self.noise.into_iter().flat_map(|z| (0..z.rows()).map(|k| z.row(k).to_vec())).collect();
         let mut noise = ChainNoise::replay(batch, draws);
-        let x = matrix(self.x.data.clone(), d, &Device::flex());
-        let drawn = parts.sampler.sample(&parts.score, &*parts.schedule, x, &mut noise, &mut NoObserver);
-        let drawn = drawn.map_err(|e| e.to_string())?;
+        let x = matrix(self.x.data.clone(), d, device);
+        let drawn = parts.sampler.sample(&parts.score, &*parts.schedule, x, &mut noise, &mut UnlessRejecting);
+        let drawn = drawn.map_err(|e| match e {
+            SampleError::Stopped { .. } => "the sampler accepts and rejects: no vector can follow it".to_owned(),
+            other => other.to_string(),
+        })?;
         if noise.asked() > given {
             let asked = noise.asked();
             return Err(format!(
@@ -111,6 +120,15 @@ impl<'a> Vector<'a> {
             ));
         }
         Ok(to_host(drawn))
+    }
+}
+
+/// Stops a sampler that rejects proposals: a chain that rounding sends the other way ends elsewhere.
+struct UnlessRejecting;
+
+impl Observer for UnlessRejecting {
+    fn step(&mut self, info: StepInfo, _: &Tensor<2>) -> ControlFlow<()> {
+        if info.acceptance.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 

@@ -8,6 +8,7 @@ use stein_networks::{ExactConfig, Parameterized};
 use stein_record::source::{Diagnostic, Source};
 
 use crate::experiment::{TABLES, take_network, take_sampler, take_schedule};
+use crate::preset::Preset;
 use crate::section::{Places, Section, unknown_key};
 
 /// The tables that a sampler's vector cannot do without.
@@ -33,6 +34,7 @@ impl SampleParts {
     /// Everything that is wrong with them.
     pub fn read(source: &Source, registry: &Registry, device: &Device) -> Result<Self, Vec<Diagnostic>> {
         let mut root = source.parse(&[])?.into_inner();
+        Preset::apply(&mut root).map_err(|d| vec![d])?;
         let mut problems: Vec<Diagnostic> = root
             .keys()
             .filter(|key| !TABLES.contains(&key.get_ref().as_ref()))

@@ -29,6 +29,7 @@ mod predictor_corrector;
 mod probability_flow;
 mod start;
 mod step_size;
+mod technique_4;
 mod walk;
 
 pub use annealed_langevin::AnnealedLangevin;
@@ -44,7 +45,8 @@ pub use langevin::Langevin;
 pub use predictor_corrector::{Corrector, Norms, Order, Predictor, PredictorCorrector};
 pub use probability_flow::ProbabilityFlow;
 pub use start::{Normal, Start, Starts};
-pub use step_size::{Auto, StepSize};
+pub use step_size::{Annealing, Auto, StepSize, Word};
+pub use technique_4::Technique4;
 
 use stein_core::{Catalogue, SamplerPart};
 

@@ -67,8 +67,8 @@ impl SigmaMax {
         let distance = largest_distance(data);
         if distance == 0.0 {
             return wrong(
-                "`sigma-max` = \"auto\" is the largest distance between training rows, and here no two of them differ"
-                    .into(),
+                "`sigma-max` = \"auto\" is the largest distance between training rows, and here are no two that differ (a \
+ schedule by itself has no rows)".into(),
             );
         }
         if !distance.is_finite() || distance <= sigma_min {

@@ -28,7 +28,7 @@ pub use geometric::{Geometric, geometric};
 pub use karras::{Karras, karras};
 pub use none::NoNoise;
 pub use sub_vp::SubVp;
-pub use suggest::{Ends, MOST_OVERLAP, MOST_ROWS, Walk, largest_distance};
+pub use suggest::{Ends, MOST_OVERLAP, MOST_ROWS, largest_distance};
 pub use uniform::{Uniform, uniform};
 pub use variance_preserving::VariancePreserving;
 

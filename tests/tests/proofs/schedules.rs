@@ -61,7 +61,7 @@ fn auto_that_nothing_follows_from_is_refused() {
     let text = "schedule = { sigma-max = \"auto\" }";
     let source = Source::new("--schedule", text.as_bytes()).expect("a source");
     let alone = stein_experiment::schedule(&source, &stein_experiment::builtin()).expect_err("no data");
-    assert!(alone[0].message.contains("no two of them differ"), "{}", alone[0].message);
+    assert!(alone[0].message.contains("no two that differ"), "{}", alone[0].message);
 }
 
 /// What is written stays what was asked for, and files that don't ask keep their cell.

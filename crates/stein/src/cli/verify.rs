@@ -13,11 +13,16 @@ use super::{Failure, Outcome, print, print_json};
 
 pub(crate) fn verify(arguments: &Verify, registry: &Registry) -> Outcome {
     let (mut rows, mut failed, mut wrong) = (Vec::new(), 0usize, 0usize);
+    let mut tolerances: Vec<f64> = Vec::new();
     for path in &arguments.files {
         let name = path.display().to_string();
         match Found::of(path, &name, registry) {
             Ok(found) => {
-                let pass = found.passes(arguments.tolerance);
+                let tolerance = arguments.tolerance.unwrap_or_else(|| found.tolerance());
+                if !tolerances.contains(&tolerance) {
+                    tolerances.push(tolerance);
+                }
+                let pass = found.within(tolerance);
                 failed += usize::from(!pass);
                 if !arguments.json {
                     print(&found.line(&name, pass));
@@ -40,12 +45,10 @@ pub(crate) fn verify(arguments: &Verify, registry: &Registry) -> Outcome {
         print_json(&Value::from(rows));
     } else {
         let files = arguments.files.len();
-        let within = match arguments.tolerance {
-            Some(tolerance) => format!("within {tolerance:e}"),
-            None => "within tolerance".into(),
-        };
+        let within: Vec<String> = tolerances.iter().map(|t| format!("{t:e}")).collect();
+        let within = if within.is_empty() { String::new() } else { format!(" within {}", within.join(" or ")) };
         let not = if wrong > 0 { format!(", {wrong} are no vectors") } else { String::new() };
-        print(&format!("{} of {files} {within}{not}", files - failed - wrong));
+        print(&format!("{} of {files}{within}{not}", files - failed - wrong));
     }
     match (failed, wrong) {
         (0, 0) => Ok(()),
@@ -89,14 +92,19 @@ impl Found {
         })
     }
 
-    /// An error that is no number passes nothing.
-    fn passes(&self, tolerance: Option<f64>) -> bool {
+    /// What may be wrong by rounding, where nobody says how much.
+    fn tolerance(&self) -> f64 {
         match self {
-            Self::Loss(Verified { double, .. }) => {
-                let tolerance = tolerance.unwrap_or(LOSS_TOLERANCE);
-                double.loss_error <= tolerance && double.gradient_error <= tolerance
-            }
-            Self::Samples(samples) => samples.sample_error <= tolerance.unwrap_or(SAMPLE_TOLERANCE),
+            Self::Loss(_) => LOSS_TOLERANCE,
+            Self::Samples(_) => SAMPLE_TOLERANCE,
+        }
+    }
+
+    /// An error that is no number is within nothing.
+    fn within(&self, tolerance: f64) -> bool {
+        match self {
+            Self::Loss(Verified { double, .. }) => double.loss_error <= tolerance && double.gradient_error <= tolerance,
+            Self::Samples(samples) => samples.sample_error <= tolerance,
         }
     }
 

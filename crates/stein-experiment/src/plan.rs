@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use stein_core::{
-    Dataset, Invalid, Metric, NetworkContext, NoiseSchedule, Objective, Registry, Sampler, SamplerContext, Streams,
+    Condition, Dataset, Invalid, Metric, NetworkContext, NoiseSchedule, Objective, Registry, Sampler, SamplerContext,
+    ScoreNetwork, Streams,
 };
 use stein_networks::Parameterized;
 use stein_objectives::Weighting;
@@ -105,6 +106,17 @@ impl Plan {
                 problems.push(diagnostic.related(places.schedule.of(None), "with this schedule"));
             })
             .ok();
+        if experiment.evaluation.solver_error && sampler.as_ref().is_some_and(|s| !s.solves_flow()) {
+            let kind = experiment.sampler.kind();
+            problems.push(
+                Diagnostic::new(format!(
+                    "`solver-error` is about solvers of the probability flow; `{kind}` as it is set draws noise"
+                ))
+                .at(places.evaluation.of(Some("solver-error")), "")
+                .related(places.sampler.of(Some("kind")), "this sampler")
+                .help("`ddim`, `edm` without churn, `dpm-solver-pp-2m` and `probability-flow` solve it"),
+            );
+        }
         let estimators = estimators(&experiment, &objective, &*schedule, &dataset).map_err(|e| problems.extend(e)).ok();
         let metrics = metrics(&experiment, &dataset, &*schedule, registry).map_err(|e| problems.push(e)).ok();
         // The network is built once here, on the CPU, to see whether it can be; the run builds its own.
@@ -112,6 +124,11 @@ impl Plan {
             Ok(network) => {
                 problems.extend(too_many_gradients(&experiment, network.num_params()));
                 problems.extend(nothing_to_train(&experiment, network.num_params()));
+                let needed = sampler.as_ref().is_some_and(|sampler| sampler.needs_log_density());
+                // A density is asked for only where nothing else is wrong with the network or its levels.
+                if needed && problems.is_empty() {
+                    problems.extend(no_log_density(&experiment, &network, &*schedule, dataset.dimension()));
+                }
             }
             Err(e) => problems.push(places.network.diagnostic(&e).related(places.data.of(None), "with these data")),
         }
@@ -164,6 +181,25 @@ fn nothing_to_train(experiment: &Experiment, parameters: usize) -> Option<Diagno
             .at(experiment.places.training.of(Some("steps")), "")
             .related(experiment.places.network.of(Some("kind")), "this network")
             .help("set training.steps = 0")
+    })
+}
+
+fn no_log_density(
+    experiment: &Experiment,
+    network: &Parameterized,
+    schedule: &dyn NoiseSchedule,
+    dimension: usize,
+) -> Option<Diagnostic> {
+    let (sampler, kind, device) = (experiment.sampler.kind(), experiment.network.kind(), Device::flex());
+    let condition = Condition::uniform(schedule.last(), 1, &device);
+    let probe = Tensor::zeros([1, dimension], &device);
+    ScoreNetwork::log_density(network, probe, &condition).is_none().then(|| {
+        Diagnostic::new(format!(
+            "`{sampler}` needs the log density, which a network of kind `{kind}` does not have; `exact` (and energies) do"
+        ))
+        .at(experiment.places.sampler.of(Some("kind")), "")
+        .related(experiment.places.network.of(Some("kind")), "this network")
+        .help("take `langevin`, which needs the score alone, or a network that has a density")
     })
 }
 

@@ -6,6 +6,8 @@ mod cells;
 mod common;
 #[path = "proofs/levels.rs"]
 mod levels;
+#[path = "proofs/likelihood.rs"]
+mod likelihood;
 #[path = "proofs/metropolis.rs"]
 mod metropolis;
 #[path = "proofs/networks.rs"]
@@ -14,6 +16,8 @@ mod networks;
 mod objectives;
 #[path = "proofs/samplers.rs"]
 mod samplers;
+#[path = "proofs/schedules.rs"]
+mod schedules;
 #[path = "proofs/targets.rs"]
 mod targets;
 #[path = "proofs/training.rs"]

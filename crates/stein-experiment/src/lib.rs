@@ -15,6 +15,7 @@ mod experiment;
 mod names;
 mod plan;
 mod preset;
+mod sample_vector;
 mod schedule;
 mod schema;
 mod section;
@@ -28,10 +29,12 @@ pub use cell::Cell;
 pub use experiment::{Estimator, Experiment};
 pub use names::checked_name;
 pub use plan::{NamedMetric, NamedObjective, Plan};
+pub use sample_vector::SampleParts;
 pub use schedule::schedule;
 pub use schema::{common_keys, schema};
 pub use settings::{
-    Evaluation, LEAST_ROWS, LearningRateSchedule, MOST_SAMPLES, Optimizer, OptimizerKind, Runtime, Training, WhereNoise,
+    Evaluation, LEAST_ROWS, LearningRateSchedule, Likelihood, MOST_SAMPLES, Optimizer, OptimizerKind, Runtime,
+    Terminal, Training, WhereNoise,
 };
 pub use sweep::{Axis, CellPlan, DEFAULT_MOST_CELLS, MOST_CELLS, Sweep};
 pub use template::{Choice, template};

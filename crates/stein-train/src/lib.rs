@@ -13,6 +13,7 @@ mod evaluate;
 mod field;
 mod flat;
 mod levels;
+mod likelihood;
 mod loader;
 mod lock;
 mod measure;
@@ -30,12 +31,14 @@ mod trainee;
 #[cfg(feature = "tui")]
 mod tui;
 mod verify;
+mod verify_samples;
 mod weights;
 
 pub use batches::{Batches, TrainingBatch};
 pub use error::RunError;
 pub use flat::Layout;
 pub use levels::level_losses;
+pub use likelihood::log_likelihoods;
 pub use measure::{StepCost, measure};
 pub use run::{Outcome, RunOptions, run};
 pub use sampling::draw_from_run;
@@ -43,4 +46,5 @@ pub use session::Stop;
 pub use state::TrainingState;
 pub use trainee::Trainee;
 pub use verify::{VectorError, Verdict, Verified, verify};
+pub use verify_samples::{VerifiedSamples, holds_samples, verify_samples};
 pub use weights::{load_network, network_file};

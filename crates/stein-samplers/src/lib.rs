@@ -15,7 +15,8 @@
 //! Chains begin where [`Start`] says. [`draw()`] runs a sampler for any number of chains in chunks; a chain's noise is its own, so samples do not depend on the
 //! chunk. The last step can replace x by its Tweedie mean ([`denoise()`]).
 //!
-//! [`log_likelihood()`] follows the probability flow the other way, for the density that it makes.
+//! [`log_likelihood()`] follows the probability flow the other way, for the density that it makes;
+//! [`likelihood_bound()`] bounds that of the reverse SDE.
 
 mod annealed_langevin;
 mod consistent_annealed;
@@ -30,6 +31,7 @@ mod euler_maruyama;
 mod flow;
 mod langevin;
 mod likelihood;
+mod likelihood_bound;
 mod predictor_corrector;
 mod probability_flow;
 mod start;
@@ -48,6 +50,7 @@ pub use edm::Edm;
 pub use euler_maruyama::EulerMaruyama;
 pub use langevin::Langevin;
 pub use likelihood::{Likelihood, LogLikelihood, MOST_EXACT, Terminal, Trace, log_likelihood};
+pub use likelihood_bound::{LikelihoodBound, likelihood_bound, with_last_noise};
 pub use predictor_corrector::{Corrector, Norms, Order, Predictor, PredictorCorrector};
 pub use probability_flow::{Method, ProbabilityFlow};
 pub use start::{Normal, Start, Starts};

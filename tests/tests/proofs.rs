@@ -8,6 +8,8 @@ mod common;
 mod levels;
 #[path = "proofs/likelihood.rs"]
 mod likelihood;
+#[path = "proofs/metropolis.rs"]
+mod metropolis;
 #[path = "proofs/networks.rs"]
 mod networks;
 #[path = "proofs/objectives.rs"]

@@ -76,7 +76,7 @@ pub fn log_likelihoods(
 
 /// The true log-density of x̃ at each row, where it is known.
 fn truth(plan: &Plan, noisy: &Array, level: Level, device: &Device) -> Option<Vec<f64>> {
-    let target = plan.dataset.target.as_ref()?;
+    let target = plan.dataset.target.as_ref().filter(|target| target.knows(level))?;
     let d = noisy.row_length();
     let of = |rows: &[f32]| {
         let x = matrix(rows.to_vec(), d, device);
@@ -116,7 +116,10 @@ impl Values {
             let mean = Estimate::mean_of(values);
             Estimate::new(mean.value + d * level.alpha.ln(), mean.standard_error)
         };
-        let (own, truth) = (nats(&self.own), self.truth.as_deref().map(nats));
+        let own = nats(&self.own);
+        // The smoothed law of the training rows is not what held-out rows come from.
+        let empirical = data.target.as_ref().is_some_and(|target| target.is_empirical());
+        let floor = self.truth.as_deref().filter(|_| !empirical).map(nats);
         let gaussian = self.gaussian.as_deref().map(nats);
         let about = self.about(plan, asked);
         let record = |name: &str, label: &str, about: &str, better, estimate| MetricRecord {
@@ -129,7 +132,7 @@ impl Values {
             baseline: None,
         };
         let mut out = vec![MetricRecord {
-            floor: truth,
+            floor,
             baseline: gaussian,
             ..record("log-likelihood", "log-likelihood (nats)", &about, Better::Higher, own)
         }];
@@ -145,7 +148,7 @@ impl Values {
                          in continuous time: by the denoising loss weighted by g². It does not bound the probability flow.";
             let estimate = Estimate::mean_of(bound);
             out.push(MetricRecord {
-                floor: truth,
+                floor,
                 ..record("likelihood-bound", "bound of the SDE's log-likelihood", about, Better::Higher, estimate)
             });
         }
@@ -160,7 +163,7 @@ impl Values {
             );
             let label = "bits per dimension (uniform dequantisation)";
             out.push(MetricRecord {
-                floor: truth.map(bits),
+                floor: floor.map(bits),
                 baseline: gaussian.map(bits),
                 ..record("bits-per-dimension", label, &about, Better::Lower, bits(own))
             });

@@ -429,6 +429,29 @@ fn held_out_rows_have_the_log_likelihood_of_their_law() {
     }
 }
 
+#[test]
+fn likelihoods_that_cannot_be_are_refused() {
+    let refused = |tables: &str| {
+        let registry = stein_experiment::builtin();
+        let text = format!("[network]\nkind = \"mlp\"\nhidden = [4]\n{tables}");
+        let source = stein_record::source::Source::new("test.toml", text.as_bytes()).expect("text");
+        let plan = stein_experiment::Experiment::read(&source, &registry)
+            .and_then(|experiment| stein_experiment::Plan::build(experiment, &registry));
+        source.render(&plan.expect_err("refused"), false)
+    };
+    let digits = "[data]\nkind = \"digits\"\n";
+    let wide = "[data]\nkind = \"gaussian\"\ndimension = 1025\ntrain = 128\nheld-out = 8\n";
+    let asked = |data: &str, how: &str| refused(&format!("{data}[evaluation]\nlikelihood = {{ {how} }}\n"));
+    assert!(asked(digits, "terminal = \"target\"").contains("density is not known"));
+    let message = asked(wide, "");
+    assert!(message.contains("1025") && message.contains("\"hutchinson\""), "{message}");
+    let message = asked(&format!("{digits}[schedule]\nkind = \"geometric\"\nlevels = 1\n"), "");
+    assert!(message.contains("at least two levels"), "{message}");
+    let message = asked(digits, "rtol = 1e-9");
+    assert!(message.contains("rtol") && message.contains("1e-7"), "{message}");
+    assert!(asked(digits, "probe = 2").contains("probes"));
+}
+
 /// −log₂(p)/D + log₂ 17 for digits, which are (v + u)/17.
 #[test]
 fn digits_have_bits_per_dimension() {

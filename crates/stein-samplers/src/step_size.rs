@@ -71,6 +71,15 @@ impl<W: Word> StepSize<W> {
             Self::Auto(_) => Ok(()),
         }
     }
+
+    /// Refuses `"auto"` where there is no σ to follow.
+    pub(crate) fn unless_unknown(self, schedule: &dyn NoiseSchedule) -> Result<(), Invalid> {
+        if schedule.last().is_clean() && matches!(self, Self::Auto(_)) {
+            let message = "`step-size` needs a number: without noise there is no σ that it could follow from";
+            return Err(Invalid::key("step-size", message));
+        }
+        Ok(())
+    }
 }
 
 impl StepSize {

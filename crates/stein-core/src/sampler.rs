@@ -43,6 +43,23 @@ pub enum SampleError {
     /// Chains left the numbers, or went farther than any data could be.
     #[error("{0}")]
     Diverged(Divergence),
+    /// A solver with steps of its own met a score that is not a number, however short the step.
+    #[error("the score is not finite at σ/α = {ratio:.3e}: the network has diverged")]
+    NotFinite {
+        /// σ/α there.
+        ratio: f64,
+    },
+    /// A solver with steps of its own does not meet its tolerance.
+    #[error(
+        "the solver is at σ/α = {ratio:.3e} after {steps} steps and would need more, or shorter ones than single precision \
+         can tell apart: allow a larger error by `rtol` and `atol`"
+    )]
+    Unsolved {
+        /// Steps of the chain that it gave up at.
+        steps: usize,
+        /// σ/α there.
+        ratio: f64,
+    },
     /// The observer stopped it.
     #[error("sampling was stopped at step {step}")]
     Stopped {

@@ -89,16 +89,21 @@ def annealed_langevin(x, s, sigmas, alphas, normals, options):
 
 
 def consistent_annealed(x, s, sigmas, alphas, normals, options):
-    """Jolicoeur-Martineau et al. 2020, algorithm 2, with the Tweedie mean in place of its last step."""
+    """Jolicoeur-Martineau et al. 2020, algorithm 2, where σ_{L+1} is 0; or the Tweedie mean in place of its last step."""
     eta, gamma = options["step-size"] / sigmas[-1] ** 2, sigmas[1] / sigmas[0]
     beta = math.sqrt(1 - ((1 - eta) / gamma) ** 2)
     for i in range(len(sigmas) - 1):
         x = x + eta * sigmas[i] ** 2 * s(x, i) + sigmas[i + 1] * beta * normals()
-    return tweedie(x, s, sigmas, alphas) if options["denoise"] else x
+    last = len(sigmas) - 1
+    return tweedie(x, s, sigmas, alphas) if options["denoise"] else x + eta * sigmas[last] ** 2 * s(x, last)
 
 
 def predictor_corrector(x, s, sigmas, alphas, normals, options):
-    """Song et al. 2021, algorithms 2 and 4 (the paper's order), or with the two swapped (the repository's)."""
+    """Song et al. 2021, algorithms 2 to 5 (the paper's order), or with the two swapped (the repository's)."""
+    exploding = alphas[0] == 1
+    square = alphas**2
+    # β of the discrete chain's step to level i from the one with less noise; after the last comes clean data.
+    betas = 1 - square / np.append(square[1:], [1]).astype(square.dtype)
 
     def norm(rows):
         norms = np.sqrt((rows**2).sum(1, keepdims=True))
@@ -109,13 +114,23 @@ def predictor_corrector(x, s, sigmas, alphas, normals, options):
             return x
         for _ in range(options["corrector-steps"]):
             z, g = normals(), s(x, i)
-            step = 2 * (options["snr"] * norm(z) / norm(g)) ** 2
+            step = 2 * (1 - betas[i]) * (options["snr"] * norm(z) / norm(g)) ** 2
             x = x + step * g + np.sqrt(2 * step) * z
         return x
+
+    def predict_preserving(x, beta, g, z):
+        noise = math.sqrt(beta) * z
+        if options["predictor"] == "reverse-diffusion":
+            return (2 - math.sqrt(1 - beta)) * x + beta * g + noise
+        if options["predictor"] == "ancestral":
+            return (x + beta * g) / math.sqrt(1 - beta) + noise
+        return x + beta * (x / 2 + g) + noise
 
     def predict(x, i):
         here, there = sigmas[i], sigmas[i + 1]
         z, g = normals(), s(x, i)
+        if not exploding:
+            return predict_preserving(x, betas[i], g, z)
         if options["predictor"] == "reverse-diffusion":
             return x + (here**2 - there**2) * g + math.sqrt(here**2 - there**2) * z
         if options["predictor"] == "ancestral":
@@ -133,9 +148,13 @@ def predictor_corrector(x, s, sigmas, alphas, normals, options):
 
 
 def euler_maruyama(x, s, sigmas, alphas, normals, options):
-    """dx = −s dv + dw over v = σ², backwards."""
-    for i, dv in enumerate(sigmas[:-1] ** 2 - sigmas[1:] ** 2):
-        x = x + dv * s(x, i) + math.sqrt(dv) * normals()
+    """dx = −s dv + dw over v = σ², backwards; with α² + σ² = 1, dx = −β (x/2 + s) dt + √β dw, β dt the chain's."""
+    for i in range(len(sigmas) - 1):
+        if alphas[0] == 1:
+            dv, drift = sigmas[i] ** 2 - sigmas[i + 1] ** 2, s(x, i)
+        else:
+            dv, drift = 1 - alphas[i] ** 2 / alphas[i + 1] ** 2, x / 2 + s(x, i)
+        x = x + dv * drift + math.sqrt(dv) * normals()
     return tweedie(x, s, sigmas, alphas) if options["denoise"] else x
 
 
@@ -164,20 +183,25 @@ def dpm_solver_pp_2m(x, s, sigmas, alphas, normals, options):
 
 
 def edm(x, s, sigmas, alphas, normals, options):
-    """Karras et al. 2022, algorithm 2: t_N = 0 is no level, and is gone to by Euler's step."""
+    """Karras et al. 2022, algorithm 2, for y = x/α and t = σ/α: t_N = 0 is no level, and is gone to by Euler's step."""
     count = len(sigmas)
-    t = [*sigmas, 0.0]
+    t = [*(sigmas / alphas), 0.0]
+    y = x / alphas[0]
+
+    def slope(y, t):
+        alpha = 1.0 if alphas[0] == 1 else 1 / math.sqrt(1 + t**2)
+        return -alpha * t * s(alpha * y, (alpha, alpha * t))
+
     for i in range(count):
         inside = options["churn-min"] <= t[i] <= options["churn-max"]
         gamma = min(options["churn"] / count, math.sqrt(2) - 1) if inside else 0.0
         hat = t[i] + gamma * t[i]
-        x_hat = x + math.sqrt(hat**2 - t[i] ** 2) * options["noise"] * normals()
-        d = -hat * s(x_hat, hat)
-        x = x_hat + (t[i + 1] - hat) * d
+        y_hat = y + math.sqrt(hat**2 - t[i] ** 2) * options["noise"] * normals()
+        d = slope(y_hat, hat)
+        y = y_hat + (t[i + 1] - hat) * d
         if t[i + 1] > 0:
-            d2 = -t[i + 1] * s(x, t[i + 1])
-            x = x_hat + (t[i + 1] - hat) * (d + d2) / 2
-    return x
+            y = y_hat + (t[i + 1] - hat) * (d + slope(y, t[i + 1])) / 2
+    return y
 
 
 def heun_flow(x, s, sigmas, alphas, normals, options):
@@ -315,6 +339,27 @@ CASES = [
         corrected("ancestral", "corrector-first", "chain", corrector="none"),
     ),
     (
+        "pc-reverse-variance-preserving",
+        12,
+        UNEQUAL,
+        variance_preserving(12),
+        corrected("reverse-diffusion", "corrector-first", "batch"),
+    ),
+    (
+        "pc-ancestral-variance-preserving",
+        8,
+        NORMAL,
+        variance_preserving(15),
+        corrected("ancestral", "predictor-first", "chain", snr=0.1),
+    ),
+    (
+        "pc-euler-variance-preserving",
+        8,
+        NORMAL,
+        variance_preserving(25),
+        corrected("euler-maruyama", "corrector-first", "chain", corrector="none"),
+    ),
+    (
         "pc-reverse-plain",
         8,
         UNEQUAL,
@@ -323,6 +368,7 @@ CASES = [
     ),
     ("euler-maruyama", 16, MODES, geometric(6.0, 0.1, 25), plain("euler-maruyama")),
     ("euler-maruyama-plain", 8, NORMAL, karras(5.0, 0.1, 15), plain("euler-maruyama", False)),
+    ("euler-maruyama-variance-preserving", 12, UNEQUAL, variance_preserving(25), plain("euler-maruyama")),
     ("ddim", 16, MODES, geometric(8.0, 0.05, 20), plain("ddim")),
     ("ddim-variance-preserving", 12, UNEQUAL, variance_preserving(20), plain("ddim")),
     ("ddim-plain", 8, NORMAL, variance_preserving(10, "sub-vp", 0.05), plain("ddim", False)),
@@ -332,6 +378,7 @@ CASES = [
     ("edm", 16, MODES, karras(80.0, 0.002, 18), churned(0.0)),
     ("edm-churn", 12, UNEQUAL, karras(20.0, 0.02, 15), churned(4.0, 0.05, 10.0, 1.003)),
     ("edm-churn-throughout", 8, NORMAL, karras(10.0, 0.05, 10, 3.0), churned(30.0)),
+    ("edm-variance-preserving", 12, UNEQUAL, variance_preserving(16), churned(3.0, 0.05, 50.0)),
     ("heun", 16, MODES, karras(20.0, 0.02, 16), plain("probability-flow")),
     ("heun-variance-preserving", 12, UNEQUAL, variance_preserving(20), plain("probability-flow")),
     ("heun-plain", 8, NORMAL, geometric(5.0, 0.1, 10), plain("probability-flow", False)),
@@ -354,7 +401,7 @@ def end(data, schedule, options, x, noise):
 
     def s(x, at):
         # EDM's σ̂ is no level of the ladder.
-        alpha, sigma = (1.0, at) if options["kind"] == "edm" else (alphas[at], sigmas[at])
+        alpha, sigma = at if options["kind"] == "edm" else (alphas[at], sigmas[at])
         return mixture_score(data, x, alpha, sigma)
 
     return ALGORITHMS[options["kind"]](x, s, sigmas, alphas, normals, options), taken

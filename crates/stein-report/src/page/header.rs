@@ -94,15 +94,11 @@ fn facts(run: &Run) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     if let Some(record) = &run.record {
         let (timings, progress) = (record.timings, record.progress);
-        facts.push((
-            "steps",
-            if progress.step == progress.steps {
-                grouped(progress.step as f64)
-            } else {
-                format!("{} / {}", grouped(progress.step as f64), grouped(progress.steps as f64))
-            },
-        ));
-        if timings.training > 0.0 {
+        if run.is_trained() {
+            let (step, steps) = (grouped(progress.step as f64), grouped(progress.steps as f64));
+            facts.push(("steps", if step == steps { step } else { format!("{step} / {steps}") }));
+        }
+        if run.is_trained() && timings.training > 0.0 {
             facts.push(("training", duration(timings.training)));
         }
         if timings.steps_per_second > 0.0 {

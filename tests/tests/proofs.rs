@@ -6,6 +6,10 @@ mod cells;
 mod common;
 #[path = "proofs/levels.rs"]
 mod levels;
+#[path = "proofs/likelihood.rs"]
+mod likelihood;
+#[path = "proofs/metropolis.rs"]
+mod metropolis;
 #[path = "proofs/networks.rs"]
 mod networks;
 #[path = "proofs/objectives.rs"]

@@ -43,12 +43,32 @@ pub enum SampleError {
     /// Chains left the numbers, or went farther than any data could be.
     #[error("{0}")]
     Diverged(Divergence),
+    /// A solver with steps of its own met a score that is not a number, however short the step.
+    #[error("the score is not finite at σ/α = {ratio:.3e}: the network has diverged")]
+    NotFinite {
+        /// σ/α there.
+        ratio: f64,
+    },
+    /// A solver with steps of its own does not meet its tolerance.
+    #[error(
+        "the solver is at σ/α = {ratio:.3e} after {steps} steps and would need more, or shorter ones than single precision \
+         can tell apart: allow a larger error by `rtol` and `atol`"
+    )]
+    Unsolved {
+        /// Steps of the chain that it gave up at.
+        steps: usize,
+        /// σ/α there.
+        ratio: f64,
+    },
     /// The observer stopped it.
     #[error("sampling was stopped at step {step}")]
     Stopped {
         /// The step after which it stopped.
         step: usize,
     },
+    /// The sampler accepts and rejects, and the network does not say by what.
+    #[error("the sampler needs the log density, which this network does not have")]
+    NoLogDensity,
 }
 
 /// Where chains diverged.
@@ -91,7 +111,8 @@ pub trait Sampler: Debug + Send + Sync {
     /// Moves the chains `x` `[B, D]` and gives the samples `[B, D]`.
     ///
     /// # Errors
-    /// [`SampleError::Stopped`] if the observer stops it. Divergence is checked by who draws (the chains' values are read
+    /// [`SampleError::Stopped`] if the observer stops it; [`SampleError::NoLogDensity`] if it needs one and the network has none,
+    /// which whoever builds the two sees beforehand. Divergence is checked by who draws (the chains' values are read
     /// there anyway).
     fn sample(
         &self,
@@ -102,6 +123,16 @@ pub trait Sampler: Debug + Send + Sync {
         observer: &mut dyn Observer,
     ) -> Result<Tensor<2>, SampleError>;
 
+    /// Whether it solves the probability flow: no noise is drawn but for the start, which alone decides where a chain ends.
+    fn solves_flow(&self) -> bool {
+        false
+    }
+
     /// Evaluations of the score that one sample takes; `None` where that depends on the way that the chains take.
     fn evaluations(&self, schedule: &dyn NoiseSchedule) -> Option<u64>;
+
+    /// Whether it can only go along a network that has a [log density](ScoreNetwork::log_density).
+    fn needs_log_density(&self) -> bool {
+        false
+    }
 }

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use stein_core::{
-    Dataset, Invalid, Metric, NetworkContext, NoiseSchedule, Objective, Registry, Sampler, SamplerContext, Streams,
+    Condition, Dataset, Invalid, Metric, NetworkContext, NoiseSchedule, Objective, Registry, Sampler, SamplerContext,
+    ScoreNetwork, Streams, Target, matrix,
 };
 use stein_networks::Parameterized;
 use stein_objectives::Weighting;
 use stein_record::source::{Diagnostic, Span};
+use stein_samplers::{MOST_EXACT, Trace};
 
-use crate::{Experiment, LEAST_ROWS, Weights};
+use crate::{Experiment, LEAST_ROWS, Terminal, Weights};
 
 /// An objective with the name that reports give it.
 pub type NamedObjective = (String, Arc<dyn Objective>);
@@ -69,6 +71,7 @@ impl Plan {
             problems.push(places.objective.diagnostic(&e).related(places.data.of(None), "with these data"));
         }
         problems.extend(noise_problems(&experiment, &*schedule, &*objective, &dataset));
+        problems.extend(likelihood_problem(&experiment, &*schedule, &dataset));
         if dataset.train.rows() < 2 {
             problems.push(
                 Diagnostic::new("there is only one training row; at least 2 are needed").at(places.data.of(None), ""),
@@ -105,13 +108,29 @@ impl Plan {
                 problems.push(diagnostic.related(places.schedule.of(None), "with this schedule"));
             })
             .ok();
+        if experiment.evaluation.solver_error && sampler.as_ref().is_some_and(|s| !s.solves_flow()) {
+            let kind = experiment.sampler.kind();
+            problems.push(
+                Diagnostic::new(format!(
+                    "`solver-error` is about solvers of the probability flow; `{kind}` as it is set draws noise"
+                ))
+                .at(places.evaluation.of(Some("solver-error")), "")
+                .related(places.sampler.of(Some("kind")), "this sampler")
+                .help("`ddim`, `edm` without churn, `dpm-solver-pp-2m` and `probability-flow` solve it"),
+            );
+        }
         let estimators = estimators(&experiment, &objective, &*schedule, &dataset).map_err(|e| problems.extend(e)).ok();
-        let metrics = metrics(&experiment, &dataset, registry).map_err(|e| problems.push(e)).ok();
+        let metrics = metrics(&experiment, &dataset, &*schedule, registry).map_err(|e| problems.push(e)).ok();
         // The network is built once here, on the CPU, to see whether it can be; the run builds its own.
         match network(&experiment, &dataset, &*schedule, streams, &Device::flex()) {
             Ok(network) => {
                 problems.extend(too_many_gradients(&experiment, network.num_params()));
                 problems.extend(nothing_to_train(&experiment, network.num_params()));
+                let needed = sampler.as_ref().is_some_and(|sampler| sampler.needs_log_density());
+                // A density is asked for only where nothing else is wrong with the network or its levels.
+                if needed && problems.is_empty() {
+                    problems.extend(no_log_density(&experiment, &network, &*schedule, dataset.dimension()));
+                }
             }
             Err(e) => problems.push(places.network.diagnostic(&e).related(places.data.of(None), "with these data")),
         }
@@ -167,6 +186,25 @@ fn nothing_to_train(experiment: &Experiment, parameters: usize) -> Option<Diagno
     })
 }
 
+fn no_log_density(
+    experiment: &Experiment,
+    network: &Parameterized,
+    schedule: &dyn NoiseSchedule,
+    dimension: usize,
+) -> Option<Diagnostic> {
+    let (sampler, kind, device) = (experiment.sampler.kind(), experiment.network.kind(), Device::flex());
+    let condition = Condition::uniform(schedule.last(), 1, &device);
+    let probe = Tensor::zeros([1, dimension], &device);
+    ScoreNetwork::log_density(network, probe, &condition).is_none().then(|| {
+        Diagnostic::new(format!(
+            "`{sampler}` needs the log density, which a network of kind `{kind}` does not have; `exact` (and energies) do"
+        ))
+        .at(experiment.places.sampler.of(Some("kind")), "")
+        .related(experiment.places.network.of(Some("kind")), "this network")
+        .help("take `langevin`, which needs the score alone, or a network that has a density")
+    })
+}
+
 /// What the tables say of noise that does not go together.
 fn noise_problems(
     experiment: &Experiment,
@@ -193,7 +231,7 @@ fn noise_problems(
             let help = "set network.parameterization = \"score\"";
             problem("the parameterization divides by σ, but there is no noise", place, help);
         }
-        if objective.needs_exact_score() && dataset.target.is_none() {
+        if objective.needs_exact_score() && dataset.target_at(levels).is_none() {
             let message = "without noise the objective needs data whose score is known";
             problem(message, places.objective.of(Some("kind")), "`gaussian-mixture` knows its score");
         }
@@ -227,6 +265,51 @@ fn noise_problems(
     problems
 }
 
+/// What a log-likelihood needs and is not there.
+fn likelihood_problem(experiment: &Experiment, schedule: &dyn NoiseSchedule, dataset: &Dataset) -> Option<Diagnostic> {
+    let asked = experiment.evaluation.likelihood.as_ref()?;
+    let (places, d) = (&experiment.places, dataset.dimension());
+    let problem = |key: &str, message: String, other: &crate::section::Places, which: &str, help: &str| {
+        let diagnostic = Diagnostic::new(message).at(places.evaluation.of(Some(key)), "");
+        Some(diagnostic.related(other.of(None), which).help(help))
+    };
+    if schedule.levels().len() < 2 || schedule.first().is_clean() {
+        let message = "`likelihood` follows the probability flow from the smallest noise level up to the largest";
+        return problem(
+            "likelihood",
+            message.into(),
+            &places.schedule,
+            "this schedule",
+            "it needs a schedule of at least two levels",
+        );
+    }
+    if asked.divergence == Trace::Exact && d > MOST_EXACT {
+        let message =
+            format!("an exact divergence of {d} numbers takes as many directions; at most {MOST_EXACT} are sensible");
+        let help = "set evaluation.likelihood.divergence = \"hutchinson\"";
+        return problem("likelihood.divergence", message, &places.data, "these data", help);
+    }
+    if asked.terminal == Terminal::Target && dataset.target.is_none() {
+        let message = "the data's density is not known, so neither is it at the largest noise level";
+        let help = "set evaluation.likelihood.terminal = \"gaussian\", what samplers start from";
+        return problem("likelihood.terminal", message.into(), &places.data, "these data", help);
+    }
+    if experiment.network.kind() == "exact"
+        && dataset.target.as_deref().is_some_and(|t| !knows_derivatives(t, schedule))
+    {
+        let message = "`likelihood` needs the derivatives of the score, and the data's own score knows none";
+        let help = "take another network, or leave the likelihood out";
+        return problem("likelihood", message.into(), &places.data, "these data", help);
+    }
+    None
+}
+
+fn knows_derivatives(target: &dyn Target, schedule: &dyn NoiseSchedule) -> bool {
+    let device = Device::flex();
+    let row = || matrix(vec![0.0; target.dimension()], target.dimension(), &device);
+    target.score_derivatives(row(), vec![row()], &Condition::uniform(schedule.last(), 1, &device)).is_some()
+}
+
 /// The objectives to measure at the trained network: those of the list, else the trained one itself.
 fn estimators(
     experiment: &Experiment,
@@ -247,7 +330,8 @@ fn estimators(
             if objective.needs_noise() && schedule.first().is_clean() {
                 return Err(Invalid::key("kind", "the objective needs noise, but there is none"));
             }
-            if objective.needs_exact_score() && dataset.target.is_none() && schedule.first().is_clean() {
+            let exact = dataset.target_at(schedule.levels());
+            if objective.needs_exact_score() && exact.is_none() && schedule.first().is_clean() {
                 return Err(Invalid::key("kind", "without noise the objective needs data whose score is known"));
             }
             Ok(objective)
@@ -272,7 +356,12 @@ fn network(
     Ok(Parameterized::new(raw, experiment.parameterization).with_sigma_data(experiment.sigma_data))
 }
 
-fn metrics(experiment: &Experiment, dataset: &Dataset, registry: &Registry) -> Result<Vec<NamedMetric>, Diagnostic> {
+fn metrics(
+    experiment: &Experiment,
+    dataset: &Dataset,
+    schedule: &dyn NoiseSchedule,
+    registry: &Registry,
+) -> Result<Vec<NamedMetric>, Diagnostic> {
     let places = &experiment.places.evaluation;
     let named = experiment.evaluation.metrics.as_deref();
     let mut out = Vec::new();
@@ -285,13 +374,14 @@ fn metrics(experiment: &Experiment, dataset: &Dataset, registry: &Registry) -> R
             .parse(empty)
             .map_err(|e| Diagnostic::new(format!("the metric `{}` has no defaults: {}", entry.kind, e.message())))?;
         let metric = config.build(()).map_err(|e| places.diagnostic(&e))?;
-        if metric.applies(dataset) {
+        if metric.applies(dataset, schedule) {
             out.push((entry.kind, metric));
         } else if let Some(i) = named.and_then(|names| names.iter().position(|n| n == entry.kind)) {
             let what = format!("the metric `{}` says nothing about these data", entry.kind);
             return Err(Diagnostic::new(what)
                 .at(places.of(Some(&format!("metrics.{i}"))), "")
-                .related(experiment.places.data.of(None), "these data"));
+                .related(experiment.places.data.of(None), "these data")
+                .related(experiment.places.schedule.of(None), "at these levels"));
         }
     }
     Ok(out)

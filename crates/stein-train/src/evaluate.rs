@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use stein_core::{MetricContext, ScoreNetwork};
 use stein_experiment::Plan;
 use stein_metrics::stats::{Gaussian, RIDGE, Rows, nearest_rows};
-use stein_record::{Array, EstimatorRecord, Evaluation, LevelRecord, RecordError, RunDir};
+use stein_record::{Array, EstimatorRecord, Evaluation, LevelRecord, MetricRecord, RecordError, RunDir};
 
 use crate::sampling::Drawn;
 use crate::{RunError, Stop};
@@ -46,6 +46,7 @@ impl References {
 pub(crate) struct Measured {
     pub(crate) levels: Vec<LevelRecord>,
     pub(crate) estimators: Vec<EstimatorRecord>,
+    pub(crate) likelihood: Vec<MetricRecord>,
 }
 
 /// Writes the samples, what they are shown beside, and the evaluation.
@@ -81,6 +82,10 @@ pub(crate) fn evaluate(
         }
         metrics.extend(metric.evaluate(&context)?);
     }
+    if plan.experiment.evaluation.solver_error {
+        metrics.push(crate::solver_error::measure(plan, network, samples, device)?);
+    }
+    metrics.extend(measured.likelihood);
     let counted = stein_metrics::count_modes(&plan.dataset, samples)?;
     let (mode_weights, modes) = counted.unzip();
 

@@ -15,17 +15,18 @@ use stein_device::Chosen;
 use stein_experiment::{Plan, WhereNoise};
 use stein_networks::Parameterized;
 use stein_record::{
-    Conventions, DataRecord, DeviceRecord, EstimatorRecord, GitRecord, MetricsLog, NetworkRecord, Progress, RunDir,
-    RunRecord, State, Timings, Versions, run_record,
+    Conventions, DataRecord, DeviceRecord, EstimatorRecord, GitRecord, LevelRecord, MetricRecord, MetricsLog,
+    NetworkRecord, Progress, RunDir, RunRecord, State, Timings, Versions, run_record,
 };
 use stein_samplers::Start;
 
+use crate::batches::truth;
 use crate::evaluate::{Measured, evaluate};
 use crate::loader::{HeldOutLoader, TrainingLoader};
 use crate::lock::Lock;
 use crate::metric_log::{JsonLines, Series};
 use crate::progress::{Bar, OneLine};
-use crate::sampling::draw_samples;
+use crate::sampling::{draw_samples, stopped};
 use crate::strategy::{Slot, Steps};
 use crate::{Batches, Layout, RunError, Stop, Trainee, TrainingState, network_file};
 
@@ -133,13 +134,8 @@ fn train_sample_evaluate(
     drawn.samples.write_npy(&directory.sample("final.npy"))?;
 
     let started = Instant::now();
-    let levels = plan.schedule.levels().len();
-    let mut bar = Bar::new("evaluating", "levels", 0, levels as u64, options.quiet);
-    let records = crate::level_losses(plan, &network, device, |done| {
-        bar.update(done as u64, "");
-        if options.stop.requested().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    bar.finish();
+    // What was not learned has no loss: a true score's is its floor.
+    let records = if layout.length() == 0 { Vec::new() } else { levels(plan, &network, device, options) };
     if let Some(asked) = options.stop.requested() {
         return Err(asked);
     }
@@ -148,10 +144,22 @@ fn train_sample_evaluate(
         // What is counted is host memory.
         estimators.iter_mut().for_each(|e| e.memory = None);
     }
-    let measured = Measured { levels: records, estimators };
+    let likelihood = likelihoods(plan, &network, device, options)?;
+    let measured = Measured { levels: records, estimators, likelihood };
     evaluate(plan, &network, &drawn, measured, device, directory, &options.stop)?;
     record.timings.evaluation += started.elapsed().as_secs_f64();
     Ok(())
+}
+
+/// Measures the losses level by level.
+fn levels(plan: &Plan, network: &Parameterized, device: &Device, options: &RunOptions) -> Vec<LevelRecord> {
+    let mut bar = Bar::new("evaluating", "levels", 0, plan.schedule.levels().len() as u64, options.quiet);
+    let records = crate::level_losses(plan, network, device, |done| {
+        bar.update(done as u64, "");
+        if options.stop.requested().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    bar.finish();
+    records
 }
 
 /// Measures the plan's estimators at the averaged network.
@@ -177,6 +185,24 @@ fn estimators(
         bar.finish();
     }
     options.stop.requested().map_or(Ok(records), Err)
+}
+
+/// Computes log-likelihoods with progress, if they are asked for.
+fn likelihoods(
+    plan: &Plan,
+    network: &Parameterized,
+    device: &Device,
+    options: &RunOptions,
+) -> Result<Vec<MetricRecord>, RunError> {
+    let mut bar: Option<Bar> = None;
+    let found = crate::log_likelihoods(plan, network, device, |done, of| {
+        bar.get_or_insert_with(|| Bar::new("likelihood", "rows", 0, of as u64, options.quiet)).update(done as u64, "");
+        if options.stop.requested().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    if let Some(mut bar) = bar {
+        bar.finish();
+    }
+    found.map_err(|e| stopped(e, &options.stop))
 }
 
 /// Trains from the newest checkpoint to the last step. Gives the network (without autodiff) and the state.
@@ -240,7 +266,7 @@ fn train(
         .num_epochs(training.steps.div_ceil(period) as usize)
         .renderer(renderer(first, training.steps, options, &interrupter))
         .with_training_strategy(TrainingStrategy::Custom(strategy.clone()));
-    if plan.dataset.target.is_some() {
+    if truth(plan).is_some() {
         supervised = supervised.metric_valid_numeric(Series::new("fisher"));
     }
     if training.patience > 0 {

@@ -522,6 +522,7 @@ fn a_sweep_without_training_is_about_its_samplers() {
         "sampling, ms a sample",
         "proposals accepted",
         "Nothing was trained",
+        "ula-0.4-10-seed-1-0000000a : diverged , while samples were drawn or measured",
         "bias of the variance against what a sample takes. Lines join rows that differ in steps only.",
         "Real data in place of samples get 0.00100 ± 0.00020.",
         "bias of the variance over step-size and steps, mean over repetitions",
@@ -551,7 +552,8 @@ fn a_sweep_without_training_is_about_its_samplers() {
     assert!(
         (number(7, "bias") - 1e-3).abs() < 1e-9 && (number(7, "bias.standard-error") - 1e-4 / 3f64.sqrt()).abs() < 1e-9
     );
-    assert_eq!((number(7, "bias.floor"), number(7, "nfe"), number(7, "acceptance")), (0.001, 10.0, 0.6));
+    assert!((number(7, "bias.floor") - 1e-3).abs() < 1e-9);
+    assert_eq!((number(7, "nfe"), number(7, "acceptance")), (10.0, 0.6));
     assert_eq!((rows[4][..5].to_vec(), rows[4][column("acceptance")]), (vec!["ula", "0.4", "10", "2", "3"], ""));
 
     let json = std::fs::read_to_string(place.root.join("reports/exact/comparison.json")).unwrap();

@@ -56,7 +56,10 @@ fn summary(run: &Run) -> String {
     } else {
         trained(record)
     };
-    let steps = || format!("step {} of {}", grouped(progress.step as f64), grouped(progress.steps as f64));
+    let place = || match progress.steps {
+        0 => "while samples were drawn or measured".into(),
+        steps => format!("at step {} of {}", grouped(progress.step as f64), grouped(steps as f64)),
+    };
     match record.state {
         State::Finished => match &run.evaluation {
             Some(e) => format!(
@@ -67,10 +70,10 @@ fn summary(run: &Run) -> String {
             ),
             None => format!("{what}. There is no evaluation of its samples."),
         },
-        State::Running => format!("{what}. It is still running, or its process died without a word, at {}.", steps()),
-        State::Interrupted => format!("{what}. It was interrupted at {} and can be resumed.", steps()),
-        State::Diverged => format!("{what}. It diverged at {}: something was no longer finite.", steps()),
-        State::Failed => format!("{what}. It stopped with an error at {}.", steps()),
+        State::Running => format!("{what}. It is still running, or its process died without a word, {}.", place()),
+        State::Interrupted => format!("{what}. It was interrupted {} and can be resumed.", place()),
+        State::Diverged => format!("{what}. It diverged {}: something was no longer finite.", place()),
+        State::Failed => format!("{what}. It stopped with an error {}.", place()),
     }
 }
 

@@ -84,7 +84,10 @@ pub(super) fn of(run: &Run) -> Result<Numbers, (Option<State>, String)> {
     };
     let RunRecord { state, progress, .. } = record;
     if *state != State::Finished {
-        let at = || format!("at step {} of {}", grouped(progress.step as f64), grouped(progress.steps as f64));
+        let at = || match progress.steps {
+            0 => "while samples were drawn or measured".into(),
+            steps => format!("at step {} of {}", grouped(progress.step as f64), grouped(steps as f64)),
+        };
         return Err((Some(*state), record.reason.clone().unwrap_or_else(at)));
     }
     let Some(evaluation) = &run.evaluation else {

@@ -15,8 +15,8 @@ use crate::text::visible;
 const FEWEST: usize = 3;
 /// Numbers that span this factor are drawn logarithmically.
 const WIDE: f64 = 8.0;
-/// Values that span this factor beside such numbers too: a power is a straight line then.
-const WIDE_VALUES: f64 = 3.0;
+/// Numbers and values that both span this factor too, where lines have slopes: a power is a straight line then.
+const WIDE_POWERS: f64 = 3.0;
 
 /// The compared axes that can be drawn, by their place among them.
 pub(crate) fn axes(table: &Table<'_>) -> Vec<usize> {
@@ -47,15 +47,15 @@ pub(crate) fn figure(table: &Table<'_>, axis: usize, column: &Column) -> Drawn {
     let all: Vec<(f64, f64, f64)> = design.lines().flat_map(|line| points(line).0).collect();
     let name = visible(&table.compared[axis].name);
     let label = visible(&column.label);
-    let x = scale(all.iter().map(|p| p.0));
-    let (low, high) = all
-        .iter()
-        .map(|p| p.1)
-        .filter(|y| y.is_finite())
-        .fold((f64::INFINITY, 0.0f64), |(l, h), y| (l.min(y), h.max(y)));
-    let powers = x.is_log() && low > 0.0 && high >= WIDE_VALUES * low;
-    let told: Vec<String> =
-        slopes(table, axis, column).iter().map(|(line, slope)| format!("{line} {}", estimate(slope))).collect();
+    let slopes = slopes(table, axis, column);
+    let wide = |values: &mut dyn Iterator<Item = f64>| {
+        let (low, high) =
+            values.filter(|v| v.is_finite()).fold((f64::INFINITY, 0.0f64), |(l, h), v| (l.min(v), h.max(v)));
+        low > 0.0 && high >= WIDE_POWERS * low
+    };
+    let powers = !slopes.is_empty() && wide(&mut all.iter().map(|p| p.0)) && wide(&mut all.iter().map(|p| p.1));
+    let x = if powers { Axis::log(all.iter().map(|p| p.0)) } else { scale(all.iter().map(|p| p.0)) };
+    let told: Vec<String> = slopes.iter().map(|(line, slope)| format!("{line} {}", estimate(slope))).collect();
     let told = if told.is_empty() {
         String::new()
     } else {

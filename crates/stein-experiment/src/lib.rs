@@ -15,6 +15,7 @@ mod experiment;
 mod names;
 mod plan;
 mod preset;
+mod sample_vector;
 mod schedule;
 mod schema;
 mod section;
@@ -28,6 +29,7 @@ pub use cell::Cell;
 pub use experiment::{Estimator, Experiment};
 pub use names::checked_name;
 pub use plan::{NamedMetric, NamedObjective, Plan};
+pub use sample_vector::SampleParts;
 pub use schedule::schedule;
 pub use schema::{common_keys, schema};
 pub use settings::{

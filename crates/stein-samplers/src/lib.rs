@@ -42,6 +42,7 @@ mod predictor_corrector;
 mod probability_flow;
 mod start;
 mod step_size;
+mod technique_4;
 mod transition;
 mod walk;
 
@@ -62,7 +63,8 @@ pub use mala::Mala;
 pub use predictor_corrector::{Corrector, Norms, Order, Predictor, PredictorCorrector};
 pub use probability_flow::{Method, ProbabilityFlow};
 pub use start::{Normal, Start, Starts};
-pub use step_size::{Auto, StepSize};
+pub use step_size::{Annealing, Auto, StepSize, Word};
+pub use technique_4::Technique4;
 
 use stein_core::{Catalogue, SamplerPart};
 

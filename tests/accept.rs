@@ -1,17 +1,24 @@
 //! The experiments that ship, as a user runs them, against the numbers that they promise.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use stein_record::{Evaluation, RunDir, RunRecord};
 
+#[path = "accept/claims.rs"]
+mod claims;
+
+/// An experiment that ships.
+fn experiment(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments").join(format!("{name}.toml"))
+}
+
 /// Runs a shipped experiment in a fresh folder.
 fn run(name: &str) -> (Evaluation, RunRecord, String) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments").join(format!("{name}.toml"));
     let output = Command::new(env!("CARGO_BIN_EXE_stein"))
         .arg("run")
-        .arg(file)
+        .arg(experiment(name))
         .args(["--set", "device=cpu"])
         .current_dir(folder.path())
         .stdin(Stdio::null())

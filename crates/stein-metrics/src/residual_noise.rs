@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stein_core::{
-    Component, Dataset, Invalid, Level, Metric, MetricContext, MetricPart, NoiseSchedule, Target,
-};
+use stein_core::{Component, Dataset, Invalid, Level, Metric, MetricContext, MetricPart, NoiseSchedule, Target};
 use stein_record::{Better, Estimate, MetricRecord};
 
 use crate::compare::{Reading, invalid};
@@ -28,7 +26,8 @@ impl Metric for ResidualNoise {
 
     fn evaluate(&self, context: &MetricContext<'_>) -> Result<Vec<MetricRecord>, Invalid> {
         let (level, d) = (context.schedule.last(), context.dataset.dimension());
-        let points: Vec<f32> = context.dataset.train.data.iter().map(|&m| (level.alpha * f64::from(m)) as f32).collect();
+        let points: Vec<f32> =
+            context.dataset.train.data.iter().map(|&m| (level.alpha * f64::from(m)) as f32).collect();
         let rows = |data| Rows::new(data, d).map_err(invalid);
         let nearest = nearest_rows(rows(&context.samples.data)?, rows(&points)?).map_err(invalid)?;
         let unit = level.sigma * level.sigma * d as f64;

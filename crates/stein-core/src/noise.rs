@@ -146,8 +146,8 @@ impl ChainNoise {
         match &mut self.source {
             Source::Streams(chains) => {
                 let mut out = vec![0.0; chains.len() * d];
-                let chains = out.par_chunks_mut(d.max(1)).zip(chains).with_min_len(NORMALS.div_ceil(d.max(1)));
-                chains.for_each(|(out, rng)| out.fill_with(|| rng.sample(StandardNormal)));
+                let rows = out.par_chunks_mut(d.max(1)).zip(chains).with_min_len(NORMALS.div_ceil(d.max(1)));
+                rows.for_each(|(out, rng)| out.fill_with(|| rng.sample(StandardNormal)));
                 out
             }
             Source::Replay { chains, draws, asked } => {

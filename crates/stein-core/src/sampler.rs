@@ -131,13 +131,13 @@ pub trait Sampler: Debug + Send + Sync {
     /// Evaluations of the score that one sample takes; `None` where that depends on the way that the chains take.
     fn evaluations(&self, schedule: &dyn NoiseSchedule) -> Option<u64>;
 
-    /// What those of its keys come to on a schedule that may follow from it, where they say `auto` or a number.
-    fn settled(&self, _schedule: &dyn NoiseSchedule) -> Vec<(&'static str, f64)> {
-        Vec::new()
-    }
-
     /// Whether it can only go along a network that has a [log density](ScoreNetwork::log_density).
     fn needs_log_density(&self) -> bool {
         false
+    }
+
+    /// What those of its keys come to on a schedule that may follow from it, where they say `auto` or a number.
+    fn settled(&self, _schedule: &dyn NoiseSchedule) -> Vec<(&'static str, f64)> {
+        Vec::new()
     }
 }

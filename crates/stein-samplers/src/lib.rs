@@ -20,7 +20,8 @@
 //! Chains begin where [`Start`] says. [`draw()`] runs a sampler for any number of chains in chunks; a chain's noise is its own, so samples do not depend on the
 //! chunk. The last step can replace x by its Tweedie mean ([`denoise()`]).
 //!
-//! [`log_likelihood()`] follows the probability flow the other way, for the density that it makes.
+//! [`log_likelihood()`] follows the probability flow the other way, for the density that it makes;
+//! [`likelihood_bound()`] bounds that of the reverse SDE.
 
 mod annealed_langevin;
 mod consistent_annealed;
@@ -36,6 +37,7 @@ mod flow;
 mod hmc;
 mod langevin;
 mod likelihood;
+mod likelihood_bound;
 mod mala;
 mod metropolis;
 mod predictor_corrector;
@@ -59,6 +61,7 @@ pub use euler_maruyama::EulerMaruyama;
 pub use hmc::{Hmc, Phase, leapfrog};
 pub use langevin::Langevin;
 pub use likelihood::{Likelihood, LogLikelihood, MOST_EXACT, Terminal, Trace, log_likelihood};
+pub use likelihood_bound::{LikelihoodBound, likelihood_bound, with_last_noise};
 pub use mala::Mala;
 pub use predictor_corrector::{Corrector, Norms, Order, Predictor, PredictorCorrector};
 pub use probability_flow::{Method, ProbabilityFlow};

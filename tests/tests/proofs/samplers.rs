@@ -488,6 +488,36 @@ fn churn_keeps_the_variance() {
     }
 }
 
+/// A score that notes the largest |α² + σ² − 1| at which it is asked for.
+struct Preserved(stein_core::ExactScore, std::sync::Mutex<f64>);
+
+impl stein_core::ScoreNetwork for Preserved {
+    fn jet(&self, x: stein_jet::Jet<2>, condition: &stein_core::Condition) -> stein_jet::Jet<2> {
+        let levels = crate::common::levels(condition);
+        let off = (levels.alpha.square() + levels.sigma.square() - 1.0).abs().max().into_scalar::<f32>();
+        let mut most = self.1.lock().expect("no panic before");
+        *most = most.max(f64::from(off));
+        self.0.jet(x, condition)
+    }
+
+    fn log_density(&self, _: Tensor<2>, _: &stein_core::Condition) -> Option<Tensor<1>> {
+        None
+    }
+}
+
+/// The flow does not care in which α it is written, a network does: it is asked only for levels of its own schedule.
+#[test]
+fn churn_stays_on_the_schedule() {
+    let off = |schedule: &Sigmas| {
+        let score = Preserved(exact(gaussian(vec![0.0], 0.5)), 0.0.into());
+        let edm = Edm { churn: 20.0, ..Edm::default() };
+        edm.sample(&score, schedule, normals(4, 1.0), &mut chains(4), &mut NoObserver).expect("no stop");
+        score.1.into_inner().expect("no panic before")
+    };
+    assert!(off(&preserving(20.0, 0.1, 16)) < 1e-5);
+    assert!(off(&karras(20.0, 0.1, 16)) > 1.0);
+}
+
 #[test]
 fn churn_out_of_range_is_refused() {
     let wrong = |edm: Edm| Component::check(&edm).expect_err("out of range").key;

@@ -113,7 +113,7 @@ fn langevin_dynamics_is_exact_in_a_limit_of_two_things() {
 
 #[test]
 fn technique_4_does_not_do_what_it_claims() {
-    let cells = sweep("t4-corrected", &["sweep.seed=[0]", "sweep.sampler.steps-per-level=[3,5]"]);
+    let cells = sweep("t4-corrected", &["sweep.seed=[0]", "sweep.sampler.steps-per-level=[1,3]"]);
     assert!(file("t4-corrected").contains("levels = 40"));
     for cell in &cells {
         let steps = number(cell, "sampler.steps-per-level") as usize;
@@ -127,6 +127,6 @@ fn technique_4_does_not_do_what_it_claims() {
         let found = cell.1.metric("residual-noise").expect("measured").estimate;
         let off = |from: f64| (found.value - from).abs() / found.standard_error;
         assert!(off(accumulated) < 5.0, "{:?}: {found:?}, not {accumulated}", cell.0);
-        assert!(off(claimed) > 8.0, "{:?}: {found:?} is not what is claimed, {claimed}", cell.0);
+        assert!(off(claimed) > 5.0, "{:?}: {found:?} is not what is claimed, {claimed}", cell.0);
     }
 }

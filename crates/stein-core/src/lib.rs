@@ -33,7 +33,8 @@ mod target;
 
 pub use component::{Catalogue, Component, Configured, Entry, Invalid, Part, Registry, without_defaults};
 pub use component::{
-    DataPart, MetricPart, NetworkContext, NetworkPart, ObjectivePart, SamplerContext, SamplerPart, SchedulePart,
+    DataPart, InversePart, MetricPart, NetworkContext, NetworkPart, ObjectivePart, SamplerContext, SamplerPart,
+    SchedulePart,
 };
 pub use dataset::{Dataset, ImageShape};
 pub use erased::{AnyNetwork, ErasedNetwork};
@@ -46,6 +47,8 @@ pub use objective::{Objective, Perturbed};
 pub use sampler::{NoObserver, Observer, SampleError, Sampler, StepInfo};
 pub use schedule::NoiseSchedule;
 pub use target::{ModesView, Target};
+
+pub use stein_jet::Jet;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use stein_record::Array;

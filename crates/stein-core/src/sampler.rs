@@ -22,6 +22,12 @@ pub struct StepInfo {
 pub trait Observer {
     /// Called after each step with the state `[B, D]`.
     fn step(&mut self, info: StepInfo, x: &Tensor<2>) -> ControlFlow<()>;
+
+    /// Called before that by samplers that [project](Sampler::projects), with the level that the state `[B, D]` is now at: moves
+    /// it to where it has to be, for what is known of it. By default it stays.
+    fn project(&mut self, _level: Level, x: Tensor<2>) -> Tensor<2> {
+        x
+    }
 }
 
 /// Watches nothing.
@@ -70,6 +76,11 @@ pub trait Sampler: Debug + Send + Sync {
         noise: &mut ChainNoise,
         observer: &mut dyn Observer,
     ) -> Result<Tensor<2>, SampleError>;
+
+    /// Whether it lets [`Observer::project`] move the state after each step.
+    fn projects(&self) -> bool {
+        false
+    }
 
     /// Network evaluations that one sample takes.
     fn evaluations(&self, schedule: &dyn NoiseSchedule) -> u64;

@@ -48,6 +48,7 @@ pub fn builtin() -> Registry {
     stein_samplers::register(&mut registry.samplers);
     stein_networks::register(&mut registry.networks);
     stein_data::register(&mut registry.data);
+    stein_samplers::inverse::register(&mut registry.inverse);
     stein_metrics::register(&mut registry.metrics);
     registry
 }

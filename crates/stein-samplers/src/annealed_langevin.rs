@@ -91,7 +91,7 @@ impl Sampler for AnnealedLangevin {
             for _ in 0..self.steps_per_level {
                 let z = matrix(noise.normals(d), d, &device);
                 let s = score.score(x.clone(), &condition);
-                x = x + s * drift + z * diffusion;
+                x = observer.project(level, x + s * drift + z * diffusion);
                 step += 1;
                 if observer.step(StepInfo { step, steps, level }, &x).is_break() {
                     return Err(SampleError::Stopped { step });
@@ -100,10 +100,14 @@ impl Sampler for AnnealedLangevin {
         }
         if self.denoise {
             let level = schedule.last();
-            x = denoise(score, x, level);
+            x = observer.project(Level::CLEAN, denoise(score, x, level));
             let _ = observer.step(StepInfo { step: steps, steps, level: Level { sigma: 0.0, ..level } }, &x);
         }
         Ok(x)
+    }
+
+    fn projects(&self) -> bool {
+        true
     }
 
     fn evaluations(&self, schedule: &dyn NoiseSchedule) -> u64 {

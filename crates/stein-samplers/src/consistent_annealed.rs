@@ -109,12 +109,17 @@ impl Sampler for ConsistentAnnealed {
             let z = matrix(noise.normals(d), d, &device);
             let s = score_at(score, &x, level);
             x = x + s * (eta * level.sigma * level.sigma) + z * (next.sigma * beta);
+            x = walk.arrive(next, x);
             walk.step(level, &x)?;
         }
         if self.denoise {
             x = walk.denoise(score, x, schedule.last())?;
         }
         Ok(x)
+    }
+
+    fn projects(&self) -> bool {
+        true
     }
 
     fn evaluations(&self, schedule: &dyn NoiseSchedule) -> u64 {

@@ -102,6 +102,7 @@ impl Sampler for Edm {
             let euler = from.clone() + slope.clone() * step;
             let slope_there = score_at(score, &euler, next) * -next.sigma;
             x = from + (slope + slope_there) * (step / 2.0);
+            x = walk.arrive(next, x);
             walk.step(level, &x)?;
         }
         if self.denoise {
@@ -110,6 +111,10 @@ impl Sampler for Edm {
             x = walk.denoise(score, from, raised)?;
         }
         Ok(x)
+    }
+
+    fn projects(&self) -> bool {
+        true
     }
 
     fn evaluations(&self, schedule: &dyn NoiseSchedule) -> u64 {

@@ -71,16 +71,20 @@ impl Sampler for Langevin {
         for step in 1..=self.steps {
             let z = matrix(noise.normals(d), d, &device);
             let s = score.score(x.clone(), &condition);
-            x = x + s * drift + z * diffusion;
+            x = observer.project(level, x + s * drift + z * diffusion);
             if observer.step(StepInfo { step, steps, level }, &x).is_break() {
                 return Err(SampleError::Stopped { step });
             }
         }
         if self.denoise {
-            x = denoise(score, x, level);
+            x = observer.project(Level::CLEAN, denoise(score, x, level));
             let _ = observer.step(StepInfo { step: steps, steps, level: Level { sigma: 0.0, ..level } }, &x);
         }
         Ok(x)
+    }
+
+    fn projects(&self) -> bool {
+        true
     }
 
     fn evaluations(&self, _: &dyn NoiseSchedule) -> u64 {

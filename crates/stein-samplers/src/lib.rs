@@ -13,7 +13,7 @@
 //! | `predictor-corrector` | a step of the reverse SDE, and Langevin steps with ε = 2 (snr ‖z‖/‖s‖)² |
 //!
 //! [`draw()`] runs a sampler for any number of chains in chunks; a chain's noise is its own, so samples do not depend on the
-//! chunk. The last step can replace x by its Tweedie mean ([`denoise()`]).
+//! chunk. [`inverse`] is about samples that agree with a measurement. The last step can replace x by its Tweedie mean ([`denoise()`]).
 
 mod annealed_langevin;
 mod consistent_annealed;
@@ -24,6 +24,7 @@ mod dpm_solver_pp_2m;
 mod draw;
 mod edm;
 mod euler_maruyama;
+pub mod inverse;
 mod langevin;
 mod predictor_corrector;
 mod probability_flow;

@@ -196,6 +196,7 @@ impl Sampler for PredictorCorrector {
                     self.correct(score, predicted, next, noise)
                 }
             };
+            x = walk.arrive(next, x);
             walk.step(level, &x)?;
         }
         if self.denoise {
@@ -205,6 +206,10 @@ impl Sampler for PredictorCorrector {
             x = walk.denoise(score, x, schedule.last())?;
         }
         Ok(x)
+    }
+
+    fn projects(&self) -> bool {
+        true
     }
 
     fn evaluations(&self, schedule: &dyn NoiseSchedule) -> u64 {

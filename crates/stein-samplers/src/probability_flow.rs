@@ -56,12 +56,17 @@ impl Sampler for ProbabilityFlow {
             let euler = (y.clone() + slope.clone() * step) * next.alpha;
             let slope_there = score_at(score, &euler, next) * -next.sigma;
             x = (y + (slope + slope_there) * (step / 2.0)) * next.alpha;
+            x = walk.arrive(next, x);
             walk.step(level, &x)?;
         }
         if self.denoise {
             x = walk.denoise(score, x, schedule.last())?;
         }
         Ok(x)
+    }
+
+    fn projects(&self) -> bool {
+        true
     }
 
     fn evaluations(&self, schedule: &dyn NoiseSchedule) -> u64 {

@@ -44,11 +44,11 @@ pub use metric::{Metric, MetricContext};
 pub use network::{Network, ScoreNetwork};
 pub use noise::{ChainNoise, Noise, Streams};
 pub use objective::{Objective, Perturbed};
-pub use sampler::{NoObserver, Observer, SampleError, Sampler, StepInfo};
+pub use sampler::{Divergence, NoObserver, Observer, SampleError, Sampler, StepInfo};
 pub use schedule::NoiseSchedule;
-pub use target::{ModesView, Target};
-
+/// The argument and value of [`ScoreNetwork::jet`].
 pub use stein_jet::Jet;
+pub use target::{ModesView, Target};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use stein_record::Array;

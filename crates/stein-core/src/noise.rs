@@ -120,6 +120,15 @@ impl ChainNoise {
         }
         out
     }
+
+    /// The next `d` numbers uniform in [0, 1) of each chain, row major `[chains, d]`.
+    pub fn uniforms(&mut self, d: usize) -> Vec<f32> {
+        let mut out = Vec::with_capacity(self.chains.len() * d);
+        for rng in &mut self.chains {
+            out.extend((0..d).map(|_| -> f32 { rng.random() }));
+        }
+        out
+    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,9 @@ pub struct StepInfo {
     pub steps: usize,
     /// The level that the step was taken at; σ = 0 after the final denoising.
     pub level: Level,
+    /// The mean over the chains of the probability with which this step's proposals were accepted; `None` where nothing is
+    /// rejected.
+    pub acceptance: Option<f64>,
 }
 
 /// Sees every step of a sampler: progress, trajectories, GIFs; may stop it.
@@ -43,22 +46,50 @@ impl Observer for NoObserver {
 /// Why a sampler did not end.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum SampleError {
-    /// Chains left the numbers.
-    #[error(
-        "{chains} of {of} chains are not finite: the step size is too large for this score, or the network has diverged"
-    )]
-    Diverged {
-        /// Chains that are not finite.
-        chains: usize,
-        /// Chains in all.
-        of: usize,
-    },
+    /// Chains left the numbers, or went farther than any data could be.
+    #[error("{0}")]
+    Diverged(Divergence),
     /// The observer stopped it.
     #[error("sampling was stopped at step {step}")]
     Stopped {
         /// The step after which it stopped.
         step: usize,
     },
+}
+
+/// Where chains diverged.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Divergence {
+    /// Chains that are not finite or ran away.
+    pub chains: usize,
+    /// Chains that were looked at.
+    pub of: usize,
+    /// The step after which it was seen; it may have happened some steps before.
+    pub step: usize,
+    /// Steps in all.
+    pub steps: usize,
+    /// σ there.
+    pub sigma: f64,
+    /// The farthest from the data's mean that a finite chain was, and the farthest that is believed; `None` where all that
+    /// diverged are not finite.
+    pub ran_away: Option<[f64; 2]>,
+}
+
+impl std::fmt::Display for Divergence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { chains, of, step, steps, sigma, ran_away } = self;
+        match ran_away {
+            None => write!(f, "{chains} of {of} chains are not finite")?,
+            Some([farthest, limit]) => write!(
+                f,
+                "{chains} of {of} chains ran away, as far as {farthest:.3e} from the data's mean (at most {limit:.3e} is believed)"
+            )?,
+        }
+        write!(
+            f,
+            " after step {step} of {steps} (σ = {sigma}): the step size is too large for this score, or the network has diverged"
+        )
+    }
 }
 
 /// A sampler: from a start to samples, along the score.
@@ -82,6 +113,6 @@ pub trait Sampler: Debug + Send + Sync {
         false
     }
 
-    /// Network evaluations that one sample takes.
-    fn evaluations(&self, schedule: &dyn NoiseSchedule) -> u64;
+    /// Evaluations of the score that one sample takes; `None` where that depends on the way that the chains take.
+    fn evaluations(&self, schedule: &dyn NoiseSchedule) -> Option<u64>;
 }

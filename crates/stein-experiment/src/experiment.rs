@@ -5,11 +5,14 @@ use std::path::Path;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use stein_core::{Configured, DataPart, Invalid, NetworkPart, ObjectivePart, Registry, SamplerPart, SchedulePart};
+use stein_core::{
+    Component, Configured, DataPart, Invalid, NetworkPart, ObjectivePart, Registry, SamplerPart, SchedulePart,
+};
 use stein_device::DeviceRequest;
-use stein_networks::{Parameterization, SIGMA_DATA};
+use stein_networks::{ExactConfig, Parameterization, SIGMA_DATA};
 use stein_objectives::Weighting;
 use stein_record::source::{Diagnostic, Source, Span, list_of, nearest};
+use stein_samplers::Start;
 use stein_schedules::Density;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -23,6 +26,7 @@ use crate::{Cell, checked_name};
 const NETWORK_KEYS: [&str; 2] = ["parameterization", "sigma-data"];
 const OBJECTIVE_KEYS: [&str; 2] = ["weighting", "importance-correction"];
 const SCHEDULE_KEYS: [&str; 1] = ["density"];
+const SAMPLER_KEYS: [&str; 1] = ["start"];
 
 pub(crate) const TABLES: [&str; 13] = [
     "name",
@@ -41,14 +45,22 @@ pub(crate) const TABLES: [&str; 13] = [
 ];
 
 /// Keys that belong to every kind of their table: they stay when the kind is changed.
-pub(crate) const COMMON_KEYS: [&str; 7] =
-    ["parameterization", "sigma-data", "weighting", "importance-correction", "density", "convention", "denoise"];
+pub(crate) const COMMON_KEYS: [&str; 8] = [
+    "parameterization",
+    "sigma-data",
+    "weighting",
+    "importance-correction",
+    "density",
+    "start",
+    "convention",
+    "denoise",
+];
 
 /// The kinds of tables that are left out.
 pub(crate) const DEFAULT_KINDS: [(&str, &str); 4] =
     [("network", "mlp"), ("objective", "denoising"), ("schedule", "geometric"), ("sampler", "annealed-langevin")];
 
-fn default_kind(table: &str) -> Option<&'static str> {
+pub(crate) fn default_kind(table: &str) -> Option<&'static str> {
     DEFAULT_KINDS.iter().find(|(name, _)| *name == table).map(|(_, kind)| *kind)
 }
 
@@ -83,6 +95,8 @@ pub struct Experiment {
     pub training: Training,
     /// `[sampler]`.
     pub sampler: Box<dyn Configured<SamplerPart>>,
+    /// `[sampler] start`.
+    pub start: Start,
     /// `[evaluation]`.
     pub evaluation: Evaluation,
     /// `[evaluation] estimators`.
@@ -165,7 +179,10 @@ impl Experiment {
         let network = take_network(&mut root, registry, &mut places.network);
         let network = problems.many(network);
 
-        let objective = take_objective(&mut root, registry, &mut places.objective);
+        let untrained = network.as_ref().is_some_and(|(network, ..)| network.kind() == ExactConfig::KIND);
+        // What a true score is compared with is itself: that needs no noise.
+        let objective = if untrained { Some("explicit") } else { default_kind("objective") };
+        let objective = take_objective(&mut root, registry, objective, &mut places.objective);
         let objective = problems.many(objective);
 
         let schedule = take_schedule(&mut root, registry, &mut places.schedule);
@@ -173,16 +190,16 @@ impl Experiment {
 
         let training = Section::take(&mut root, "training").map_err(|d| vec![d]).and_then(|section| {
             places.training = section.places();
-            let training: Training = section.settings()?;
+            let mut training: Training = section.settings()?;
+            if untrained && !places.training.has("steps") {
+                training.steps = 0;
+            }
             training.check().map_err(|invalid| vec![places.training.diagnostic(&invalid)])?;
             Ok(training)
         });
         let training = problems.many(training);
 
-        let sampler = Section::take(&mut root, "sampler").map_err(|d| vec![d]).and_then(|section| {
-            places.sampler = section.places();
-            section.component(&registry.samplers, default_kind("sampler"), &[])
-        });
+        let sampler = take_sampler(&mut root, registry, &mut places.sampler);
         let sampler = problems.many(sampler);
 
         let evaluation = Section::take(&mut root, "evaluation").map_err(|d| vec![d]).and_then(|mut section| {
@@ -206,6 +223,7 @@ impl Experiment {
             let (network, parameterization, sigma_data) = network?;
             let (objective, weighting, importance_correction) = objective?;
             let (schedule, density) = schedule?;
+            let (sampler, start) = sampler?;
             let (evaluation, estimators) = evaluation?;
             Some(Self {
                 name: name?,
@@ -221,7 +239,8 @@ impl Experiment {
                 schedule,
                 density,
                 training: training?,
-                sampler: sampler?,
+                sampler,
+                start,
                 evaluation,
                 estimators,
                 runtime: runtime?,
@@ -273,14 +292,15 @@ impl Experiment {
             out.insert(name.into(), table.into());
         };
         component("data", &&*self.data, toml::Table::new());
-        let mut common = settings.common("parameterization", &self.parameterization, &Parameterization::default());
+        let parameterization = Parameterization::default_of(self.network.kind());
+        let mut common = settings.common("parameterization", &self.parameterization, &parameterization);
         common.extend(settings.common("sigma-data", &self.sigma_data, &SIGMA_DATA));
         component("network", &&*self.network, common);
         let mut common = settings.common("weighting", &self.weighting, &Weighting::default());
         common.extend(settings.common("importance-correction", &self.importance_correction, &false));
         component("objective", &&*self.objective, common);
         component("schedule", &&*self.schedule, settings.common("density", &self.density, &Density::default()));
-        component("sampler", &&*self.sampler, toml::Table::new());
+        component("sampler", &&*self.sampler, settings.common("start", &self.start, &Start::default()));
         let mut plain = |name: &str, table: toml::Table| {
             if settings.full || !table.is_empty() {
                 out.insert(name.into(), table.into());
@@ -305,6 +325,9 @@ type ScheduleTable = (Box<dyn Configured<SchedulePart>>, Density);
 /// `[objective]`: the component, its weighting, and whether weights are corrected for the density of σ.
 type ObjectiveTable = (Box<dyn Configured<ObjectivePart>>, Weighting, bool);
 
+/// `[sampler]`: the component, and where its chains start.
+type SamplerTable = (Box<dyn Configured<SamplerPart>>, Start);
+
 /// Reads `[network]`.
 pub(crate) fn take_network(
     root: &mut DeTable<'_>,
@@ -313,11 +336,30 @@ pub(crate) fn take_network(
 ) -> Result<NetworkTable, Vec<Diagnostic>> {
     let mut section = Section::take(root, "network").map_err(|d| vec![d])?;
     *places = section.places();
-    let parameterization = section.key("parameterization").map_err(|d| vec![d])?.unwrap_or_default();
+    let parameterization = section.key("parameterization").map_err(|d| vec![d])?;
     let sigma_data = section.key("sigma-data").map_err(|d| vec![d])?.unwrap_or(SIGMA_DATA);
     Invalid::unless_positive("sigma-data", sigma_data).map_err(|i| vec![places.diagnostic(&i)])?;
     let network = section.component(&registry.networks, default_kind("network"), &NETWORK_KEYS)?;
+    let own = Parameterization::default_of(network.kind());
+    let parameterization = parameterization.unwrap_or(own);
+    if network.kind() == ExactConfig::KIND && parameterization != own {
+        let message = "`exact` is a score already: its `parameterization` is \"score\", or left out";
+        return Err(vec![places.diagnostic(&Invalid::key("parameterization", message))]);
+    }
     Ok((network, parameterization, sigma_data))
+}
+
+/// Reads `[sampler]`: the component, and where its chains start.
+pub(crate) fn take_sampler(
+    root: &mut DeTable<'_>,
+    registry: &Registry,
+    places: &mut Places,
+) -> Result<SamplerTable, Vec<Diagnostic>> {
+    let mut section = Section::take(root, "sampler").map_err(|d| vec![d])?;
+    *places = section.places();
+    let start: Start = section.key("start").map_err(|d| vec![d])?.unwrap_or_default();
+    start.check().map_err(|invalid| vec![places.diagnostic(&invalid)])?;
+    Ok((section.component(&registry.samplers, default_kind("sampler"), &SAMPLER_KEYS)?, start))
 }
 
 /// Reads `[schedule]`: the component, and how training draws from it.
@@ -333,10 +375,11 @@ pub(crate) fn take_schedule(
     Ok((section.component(&registry.schedules, default_kind("schedule"), &SCHEDULE_KEYS)?, density))
 }
 
-/// Reads `[objective]`.
+/// Reads `[objective]`; `default` is its kind where none is named.
 pub(crate) fn take_objective(
     root: &mut DeTable<'_>,
     registry: &Registry,
+    default: Option<&str>,
     places: &mut Places,
 ) -> Result<ObjectiveTable, Vec<Diagnostic>> {
     let mut section = Section::take(root, "objective").map_err(|d| vec![d])?;
@@ -344,7 +387,7 @@ pub(crate) fn take_objective(
     let weighting: Weighting = section.key("weighting").map_err(|d| vec![d])?.unwrap_or_default();
     weighting.check().map_err(|invalid| vec![places.diagnostic(&invalid)])?;
     let correction = section.key("importance-correction").map_err(|d| vec![d])?.unwrap_or_default();
-    let objective = section.component(&registry.objectives, default_kind("objective"), &OBJECTIVE_KEYS)?;
+    let objective = section.component(&registry.objectives, default, &OBJECTIVE_KEYS)?;
     Ok((objective, weighting, correction))
 }
 

@@ -93,6 +93,9 @@ impl Plan {
                     .at(places.data.of(None), ""),
             );
         }
+        if let Err(e) = experiment.start.accepts(dataset.dimension()) {
+            problems.push(places.sampler.diagnostic(&e).related(places.data.of(None), "these data"));
+        }
         let context = SamplerContext { schedule: &*schedule, dimension: dataset.dimension() };
         let sampler = experiment
             .sampler
@@ -106,7 +109,10 @@ impl Plan {
         let metrics = metrics(&experiment, &dataset, registry).map_err(|e| problems.push(e)).ok();
         // The network is built once here, on the CPU, to see whether it can be; the run builds its own.
         match network(&experiment, &dataset, &*schedule, streams, &Device::flex()) {
-            Ok(network) => problems.extend(too_many_gradients(&experiment, network.num_params())),
+            Ok(network) => {
+                problems.extend(too_many_gradients(&experiment, network.num_params()));
+                problems.extend(nothing_to_train(&experiment, network.num_params()));
+            }
             Err(e) => problems.push(places.network.diagnostic(&e).related(places.data.of(None), "with these data")),
         }
         match (sampler, metrics, estimators) {
@@ -148,6 +154,16 @@ fn too_many_gradients(experiment: &Experiment, parameters: usize) -> Option<Diag
         ))
         .at(experiment.places.evaluation.of(Some("estimator-batches")), "")
         .help(format!("at most {most} fit"))
+    })
+}
+
+fn nothing_to_train(experiment: &Experiment, parameters: usize) -> Option<Diagnostic> {
+    let (steps, kind) = (experiment.training.steps, experiment.network.kind());
+    (parameters == 0 && steps > 0).then(|| {
+        Diagnostic::new(format!("`steps` is {steps}, but the network `{kind}` has nothing to train"))
+            .at(experiment.places.training.of(Some("steps")), "")
+            .related(experiment.places.network.of(Some("kind")), "this network")
+            .help("set training.steps = 0")
     })
 }
 

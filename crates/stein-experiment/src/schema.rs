@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use stein_core::{Catalogue, Part, Registry};
 use stein_networks::{Parameterization, SIGMA_DATA};
 use stein_objectives::Weighting;
+use stein_samplers::Start;
 use stein_schedules::Density;
 
 use crate::experiment::DEFAULT_KINDS;
@@ -55,7 +56,7 @@ fn estimators(registry: &Registry) -> Value {
     let mut objective = table(&registry.objectives);
     for kind in objective["oneOf"].as_array_mut().into_iter().flatten() {
         if let Some(properties) = kind["properties"].as_object_mut() {
-            common_keys("objective").iter().for_each(|(key, _)| {
+            common_keys("objective", "").iter().for_each(|(key, _)| {
                 properties.remove(*key);
             });
             properties.insert("name".into(), json!({ "type": "string", "description": "What reports call it." }));
@@ -94,15 +95,15 @@ fn sweep() -> Value {
     })
 }
 
-/// The keys that every component of a table has, beside its own, with their schemas.
-pub fn common_keys(table: &str) -> Vec<(&'static str, Value)> {
+/// The keys that every component of a table has, beside its own, with their schemas for one of that kind.
+pub fn common_keys(table: &str, kind: &str) -> Vec<(&'static str, Value)> {
     let with_default = |mut schema: Value, default: Value| {
         schema["default"] = default;
         schema
     };
     match table {
         "network" => vec![
-            ("parameterization", with_default(inline::<Parameterization>(), "scaled".into())),
+            ("parameterization", with_default(inline::<Parameterization>(), json!(Parameterization::default_of(kind)))),
             (
                 "sigma-data",
                 json!({ "type": "number", "exclusiveMinimum": 0, "default": SIGMA_DATA,
@@ -118,6 +119,7 @@ pub fn common_keys(table: &str) -> Vec<(&'static str, Value)> {
             ),
         ],
         "schedule" => vec![("density", with_default(inline::<Density>(), "levels".into()))],
+        "sampler" => vec![("start", with_default(inline::<Start>(), "prior".into()))],
         _ => Vec::new(),
     }
 }
@@ -135,7 +137,6 @@ fn inline<T: JsonSchema>() -> Value {
 
 /// A component table: one of the kinds, each with its own keys and those that all have.
 fn table<P: Part>(catalogue: &Catalogue<P>) -> Value {
-    let common = common_keys(P::TABLE);
     let kinds: Vec<Value> = catalogue
         .entries()
         .iter()
@@ -143,7 +144,8 @@ fn table<P: Part>(catalogue: &Catalogue<P>) -> Value {
             let mut schema = entry.schema().to_value();
             let mut properties = Map::new();
             properties.insert("kind".into(), json!({ "const": entry.kind }));
-            properties.extend(common.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+            properties
+                .extend(common_keys(P::TABLE, entry.kind).into_iter().map(|(key, value)| (key.to_owned(), value)));
             let own = schema.get_mut("properties").and_then(Value::as_object_mut).map(std::mem::take);
             properties.extend(own.unwrap_or_default());
             let mut required: Vec<Value> =

@@ -33,6 +33,11 @@ impl Places {
         outer.find_map(|k| self.keys.get(k).cloned()).or_else(|| self.table.clone())
     }
 
+    /// Whether the file has this key.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.keys.contains_key(key)
+    }
+
     fn note(&mut self, key: &str, value: &Spanned<DeValue<'_>>) {
         // No key of ours is that long; a hostile one would be copied for every entry.
         const LONGEST: usize = 100;

@@ -39,7 +39,7 @@ pub fn template(registry: &Registry, choice: &Choice) -> Result<String, String> 
     let of_networks = [
         (
             "parameterization",
-            "\"scaled\"",
+            if network == "exact" { "\"score\"" } else { "\"scaled\"" },
             "How the network becomes a score: \"score\", \"scaled\", \"noise\", \"denoiser\" or \"edm\".",
         ),
         ("sigma-data", "0.5", "σ_d, the standard deviation of the data, for parameterization and weighting \"edm\"."),
@@ -57,12 +57,19 @@ pub fn template(registry: &Registry, choice: &Choice) -> Result<String, String> 
         "\"levels\"",
         "How training draws σ: \"levels\", \"log-uniform\" or { log-normal = { mean = -1.2, std = 1.2 } }.",
     )];
+    let of_samplers = [(
+        "start",
+        "\"prior\"",
+        "Where chains start: \"prior\", \"data\", { uniform = [-8, 8] }, { normal = { mean = 0, std = 1 } } or { point = [0, 0] }.",
+    )];
     component(&mut out, &registry.data, data, &[])?;
     component(&mut out, &registry.networks, network, &of_networks)?;
     component(&mut out, &registry.objectives, choice.objective.as_deref().unwrap_or("denoising"), &of_objectives)?;
     component(&mut out, &registry.schedules, choice.schedule.as_deref().unwrap_or("geometric"), &of_schedules)?;
-    settings(&mut out, "training", &crate::Training::default())?;
-    component(&mut out, &registry.samplers, choice.sampler.as_deref().unwrap_or("annealed-langevin"), &[])?;
+    let training = crate::Training::default();
+    let steps = if network == "exact" { 0 } else { training.steps };
+    settings(&mut out, "training", &crate::Training { steps, ..training })?;
+    component(&mut out, &registry.samplers, choice.sampler.as_deref().unwrap_or("annealed-langevin"), &of_samplers)?;
     settings(&mut out, "evaluation", &crate::Evaluation::default())?;
     settings(&mut out, "runtime", &crate::Runtime::default())?;
     Ok(out)

@@ -12,7 +12,7 @@ use stein_record::source::{Diagnostic, Source};
 use stein_schedules::{Geometric, NoNoise};
 use toml::de::DeValue;
 
-use crate::experiment::{TABLES, take_network, take_objective};
+use crate::experiment::{TABLES, default_kind, take_network, take_objective};
 use crate::preset::{Preset, set_default};
 use crate::schedule::stand_in;
 use crate::section::{Places, unknown_key};
@@ -65,7 +65,9 @@ impl VectorTables {
             .collect();
         let (mut network_places, mut objective_places) = (Places::default(), Places::default());
         let network = take_network(&mut root, registry, &mut network_places).map_err(|d| problems.extend(d)).ok();
-        let objective = take_objective(&mut root, registry, &mut objective_places).map_err(|d| problems.extend(d)).ok();
+        let objective = take_objective(&mut root, registry, default_kind("objective"), &mut objective_places)
+            .map_err(|d| problems.extend(d))
+            .ok();
         let (Some((network, parameterization, sigma_data)), Some((objective, weighting, correction))) =
             (network, objective)
         else {

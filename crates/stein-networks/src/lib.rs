@@ -4,16 +4,19 @@
 //! |---|---|
 //! | `mlp` | fully connected, for tables and toys |
 //! | `unet` | convolutional with two or more resolutions, for images |
+//! | `exact` | the data's own score, where they know it: nothing is trained |
 //!
 //! A component gives a raw network F(x, ln σ/α); [`Parameterized`] makes a score of it ([`Parameterization`], a key of every
 //! network). Initial weights come from the run's noise streams, so a run starts alike on every backend.
 
 mod embedding;
+mod exact;
 mod mlp;
 mod parameterization;
 mod unet;
 
 pub use embedding::{LogSigma, SineCosine};
+pub use exact::{Exact, ExactConfig};
 pub use mlp::{Mlp, MlpConfig};
 pub use parameterization::{Parameterization, Parameterized, SIGMA_DATA};
 pub use unet::{Unet, UnetConfig};
@@ -22,5 +25,5 @@ use stein_core::{Catalogue, NetworkPart};
 
 /// Makes the networks of this crate known.
 pub fn register(catalogue: &mut Catalogue<NetworkPart>) {
-    catalogue.add::<MlpConfig>().add::<UnetConfig>();
+    catalogue.add::<MlpConfig>().add::<UnetConfig>().add::<ExactConfig>();
 }

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stein_core::{AnyNetwork, Condition, Levels, Network};
+use stein_core::{AnyNetwork, Component, Condition, Levels, Network, NetworkPart};
 use stein_jet::Jet;
 
 /// How a raw network F(x, σ) becomes a score s(x, σ); a key of every network.
@@ -30,6 +30,11 @@ pub enum Parameterization {
 pub const SIGMA_DATA: f64 = 0.5;
 
 impl Parameterization {
+    /// What a network of this kind is taken for where nobody says: [`Exact`](crate::ExactConfig) is a score already.
+    pub fn default_of(kind: &str) -> Self {
+        if kind == <crate::ExactConfig as Component<NetworkPart>>::KIND { Self::Score } else { Self::default() }
+    }
+
     /// Whether it divides by σ, and so has no meaning without noise.
     pub fn needs_sigma(self) -> bool {
         self != Self::Score

@@ -144,8 +144,11 @@ pub struct Modes {
 pub struct Evaluation {
     /// How many samples were drawn.
     pub samples: usize,
-    /// Network evaluations a sample.
+    /// Evaluations of the score that a sample took, mean over the samples.
     pub nfe: u64,
+    /// The mean probability with which proposals were accepted, for samplers that reject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acceptance: Option<f64>,
     /// Seconds that sampling took.
     pub sampling_seconds: f64,
     /// Training steps of the network.

@@ -278,6 +278,7 @@ fn numbers_that_are_not_finite_do_no_harm() {
     let evaluation = Evaluation {
         samples: 0,
         nfe: 0,
+        acceptance: None,
         sampling_seconds: 0.0,
         step: 0,
         metrics: Vec::new(),

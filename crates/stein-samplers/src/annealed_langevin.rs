@@ -93,7 +93,7 @@ impl Sampler for AnnealedLangevin {
                 let s = score.score(x.clone(), &condition);
                 x = observer.project(level, x + s * drift + z * diffusion);
                 step += 1;
-                if observer.step(StepInfo { step, steps, level }, &x).is_break() {
+                if observer.step(StepInfo { step, steps, level, acceptance: None }, &x).is_break() {
                     return Err(SampleError::Stopped { step });
                 }
             }
@@ -101,7 +101,8 @@ impl Sampler for AnnealedLangevin {
         if self.denoise {
             let level = schedule.last();
             x = observer.project(Level::CLEAN, denoise(score, x, level));
-            let _ = observer.step(StepInfo { step: steps, steps, level: Level { sigma: 0.0, ..level } }, &x);
+            let _ = observer
+                .step(StepInfo { step: steps, steps, level: Level { sigma: 0.0, ..level }, acceptance: None }, &x);
         }
         Ok(x)
     }
@@ -110,7 +111,7 @@ impl Sampler for AnnealedLangevin {
         true
     }
 
-    fn evaluations(&self, schedule: &dyn NoiseSchedule) -> u64 {
-        (schedule.levels().len() * self.steps_per_level + usize::from(self.denoise)) as u64
+    fn evaluations(&self, schedule: &dyn NoiseSchedule) -> Option<u64> {
+        Some((schedule.levels().len() * self.steps_per_level + usize::from(self.denoise)) as u64)
     }
 }

@@ -122,7 +122,7 @@ impl Sampler for ConsistentAnnealed {
         true
     }
 
-    fn evaluations(&self, schedule: &dyn NoiseSchedule) -> u64 {
-        (schedule.levels().len() - 1 + usize::from(self.denoise)) as u64
+    fn evaluations(&self, schedule: &dyn NoiseSchedule) -> Option<u64> {
+        Some((schedule.levels().len() - 1 + usize::from(self.denoise)) as u64)
     }
 }

@@ -117,7 +117,7 @@ impl Sampler for Edm {
         true
     }
 
-    fn evaluations(&self, schedule: &dyn NoiseSchedule) -> u64 {
-        (2 * (schedule.levels().len() - 1) + usize::from(self.denoise)) as u64
+    fn evaluations(&self, schedule: &dyn NoiseSchedule) -> Option<u64> {
+        Some((2 * (schedule.levels().len() - 1) + usize::from(self.denoise)) as u64)
     }
 }

@@ -72,13 +72,14 @@ impl Sampler for Langevin {
             let z = matrix(noise.normals(d), d, &device);
             let s = score.score(x.clone(), &condition);
             x = observer.project(level, x + s * drift + z * diffusion);
-            if observer.step(StepInfo { step, steps, level }, &x).is_break() {
+            if observer.step(StepInfo { step, steps, level, acceptance: None }, &x).is_break() {
                 return Err(SampleError::Stopped { step });
             }
         }
         if self.denoise {
             x = observer.project(Level::CLEAN, denoise(score, x, level));
-            let _ = observer.step(StepInfo { step: steps, steps, level: Level { sigma: 0.0, ..level } }, &x);
+            let _ = observer
+                .step(StepInfo { step: steps, steps, level: Level { sigma: 0.0, ..level }, acceptance: None }, &x);
         }
         Ok(x)
     }
@@ -87,7 +88,7 @@ impl Sampler for Langevin {
         true
     }
 
-    fn evaluations(&self, _: &dyn NoiseSchedule) -> u64 {
-        (self.steps + usize::from(self.denoise)) as u64
+    fn evaluations(&self, _: &dyn NoiseSchedule) -> Option<u64> {
+        Some((self.steps + usize::from(self.denoise)) as u64)
     }
 }

@@ -12,7 +12,7 @@
 //! | `euler-maruyama` | x ← x + Δ s + √Δ z, Δ = σ_i² − σ_{i+1}² |
 //! | `predictor-corrector` | a step of the reverse SDE, and Langevin steps with ε = 2 (snr ‖z‖/‖s‖)² |
 //!
-//! [`draw()`] runs a sampler for any number of chains in chunks; a chain's noise is its own, so samples do not depend on the
+//! Chains begin where [`Start`] says. [`draw()`] runs a sampler for any number of chains in chunks; a chain's noise is its own, so samples do not depend on the
 //! chunk. [`inverse`] is about samples that agree with a measurement. The last step can replace x by its Tweedie mean ([`denoise()`]).
 
 mod annealed_langevin;
@@ -28,6 +28,7 @@ pub mod inverse;
 mod langevin;
 mod predictor_corrector;
 mod probability_flow;
+mod start;
 mod step_size;
 mod walk;
 
@@ -37,12 +38,13 @@ pub use convention::Convention;
 pub use ddim::Ddim;
 pub use denoise::denoise;
 pub use dpm_solver_pp_2m::DpmSolverPp2m;
-pub use draw::{Draw, draw};
+pub use draw::{Draw, Drawn, draw};
 pub use edm::Edm;
 pub use euler_maruyama::EulerMaruyama;
 pub use langevin::Langevin;
 pub use predictor_corrector::{Corrector, Norms, Order, Predictor, PredictorCorrector};
 pub use probability_flow::ProbabilityFlow;
+pub use start::{Normal, Start, Starts};
 pub use step_size::{Auto, StepSize};
 
 use stein_core::{Catalogue, SamplerPart};

@@ -212,12 +212,12 @@ impl Sampler for PredictorCorrector {
         true
     }
 
-    fn evaluations(&self, schedule: &dyn NoiseSchedule) -> u64 {
+    fn evaluations(&self, schedule: &dyn NoiseSchedule) -> Option<u64> {
         let (steps, last) = (schedule.levels().len() - 1, usize::from(self.denoise));
         let corrected = match self.order {
             Order::CorrectorFirst => steps + last,
             Order::PredictorFirst => steps,
         };
-        (steps + last + corrected * self.corrections()) as u64
+        Some((steps + last + corrected * self.corrections()) as u64)
     }
 }

@@ -50,7 +50,7 @@ impl<'a> Walk<'a> {
     /// A step taken at `level` has led to `x`.
     pub(crate) fn step(&mut self, level: Level, x: &Tensor<2>) -> Result<(), SampleError> {
         self.step += 1;
-        let info = StepInfo { step: self.step, steps: self.steps, level };
+        let info = StepInfo { step: self.step, steps: self.steps, level, acceptance: None };
         if self.observer.step(info, x).is_break() {
             return Err(SampleError::Stopped { step: self.step });
         }

@@ -89,7 +89,8 @@ pub(crate) fn evaluate(
 
     let evaluation = Evaluation {
         samples: samples.rows(),
-        nfe: plan.sampler.evaluations(&*plan.schedule),
+        nfe: drawn.evaluations.round() as u64,
+        acceptance: drawn.acceptance,
         sampling_seconds: drawn.seconds,
         step: drawn.step,
         metrics,

@@ -76,14 +76,14 @@ impl Layout {
     pub fn flatten<M: Module>(&self, module: &M) -> Tensor<1> {
         let mut parts = Flatten(Vec::with_capacity(self.entries.len()));
         module.visit(&mut parts);
-        Tensor::cat(parts.0, 0)
+        concatenated(parts.0)
     }
 
     /// The gradients as one vector; zeros where a parameter has none.
     pub fn gradients<M: Module>(&self, module: &M, gradients: &GradientsParams) -> Tensor<1> {
         let mut parts = Gradients { gradients, parts: Vec::with_capacity(self.entries.len()) };
         module.visit(&mut parts);
-        Tensor::cat(parts.parts, 0)
+        concatenated(parts.parts)
     }
 
     /// The module with parameters from a vector.
@@ -134,6 +134,11 @@ impl ModuleMapper for Unflatten {
             param.map(|_| new)
         }
     }
+}
+
+fn concatenated(parts: Vec<Tensor<1>>) -> Tensor<1> {
+    // A network without parameters lies on no device.
+    if parts.is_empty() { from_host(Vec::new(), &Device::flex()) } else { Tensor::cat(parts, 0) }
 }
 
 fn plain<const D: usize>(tensor: Tensor<D>) -> Tensor<D> {

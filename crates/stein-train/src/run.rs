@@ -18,6 +18,7 @@ use stein_record::{
     Conventions, DataRecord, DeviceRecord, EstimatorRecord, GitRecord, MetricsLog, NetworkRecord, Progress, RunDir,
     RunRecord, State, Timings, Versions, run_record,
 };
+use stein_samplers::Start;
 
 use crate::evaluate::{Measured, evaluate};
 use crate::loader::{HeldOutLoader, TrainingLoader};
@@ -353,10 +354,15 @@ fn conventions(plan: &Plan) -> Conventions {
         WhereNoise::Host => host,
         WhereNoise::Device => "by the device's own generator: the run cannot be repeated bit for bit",
     };
-    let start = if plan.schedule.first().is_clean() {
-        "mean of the training rows + their standard deviation times z"
-    } else {
-        "α₁ times the mean of the training rows + σ₁ z"
+    let clean = plan.schedule.first().is_clean();
+    let start = match (&plan.experiment.start, clean) {
+        (Start::Prior, true) => "mean of the training rows + their standard deviation times z",
+        (Start::Prior, false) => "α₁ times the mean of the training rows + σ₁ z",
+        (Start::Data, true) => "training rows",
+        (Start::Data, false) => "α₁ times training rows + σ₁ z",
+        (Start::Uniform(_) | Start::Normal(_) | Start::Point(_), _) => {
+            "as the sampler's `start` says, whatever the first level"
+        }
     };
     let fusion = if plan.experiment.runtime.fusion { "as burn chooses" } else { "off" };
     [

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 use stein_core::{Observer, SampleError, ScoreNetwork, StepInfo, Streams, to_host};
 use stein_experiment::Plan;
 use stein_record::{Array, RunDir};
-use stein_samplers::{Draw, draw};
+use stein_samplers::{Draw, Starts, draw};
 
 use crate::progress::Bar;
 use crate::{RunError, Stop, load_network};
@@ -18,6 +18,10 @@ use crate::{RunError, Stop, load_network};
 pub(crate) struct Drawn {
     /// `[N, D]`.
     pub(crate) samples: Array,
+    /// Evaluations of the score a sample.
+    pub(crate) evaluations: f64,
+    /// The mean probability with which proposals were accepted.
+    pub(crate) acceptance: Option<f64>,
     /// `[F, n, D]`.
     pub(crate) trajectory: Array,
     /// σ at each of the F moments.
@@ -42,7 +46,8 @@ pub(crate) fn draw_samples(
     let recording = Rc::new(RefCell::new(Recording::default()));
     let chunks = evaluation.samples.div_ceil(evaluation.chunk) as u64;
     let bar = Rc::new(RefCell::new(None));
-    let samples = draw(
+    let starts = Starts::new(&plan.experiment.start, &plan.dataset);
+    let drawn = draw(
         &*plan.sampler,
         network,
         &*plan.schedule,
@@ -50,8 +55,7 @@ pub(crate) fn draw_samples(
             samples: evaluation.samples,
             first: 0,
             chunk: evaluation.chunk,
-            mean: &plan.dataset.mean(),
-            spread: plan.dataset.spread(),
+            starts: &starts,
             streams: plan.streams,
             device,
         },
@@ -69,12 +73,14 @@ pub(crate) fn draw_samples(
         },
     );
     finish(&bar);
-    let samples = samples.map_err(|e| stopped(e, stop))?;
+    let stein_samplers::Drawn { samples, evaluations, acceptance } = drawn.map_err(|e| stopped(e, stop))?;
     let recording = recording.take();
     let (frames, d) = (recording.sigmas.len(), samples.row_length());
     let chains = recording.data.len().checked_div(frames * d).unwrap_or(0);
     Ok(Drawn {
         samples,
+        evaluations,
+        acceptance,
         trajectory: Array::new([frames, chains, d], recording.data),
         sigmas: recording.sigmas,
         seconds: started.elapsed().as_secs_f64(),
@@ -147,9 +153,9 @@ pub fn draw_from_run(
     };
     let chunk = plan.experiment.evaluation.chunk;
     let bar = Rc::new(RefCell::new(None));
-    let data = &plan.dataset;
-    let what = Draw { samples: count, first, chunk, mean: &data.mean(), spread: data.spread(), streams, device };
-    let samples = draw(&*plan.sampler, &network, &*plan.schedule, what, |first| {
+    let starts = Starts::new(&plan.experiment.start, &plan.dataset);
+    let what = Draw { samples: count, first, chunk, starts: &starts, streams, device };
+    let drawn = draw(&*plan.sampler, &network, &*plan.schedule, what, |first| {
         Box::new(Watch {
             recording: None,
             chains: 0,
@@ -162,7 +168,7 @@ pub fn draw_from_run(
         })
     });
     finish(&bar);
-    samples.map_err(|e| stopped(e, stop))
+    Ok(drawn.map_err(|e| stopped(e, stop))?.samples)
 }
 
 fn finish(bar: &RefCell<Option<Bar>>) {

@@ -11,7 +11,7 @@ use stein_samplers::inverse::{
 };
 use stein_samplers::{
     AnnealedLangevin, ConsistentAnnealed, Ddim, DpmSolverPp2m, Draw, Edm, EulerMaruyama, PredictorCorrector,
-    ProbabilityFlow, draw,
+    ProbabilityFlow, Start, Starts, draw,
 };
 
 use crate::common::{Sigmas, at, device, noise};
@@ -187,24 +187,29 @@ fn draws_given(prior: &Normal, sampler: &dyn Sampler, levels: usize, n: usize, c
     let measurement = Measurement::new(&rows(&given.a));
     // Rows of a mask are not turned.
     let measured = Array::new([1, given.y.len()], given.y.iter().map(|&v| v as f32).collect());
-    let what = Draw {
-        samples: 0,
-        first: 0,
-        chunk,
-        mean: &vec![0.0; d],
-        spread: given.spread,
-        streams: Streams::new(3),
-        device: &device(),
-    };
+    let (start, data) = wide(d);
+    let starts = Starts::new(&start, &data);
+    let what = Draw { samples: 0, first: 0, chunk, starts: &starts, streams: Streams::new(3), device: &device() };
     let given = Given {
         measurement: &measurement,
         measured: &measured,
         repeats: n,
+        spread: given.spread,
         sigma_y: given.sigma_y,
         method: given.method,
         iterations: d,
     };
-    complete(sampler, prior, &geometric(40.0, 0.02, levels), what, given, |_| Box::new(NoObserver)).expect("finite")
+    complete(sampler, prior, &geometric(40.0, 0.02, levels), what, given, |_| Box::new(NoObserver))
+        .expect("finite")
+        .samples
+}
+
+/// Starts from N(0, 40² I), and data that such chains could come from.
+fn wide(d: usize) -> (Start, Dataset) {
+    let rows = Array::new([2, d], [vec![1.0; d], vec![-1.0; d]].concat());
+    let data =
+        Dataset { train: rows.clone(), held_out: rows, image: None, range: None, dequantize: None, target: None };
+    (Start::Normal(stein_samplers::Normal { mean: 0.0, std: 40.0 }), data)
 }
 
 struct Case {
@@ -282,16 +287,13 @@ fn projection_is_right_where_nothing_is_to_be_learned() {
         assert!((0..n).all(|i| (x.row(i)[0] - 1.5).abs() < 1e-5), "{sampler:?}: y is put in place");
         let elsewhere = Case { a: vec![vec![0.0, 1.0]], ..first_seen(Method::Projection, 0.0) };
         let other = draws_given(&prior, &*sampler, 40, n, n, &elsewhere);
-        let free = Draw {
-            samples: n,
-            first: 0,
-            chunk: n,
-            mean: &[0.0; 2],
-            spread: 1.0,
-            streams: Streams::new(3),
-            device: &device(),
-        };
-        let free = draw(&*sampler, &prior, &geometric(40.0, 0.02, 40), free, |_| Box::new(NoObserver)).expect("finite");
+        let (start, data) = wide(2);
+        let starts = Starts::new(&start, &data);
+        let device = device();
+        let free = Draw { samples: n, first: 0, chunk: n, starts: &starts, streams: Streams::new(3), device: &device };
+        let free = draw(&*sampler, &prior, &geometric(40.0, 0.02, 40), free, |_| Box::new(NoObserver))
+            .expect("finite")
+            .samples;
         assert!((0..n).all(|i| (x.row(i)[1] - free.row(i)[1]).abs() < 1e-5), "{sampler:?}: the rest");
         assert!((0..n).all(|i| (other.row(i)[0] - free.row(i)[0]).abs() < 1e-5), "{sampler:?}: the rest");
     }

@@ -1,7 +1,7 @@
 //! The top of a page: what it is about, in a sentence and a few numbers.
 
 use maud::{Markup, html};
-use stein_record::State;
+use stein_record::{RunRecord, State};
 
 use crate::number::{bytes, duration, grouped, significant};
 use crate::run::Run;
@@ -51,25 +51,19 @@ fn summary(run: &Run) -> String {
     };
     let progress = record.progress;
     let network = visible(&record.network.kind);
-    let what = format!(
-        "Score network {network} with {} parameters, {} on {} of {}{}",
-        grouped(record.network.parameters as f64),
-        if progress.step == 0 { "to be trained" } else { "trained" },
-        count(record.data.train, "row"),
-        visible(&record.data.kind),
-        if progress.step == 0 {
-            String::new()
-        } else {
-            format!(" for {}", count(usize::try_from(progress.step).unwrap_or(usize::MAX), "step"))
-        },
-    );
+    let what = if record.network.parameters == 0 {
+        format!("The score of {}, {network}: nothing was trained", visible(&record.data.kind))
+    } else {
+        trained(record)
+    };
     let steps = || format!("step {} of {}", grouped(progress.step as f64), grouped(progress.steps as f64));
     match record.state {
         State::Finished => match &run.evaluation {
             Some(e) => format!(
-                "{what}; {} drawn with {} network evaluations each.",
+                "{what}; {} drawn with {} each{}.",
                 count(e.samples, "sample"),
-                grouped(e.nfe as f64)
+                count(usize::try_from(e.nfe).unwrap_or(usize::MAX), "score evaluation"),
+                e.acceptance.map_or(String::new(), |a| format!(", {:.1} % of the proposals accepted", 100.0 * a))
             ),
             None => format!("{what}. There is no evaluation of its samples."),
         },
@@ -78,6 +72,22 @@ fn summary(run: &Run) -> String {
         State::Diverged => format!("{what}. It diverged at {}: something was no longer finite.", steps()),
         State::Failed => format!("{what}. It stopped with an error at {}.", steps()),
     }
+}
+
+/// What was trained on what.
+fn trained(record: &RunRecord) -> String {
+    let (network, step) = (visible(&record.network.kind), record.progress.step);
+    let (state, steps) = if step == 0 {
+        ("to be trained", String::new())
+    } else {
+        ("trained", format!(" for {}", count(usize::try_from(step).unwrap_or(usize::MAX), "step")))
+    };
+    format!(
+        "Score network {network} with {} parameters, {state} on {} of {}{steps}",
+        grouped(record.network.parameters as f64),
+        count(record.data.train, "row"),
+        visible(&record.data.kind),
+    )
 }
 
 fn facts(run: &Run) -> Vec<(&'static str, String)> {

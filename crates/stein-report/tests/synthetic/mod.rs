@@ -296,6 +296,7 @@ pub(crate) fn digits(runs: &Path, experiment: &str, name: &str) -> PathBuf {
     let evaluation = Evaluation {
         samples: 360,
         nfe: 201,
+        acceptance: None,
         sampling_seconds: 9.4,
         step: 1500,
         metrics: metrics(),

@@ -89,6 +89,7 @@ pub(crate) fn finished(runs: &Path, experiment: &str, name: &str, seed: u64, mad
     let evaluation = Evaluation {
         samples: 1000,
         nfe: 201,
+        acceptance: None,
         sampling_seconds: 2.0,
         step: STEPS,
         metrics: metrics().split_off(2),

@@ -4,7 +4,8 @@ use stein_core::{NoiseSchedule, Observer, SampleError, Sampler, ScoreNetwork, ma
 use stein_record::Array;
 
 use super::{Covariance, Measurement, Method, Posterior, Projection};
-use crate::{Draw, draw};
+use crate::draw::Counted;
+use crate::{Draw, Drawn, draw};
 
 /// What is known of samples.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +16,8 @@ pub struct Given<'a> {
     pub measured: &'a Array,
     /// Chains of each y.
     pub repeats: usize,
+    /// τ, the standard deviation of the data, for [`Method::Posterior`].
+    pub spread: f64,
     /// σ_y.
     pub sigma_y: f64,
     /// How chains are made to agree.
@@ -25,6 +28,8 @@ pub struct Given<'a> {
 
 /// Draws samples as [`draw`](crate::draw()) does, `repeats` of each measured row in turn; `what.samples` is not looked at.
 ///
+/// What guidance evaluates counts too: the derivative of the score along a direction as one more evaluation.
+///
 /// # Errors
 /// As [`draw`](crate::draw()).
 pub fn complete(
@@ -34,29 +39,31 @@ pub fn complete(
     what: Draw<'_>,
     given: Given<'_>,
     mut observe: impl FnMut(usize) -> Box<dyn Observer>,
-) -> Result<Array, SampleError> {
+) -> Result<Drawn, SampleError> {
     let (d, k) = (given.measurement.dimension(), given.measurement.rank());
     let single = |values: &[f64], columns| matrix(values.iter().map(|&v| v as f32).collect(), columns, what.device);
     let turned = (single(&given.measurement.rows(), d), single(given.measurement.squares(), k));
     let samples = given.measured.rows() * given.repeats;
+    let counted = Counted::new(score);
     let mut data = Vec::with_capacity(samples * d);
     for first in (0..samples).step_by(what.chunk.max(1)) {
         let chains = first..(first + what.chunk.max(1)).min(samples);
         let rows = chains.clone().flat_map(|chain| given.measured.row(chain / given.repeats).iter().copied()).collect();
         let measured = to_tensor(&Array::new([chains.len(), k], rows), what.device);
         let part = Draw { samples: chains.len(), first: what.first + first as u64, ..what };
-        let posterior = |covariance| Posterior::new(score, turned.clone(), measured.clone(), given.sigma_y, covariance);
+        let posterior =
+            |covariance| Posterior::new(&counted, turned.clone(), measured.clone(), given.sigma_y, covariance);
         let drawn = match given.method {
             Method::Projection => {
                 let noise = what.streams.chains("projection", part.first..part.first + chains.len() as u64);
                 let mut noise = Some(noise);
-                draw(sampler, score, schedule, part, |_| {
+                draw(sampler, &counted, schedule, part, |_| {
                     let noise = noise.take().expect("one chunk");
                     Box::new(Projection::new(observe(first), noise, turned.clone(), measured.clone()))
                 })
             }
             Method::Posterior => {
-                let guided = posterior(Covariance::Isotropic { spread: what.spread });
+                let guided = posterior(Covariance::Isotropic { spread: given.spread });
                 draw(sampler, &guided, schedule, part, |_| observe(first))
             }
             Method::MomentMatching => {
@@ -64,7 +71,8 @@ pub fn complete(
                 draw(sampler, &guided, schedule, part, |_| observe(first))
             }
         };
-        data.extend(drawn?.data);
+        data.extend(drawn?.samples.data);
     }
-    Ok(Array::new([samples, d], data))
+    // Nothing is rejected: samplers that do so have a density to look at, and a guided score has none.
+    Ok(Drawn { samples: Array::new([samples, d], data), evaluations: counted.each(samples), acceptance: None })
 }

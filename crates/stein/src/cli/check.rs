@@ -68,7 +68,10 @@ pub(crate) fn check(arguments: &Check, registry: &Registry, voice: Voice) -> Out
         format!(": about {:.1} ms a step, {} in all{memory}", c.seconds * 1e3, duration(c.seconds * steps as f64))
     });
     print(&format!("training {steps} steps of {batch} examples{}", about.unwrap_or_default()));
-    print(&format!("sampling {} samples, {nfe} network evaluations each", experiment.evaluation.samples));
+    let each = nfe.map_or("as many evaluations of the score as each needs".into(), |n| {
+        format!("{n} evaluations of the score each")
+    });
+    print(&format!("sampling {} samples, {each}", experiment.evaluation.samples));
     print(&format!("metrics  {}", metrics.join(", ")));
     print(&format!("device   {}", chosen.description));
     chosen.notes.iter().for_each(|note| print(&format!("         {note}")));

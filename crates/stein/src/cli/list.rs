@@ -55,7 +55,7 @@ impl Described {
             noun: P::NOUN,
             summary: entry.summary(),
             paper: entry.paper,
-            schema: with_common_keys(entry.schema().to_value(), P::TABLE),
+            schema: with_common_keys(entry.schema().to_value(), P::TABLE, entry.kind),
         }
     }
 
@@ -64,8 +64,8 @@ impl Described {
     }
 }
 
-fn with_common_keys(mut schema: Value, table: &str) -> Value {
-    let common = common_keys(table);
+fn with_common_keys(mut schema: Value, table: &str, kind: &str) -> Value {
+    let common = common_keys(table, kind);
     if !common.is_empty() {
         let object =
             schema.as_object_mut().and_then(|s| s.entry("properties").or_insert_with(|| json!({})).as_object_mut());

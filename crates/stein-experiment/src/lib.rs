@@ -12,6 +12,7 @@
 
 mod cell;
 mod experiment;
+mod inverse;
 mod names;
 mod plan;
 mod preset;
@@ -26,6 +27,7 @@ mod weights;
 
 pub use cell::Cell;
 pub use experiment::{Estimator, Experiment};
+pub use inverse::{Conditioning, Inverse};
 pub use names::checked_name;
 pub use plan::{NamedMetric, NamedObjective, Plan};
 pub use schedule::schedule;

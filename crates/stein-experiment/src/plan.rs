@@ -9,6 +9,7 @@ use stein_core::{
 };
 use stein_networks::Parameterized;
 use stein_objectives::Weighting;
+use stein_record::Array;
 use stein_record::source::{Diagnostic, Span};
 
 use crate::{Experiment, LEAST_ROWS, Weights};
@@ -31,6 +32,8 @@ pub struct Plan {
     pub objective: Arc<dyn Objective>,
     /// The sampler.
     pub sampler: Box<dyn Sampler>,
+    /// A of `[inverse]`, `[m, D]`, if there is one.
+    pub inverse: Option<Array>,
     /// The metrics that say something about these data, by kind.
     pub metrics: Vec<NamedMetric>,
     /// The objectives that are measured at the trained network, by name.
@@ -105,6 +108,7 @@ impl Plan {
                 problems.push(diagnostic.related(places.schedule.of(None), "with this schedule"));
             })
             .ok();
+        let inverse = inverse(&experiment, &dataset, &*schedule, sampler.as_deref()).map_err(|e| problems.push(e)).ok();
         let estimators = estimators(&experiment, &objective, &*schedule, &dataset).map_err(|e| problems.extend(e)).ok();
         let metrics = metrics(&experiment, &dataset, registry).map_err(|e| problems.push(e)).ok();
         // The network is built once here, on the CPU, to see whether it can be; the run builds its own.
@@ -115,9 +119,9 @@ impl Plan {
             }
             Err(e) => problems.push(places.network.diagnostic(&e).related(places.data.of(None), "with these data")),
         }
-        match (sampler, metrics, estimators) {
-            (Some(sampler), Some(metrics), Some(estimators)) if problems.is_empty() => {
-                Ok(Self { experiment, dataset, schedule, objective, sampler, metrics, estimators, streams })
+        match (sampler, metrics, estimators, inverse) {
+            (Some(sampler), Some(metrics), Some(estimators), Some(inverse)) if problems.is_empty() => {
+                Ok(Self { experiment, dataset, schedule, objective, sampler, inverse, metrics, estimators, streams })
             }
             _ => Err(problems),
         }
@@ -270,6 +274,23 @@ fn network(
     let mut noise = streams.at("network", 0);
     let raw = experiment.network.build(NetworkContext { dataset, schedule, device, noise: &mut noise })?;
     Ok(Parameterized::new(raw, experiment.parameterization).with_sigma_data(experiment.sigma_data))
+}
+
+/// A of `[inverse]`, if it goes with the other tables.
+fn inverse(
+    experiment: &Experiment,
+    dataset: &Dataset,
+    schedule: &dyn NoiseSchedule,
+    sampler: Option<&dyn Sampler>,
+) -> Result<Option<Array>, Diagnostic> {
+    let (places, Some(inverse)) = (&experiment.places, &experiment.inverse) else { return Ok(None) };
+    if let Some(sampler) = sampler {
+        inverse
+            .accepts(sampler, experiment.sampler.kind())
+            .map_err(|e| places.inverse.diagnostic(&e).related(places.sampler.of(Some("kind")), "this sampler"))?;
+    }
+    let a = inverse.build(dataset, schedule);
+    a.map(Some).map_err(|e| places.inverse.diagnostic(&e).related(places.data.of(None), "with these data"))
 }
 
 fn metrics(experiment: &Experiment, dataset: &Dataset, registry: &Registry) -> Result<Vec<NamedMetric>, Diagnostic> {

@@ -13,11 +13,13 @@
 //! fitted to the training rows. The numerics are in [`stats`], free of tensors.
 
 mod compare;
+mod completions;
 mod known_density;
 mod nearest_training;
 pub mod stats;
 mod two_sample;
 
+pub use completions::{Baseline, Completions, completion_metrics};
 pub use known_density::{FisherDivergence, ModeWeights, count_modes};
 pub use nearest_training::NearestTraining;
 pub use two_sample::{EnergyDistance, Mmd, OneNearestNeighbour, PrecisionRecall, SlicedWasserstein};

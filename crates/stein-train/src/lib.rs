@@ -7,6 +7,7 @@
 
 mod adam;
 mod batches;
+mod completions;
 mod error;
 mod estimators;
 mod evaluate;

@@ -25,7 +25,7 @@ use crate::loader::{HeldOutLoader, TrainingLoader};
 use crate::lock::Lock;
 use crate::metric_log::{JsonLines, Series};
 use crate::progress::{Bar, OneLine};
-use crate::sampling::draw_samples;
+use crate::sampling::{draw_completions, draw_samples};
 use crate::strategy::{Slot, Steps};
 use crate::{Batches, Layout, RunError, Stop, Trainee, TrainingState, network_file};
 
@@ -131,6 +131,8 @@ fn train_sample_evaluate(
     record.timings.sampling += drawn.seconds;
     // Before anything that can fail: samples are what was paid for.
     drawn.samples.write_npy(&directory.sample("final.npy"))?;
+    let completed = draw_completions(plan, &network, device, &options.stop, options.quiet)?;
+    record.timings.sampling += completed.as_ref().map_or(0.0, |c| c.seconds);
 
     let started = Instant::now();
     let levels = plan.schedule.levels().len();
@@ -148,7 +150,7 @@ fn train_sample_evaluate(
         // What is counted is host memory.
         estimators.iter_mut().for_each(|e| e.memory = None);
     }
-    let measured = Measured { levels: records, estimators };
+    let measured = Measured { levels: records, estimators, completed };
     evaluate(plan, &network, &drawn, measured, device, directory, &options.stop)?;
     record.timings.evaluation += started.elapsed().as_secs_f64();
     Ok(())

@@ -1,5 +1,6 @@
 //! The pages: one file per section.
 
+mod completions;
 mod estimators;
 mod figure;
 mod header;
@@ -40,6 +41,10 @@ pub(crate) fn run(run: &Run, index: Option<&str>) -> String {
         Section { id: "training", title: "Training", body: training::section(run) },
         Section { id: "levels", title: "Noise levels", body: levels::section(run) },
     ];
+    if let Some(inverse) = run.evaluation.as_ref().and_then(|e| e.inverse.as_ref()) {
+        let body = completions::section(run, inverse);
+        sections.insert(1, Section { id: "completions", title: "Completions", body });
+    }
     if let Some(records) = run.evaluation.as_ref().map(|e| &e.estimators).filter(|e| !e.is_empty()) {
         sections.push(Section { id: "estimators", title: "Estimators", body: estimators::section(records) });
     }

@@ -184,6 +184,7 @@ pub(crate) enum What {
     Objectives,
     Schedules,
     Samplers,
+    Inverse,
     Networks,
     Data,
     Metrics,

@@ -113,6 +113,11 @@ pub trait Sampler: Debug + Send + Sync {
         false
     }
 
+    /// Whether it solves the probability flow: no noise is drawn but for the start, which alone decides where a chain ends.
+    fn solves_flow(&self) -> bool {
+        false
+    }
+
     /// Evaluations of the score that one sample takes; `None` where that depends on the way that the chains take.
     fn evaluations(&self, schedule: &dyn NoiseSchedule) -> Option<u64>;
 }

@@ -109,6 +109,17 @@ impl Plan {
             })
             .ok();
         let inverse = inverse(&experiment, &dataset, &*schedule, sampler.as_deref()).map_err(|e| problems.push(e)).ok();
+        if experiment.evaluation.solver_error && sampler.as_ref().is_some_and(|s| !s.solves_flow()) {
+            let kind = experiment.sampler.kind();
+            problems.push(
+                Diagnostic::new(format!(
+                    "`solver-error` is about solvers of the probability flow; `{kind}` as it is set draws noise"
+                ))
+                .at(places.evaluation.of(Some("solver-error")), "")
+                .related(places.sampler.of(Some("kind")), "this sampler")
+                .help("`ddim`, `edm` without churn, `dpm-solver-pp-2m` and `probability-flow` solve it"),
+            );
+        }
         let estimators = estimators(&experiment, &objective, &*schedule, &dataset).map_err(|e| problems.extend(e)).ok();
         let metrics = metrics(&experiment, &dataset, registry).map_err(|e| problems.push(e)).ok();
         // The network is built once here, on the CPU, to see whether it can be; the run builds its own.

@@ -260,6 +260,8 @@ pub struct Evaluation {
     /// trained one if that is left out; 0 for no such measurement.
     #[schemars(range(min = 0, max = 100000))]
     pub estimator_batches: usize,
+    /// Whether to measure how far the sampler ends from where the probability flow does; for samplers that solve it.
+    pub solver_error: bool,
 }
 
 impl Default for Evaluation {
@@ -272,6 +274,7 @@ impl Default for Evaluation {
             frames: 24,
             level_rows: 2048,
             estimator_batches: 0,
+            solver_error: false,
         }
     }
 }

@@ -7,7 +7,7 @@
 //! | `mmd` | kernel distance at three bandwidths |
 //! | `energy-distance`, `sliced-wasserstein` | distances between the two laws |
 //! | `nearest-training` | memorisation: how near samples lie to training rows |
-//! | `fisher-divergence`, `mode-weights` | against a known density |
+//! | `fisher-divergence`, `mode-weights`, `moments` | against a known density |
 //!
 //! Where they make sense, a value comes with its *floor*, the same metric with real rows in place of samples, and its *baseline*, with a Gaussian
 //! fitted to the training rows. The numerics are in [`stats`], free of tensors.
@@ -15,12 +15,14 @@
 mod compare;
 mod completions;
 mod known_density;
+mod moments;
 mod nearest_training;
 pub mod stats;
 mod two_sample;
 
 pub use completions::{Baseline, Completions, completion_metrics};
 pub use known_density::{FisherDivergence, ModeWeights, count_modes};
+pub use moments::Moments;
 pub use nearest_training::NearestTraining;
 pub use two_sample::{EnergyDistance, Mmd, OneNearestNeighbour, PrecisionRecall, SlicedWasserstein};
 
@@ -31,6 +33,7 @@ pub fn register(catalogue: &mut Catalogue<MetricPart>) {
     catalogue
         .add::<FisherDivergence>()
         .add::<ModeWeights>()
+        .add::<Moments>()
         .add::<PrecisionRecall>()
         .add::<OneNearestNeighbour>()
         .add::<Mmd>()

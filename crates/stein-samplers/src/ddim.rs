@@ -67,6 +67,10 @@ impl Sampler for Ddim {
         true
     }
 
+    fn solves_flow(&self) -> bool {
+        true
+    }
+
     fn evaluations(&self, schedule: &dyn NoiseSchedule) -> Option<u64> {
         Some((schedule.levels().len() - 1 + usize::from(self.denoise)) as u64)
     }

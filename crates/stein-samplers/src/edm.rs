@@ -117,6 +117,10 @@ impl Sampler for Edm {
         true
     }
 
+    fn solves_flow(&self) -> bool {
+        self.churn == 0.0
+    }
+
     fn evaluations(&self, schedule: &dyn NoiseSchedule) -> Option<u64> {
         Some((2 * (schedule.levels().len() - 1) + usize::from(self.denoise)) as u64)
     }

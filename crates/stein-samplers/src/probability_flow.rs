@@ -69,6 +69,10 @@ impl Sampler for ProbabilityFlow {
         true
     }
 
+    fn solves_flow(&self) -> bool {
+        true
+    }
+
     fn evaluations(&self, schedule: &dyn NoiseSchedule) -> Option<u64> {
         Some((2 * (schedule.levels().len() - 1) + usize::from(self.denoise)) as u64)
     }

@@ -89,6 +89,9 @@ pub(crate) fn evaluate(
         metrics.extend(more);
         inverse = Some(record);
     }
+    if plan.experiment.evaluation.solver_error {
+        metrics.push(crate::solver_error::measure(plan, network, samples, device)?);
+    }
     let counted = stein_metrics::count_modes(&plan.dataset, samples)?;
     let (mode_weights, modes) = counted.unzip();
 

@@ -24,6 +24,7 @@ mod progress;
 mod run;
 mod sampling;
 mod session;
+mod solver_error;
 mod state;
 mod strategy;
 mod trainee;

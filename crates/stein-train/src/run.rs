@@ -15,8 +15,8 @@ use stein_device::Chosen;
 use stein_experiment::{Plan, WhereNoise};
 use stein_networks::Parameterized;
 use stein_record::{
-    Conventions, DataRecord, DeviceRecord, EstimatorRecord, GitRecord, MetricsLog, NetworkRecord, Progress, RunDir,
-    RunRecord, State, Timings, Versions, run_record,
+    Conventions, DataRecord, DeviceRecord, EstimatorRecord, GitRecord, LevelRecord, MetricsLog, NetworkRecord,
+    Progress, RunDir, RunRecord, State, Timings, Versions, run_record,
 };
 use stein_samplers::Start;
 
@@ -135,13 +135,8 @@ fn train_sample_evaluate(
     record.timings.sampling += completed.as_ref().map_or(0.0, |c| c.seconds);
 
     let started = Instant::now();
-    let levels = plan.schedule.levels().len();
-    let mut bar = Bar::new("evaluating", "levels", 0, levels as u64, options.quiet);
-    let records = crate::level_losses(plan, &network, device, |done| {
-        bar.update(done as u64, "");
-        if options.stop.requested().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    });
-    bar.finish();
+    // What was not learned has no loss: a true score's is its floor.
+    let records = if layout.length() == 0 { Vec::new() } else { levels(plan, &network, device, options) };
     if let Some(asked) = options.stop.requested() {
         return Err(asked);
     }
@@ -154,6 +149,17 @@ fn train_sample_evaluate(
     evaluate(plan, &network, &drawn, measured, device, directory, &options.stop)?;
     record.timings.evaluation += started.elapsed().as_secs_f64();
     Ok(())
+}
+
+/// Measures the losses level by level.
+fn levels(plan: &Plan, network: &Parameterized, device: &Device, options: &RunOptions) -> Vec<LevelRecord> {
+    let mut bar = Bar::new("evaluating", "levels", 0, plan.schedule.levels().len() as u64, options.quiet);
+    let records = crate::level_losses(plan, network, device, |done| {
+        bar.update(done as u64, "");
+        if options.stop.requested().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    bar.finish();
+    records
 }
 
 /// Measures the plan's estimators at the averaged network.

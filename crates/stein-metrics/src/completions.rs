@@ -68,7 +68,8 @@ fn square(v: &[f64]) -> f64 {
 fn root(squares: &[f64]) -> Estimate {
     let mean = Estimate::mean_of(squares);
     let value = mean.value.sqrt();
-    Estimate::new(value, mean.standard_error / (2.0 * value))
+    let error = if value > 0.0 { mean.standard_error / (2.0 * value) } else { 0.0 };
+    Estimate::new(value, error)
 }
 
 /// √(E‖mean − truth‖²/((1 + 1/R) E variance)): 1 if the truth could be one more completion.

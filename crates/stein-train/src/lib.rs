@@ -39,7 +39,7 @@ pub use flat::Layout;
 pub use levels::level_losses;
 pub use measure::{StepCost, measure};
 pub use run::{Outcome, RunOptions, run};
-pub use sampling::draw_from_run;
+pub use sampling::{More, draw_from_run};
 pub use session::Stop;
 pub use state::TrainingState;
 pub use trainee::Trainee;

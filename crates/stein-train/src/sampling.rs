@@ -10,7 +10,7 @@ use stein_core::{Observer, SampleError, ScoreNetwork, StepInfo, Streams, to_host
 use stein_experiment::{Conditioning, Plan};
 use stein_record::{Array, RunDir};
 use stein_samplers::inverse::{Given, Measurement, complete};
-use stein_samplers::{Draw, Starts, draw};
+use stein_samplers::{Draw, Starts, draw, interpolate, interpolates};
 
 use crate::progress::Bar;
 use crate::{RunError, Stop, load_network};
@@ -207,21 +207,31 @@ impl Observer for Watch {
     }
 }
 
-/// Draws `count` samples `[N, D]` of a trained run's network: with noise of another seed, or, without one, of further chains
-/// of the run's own streams, behind those that were evaluated.
+/// What to draw of a trained run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct More {
+    /// How many samples, or pairs of them.
+    pub count: usize,
+    /// Noise of another seed; without one, further chains of the run's own streams, behind those that were evaluated.
+    pub seed: Option<u64>,
+    /// So many steps from the first of each pair to the second.
+    pub interpolate: Option<usize>,
+}
+
+/// Draws samples `[N, D]` of a trained run's network.
 ///
 /// # Errors
-/// If the weights cannot be read, a sample is not finite, or somebody asks to stop.
+/// If the weights cannot be read, the sampler cannot interpolate, chains diverge, or somebody asks to stop.
 pub fn draw_from_run(
     plan: &Plan,
     run: &RunDir,
-    count: usize,
-    seed: Option<u64>,
+    more: More,
     device: &Device,
     stop: &Stop,
     quiet: bool,
 ) -> Result<Array, RunError> {
     let network = load_network(plan, run, device)?;
+    let More { count, seed, interpolate: steps } = more;
     let (streams, first) = match seed {
         Some(seed) => (Streams::new(seed), 0),
         None => (plan.streams, plan.experiment.evaluation.samples as u64),
@@ -230,9 +240,16 @@ pub fn draw_from_run(
     let bar = Rc::new(RefCell::new(None));
     let starts = Starts::new(&plan.experiment.start, &plan.dataset);
     let what = Draw { samples: count, first, chunk, starts: &starts, streams, device };
-    let drawn = draw(&*plan.sampler, &network, &*plan.schedule, what, |first| {
-        Box::new(Watch::unrecorded((first, chunk, count), &bar, stop, quiet))
-    });
+    let (sampler, schedule) = (&*plan.sampler, &*plan.schedule);
+    let all = count * steps.unwrap_or(1);
+    let watch = |first| -> Box<dyn Observer> { Box::new(Watch::unrecorded((first, chunk, all), &bar, stop, quiet)) };
+    let drawn = match steps {
+        None => draw(sampler, &network, schedule, what, watch),
+        Some(steps) => {
+            interpolates(sampler, plan.experiment.sampler.kind(), &starts)?;
+            interpolate(sampler, &network, schedule, what, steps, watch)
+        }
+    };
     finish(&bar);
     Ok(drawn.map_err(|e| stopped(e, stop))?.samples)
 }

@@ -8,6 +8,8 @@ mod common;
 mod conditioning;
 #[path = "proofs/levels.rs"]
 mod levels;
+#[path = "proofs/metropolis.rs"]
+mod metropolis;
 #[path = "proofs/networks.rs"]
 mod networks;
 #[path = "proofs/objectives.rs"]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use stein_record::{Array, hash};
 
-use crate::{Noise, Target};
+use crate::{Level, Noise, Target};
 
 /// Height, width and channels of images; rows hold them channel first, row major.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub struct Dataset {
     pub range: Option<[f32; 2]>,
     /// The width w of the uniform noise w·u, u ∈ [0, 1), that turns integer values into a density.
     pub dequantize: Option<f32>,
-    /// The density that the rows come from, where it is known.
+    /// The density that the rows come from, where it is known: at which levels, [`target_at`](Self::target_at) tells.
     pub target: Option<Arc<dyn Target>>,
 }
 
@@ -45,6 +45,11 @@ impl Dataset {
     /// D.
     pub fn dimension(&self) -> usize {
         self.train.row_length()
+    }
+
+    /// The density that the rows come from, where it is known at each of `levels`.
+    pub fn target_at(&self, levels: &[Level]) -> Option<&Arc<dyn Target>> {
+        self.target.as_ref().filter(|target| levels.iter().all(|&level| target.knows(level)))
     }
 
     /// SHA-256 of the rows, train then held-out.

@@ -9,7 +9,7 @@
 //! | [`Objective`] | one number an example that is least when s is the score |
 //! | [`NoiseSchedule`] | the levels σ₁ > … > σ_L, α at each, and how training draws them |
 //! | [`Sampler`] | from noise to samples |
-//! | [`Target`] | a density that knows its own score, at every σ |
+//! | [`Target`] | a density that knows its own score: clean, with noise, or both |
 //!
 //! and a sixth, [`Metric`], that says how good samples are. Data, noise and scores are matrices `[B, D]`: B examples of D
 //! numbers; a network that wants images reshapes inside.

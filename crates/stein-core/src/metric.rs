@@ -54,8 +54,8 @@ impl<'a> MetricContext<'a> {
 
 /// A metric of samples (or of the score), with standard errors, floors and baselines.
 pub trait Metric: Debug + Send + Sync {
-    /// Whether it says anything about such data.
-    fn applies(&self, _dataset: &Dataset) -> bool {
+    /// Whether it says anything about such data at such levels.
+    fn applies(&self, _dataset: &Dataset, _schedule: &dyn NoiseSchedule) -> bool {
         true
     }
 

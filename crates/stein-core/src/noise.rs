@@ -7,6 +7,7 @@
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 /// All noise streams of a run.
@@ -95,6 +96,9 @@ impl Noise {
     }
 }
 
+/// Normals of one task at least: fewer are not worth a thread.
+const NORMALS: usize = 1024;
+
 /// Independent noise for each chain of a chunk: samples do not depend on how chains are batched.
 #[derive(Debug, Clone)]
 pub struct ChainNoise {
@@ -114,10 +118,9 @@ impl ChainNoise {
 
     /// The next `d` standard normals of each chain, row major `[chains, d]`.
     pub fn normals(&mut self, d: usize) -> Vec<f32> {
-        let mut out = Vec::with_capacity(self.chains.len() * d);
-        for rng in &mut self.chains {
-            out.extend((0..d).map(|_| -> f32 { rng.sample(StandardNormal) }));
-        }
+        let mut out = vec![0.0; self.chains.len() * d];
+        let chains = out.par_chunks_mut(d.max(1)).zip(&mut self.chains).with_min_len(NORMALS.div_ceil(d.max(1)));
+        chains.for_each(|(out, rng)| out.fill_with(|| rng.sample(StandardNormal)));
         out
     }
 
@@ -152,6 +155,15 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(all.normals(7)[28..], part.normals(7)[..]);
         }
+    }
+
+    #[test]
+    fn chains_do_not_depend_on_the_threads() {
+        let draw = || Streams::new(1).chains("sampler", 0..5000).normals(3);
+        let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+        let one = pool(1).install(draw);
+        assert_eq!(one, pool(4).install(draw));
+        assert_eq!(one[..3], Streams::new(1).chains("sampler", 0..1).normals(3)[..]);
     }
 
     #[test]

@@ -55,6 +55,9 @@ pub enum SampleError {
         /// The step after which it stopped.
         step: usize,
     },
+    /// The sampler accepts and rejects, and the network does not say by what.
+    #[error("the sampler needs the log density, which this network does not have")]
+    NoLogDensity,
 }
 
 /// Where chains diverged.
@@ -97,7 +100,8 @@ pub trait Sampler: Debug + Send + Sync {
     /// Moves the chains `x` `[B, D]` and gives the samples `[B, D]`.
     ///
     /// # Errors
-    /// [`SampleError::Stopped`] if the observer stops it. Divergence is checked by who draws (the chains' values are read
+    /// [`SampleError::Stopped`] if the observer stops it; [`SampleError::NoLogDensity`] if it needs one and the network has none,
+    /// which whoever builds the two sees beforehand. Divergence is checked by who draws (the chains' values are read
     /// there anyway).
     fn sample(
         &self,
@@ -120,4 +124,9 @@ pub trait Sampler: Debug + Send + Sync {
 
     /// Evaluations of the score that one sample takes; `None` where that depends on the way that the chains take.
     fn evaluations(&self, schedule: &dyn NoiseSchedule) -> Option<u64>;
+
+    /// Whether it can only go along a network that has a [log density](ScoreNetwork::log_density).
+    fn needs_log_density(&self) -> bool {
+        false
+    }
 }

@@ -4,14 +4,26 @@ use std::fmt::Debug;
 
 use burn::tensor::Tensor;
 
-use crate::{Condition, Noise};
+use crate::{Condition, Level, Noise};
 
-/// A density with a known score, clean and at every noise level.
+/// A density with a known score, clean, at noise levels, or both: see [`knows`](Self::knows).
 ///
 /// At a level (α, σ) the density meant is that of x̃ = α x + σ z with x from the clean density.
 pub trait Target: Debug + Send + Sync {
     /// D.
     fn dimension(&self) -> usize;
+
+    /// Whether density and score are known at a level; they are asked for nowhere else. Point masses have none without noise,
+    /// and what noise makes of a funnel has no closed form.
+    fn knows(&self, _level: Level) -> bool {
+        true
+    }
+
+    /// Whether it is the law of the training rows themselves, smoothed. Held-out rows are no draws of it then: its loss on them
+    /// is what memorising scores, and no floor.
+    fn is_empirical(&self) -> bool {
+        false
+    }
 
     /// log p_σ(x) in nats, `[B]`, at `x` `[B, D]`.
     fn log_density(&self, x: Tensor<2>, condition: &Condition) -> Tensor<1>;

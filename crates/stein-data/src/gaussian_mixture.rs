@@ -72,40 +72,48 @@ impl Component<DataPart> for GaussianMixture {
     const KIND: &'static str = "gaussian-mixture";
 
     fn check(&self) -> Result<(), Invalid> {
-        let Some(first) = self.means.first() else {
-            return Err(Invalid::key("means", "`means` is empty; a mixture has at least one component"));
-        };
-        if first.is_empty() {
-            return Err(Invalid::key(
-                "means.0",
-                "an entry of `means` is empty; each has one number for each dimension",
-            ));
-        }
-        if let Some(i) = self.means.iter().position(|m| m.len() != first.len()) {
-            let (n, d) = (self.means[i].len(), first.len());
-            let what =
-                format!("this entry of `means` has length {n}, the first has {d}; all must be of the same length");
-            return Err(Invalid::key(&format!("means.{i}"), what));
-        }
-        if self.means.iter().flatten().any(|x| !x.is_finite()) {
-            return Err(Invalid::key("means", "`means` must be finite numbers"));
-        }
-        let k = self.means.len();
+        let dimension = check_places("means", &self.means)?;
         for (key, list) in [("std", self.std()), ("weights", self.weights())] {
-            if list.len() != k {
-                return Err(Invalid::key(key, format!("`{key}` has {} entries, `means` has {k}", list.len())));
-            }
-            for (i, value) in list.into_iter().enumerate() {
-                Invalid::unless_positive(key, value).map_err(|e| Invalid { key: Some(format!("{key}.{i}")), ..e })?;
-            }
+            check_each(key, &list, "means", self.means.len())?;
         }
-        check_rows(self.train, self.held_out, first.len())
+        check_rows(self.train, self.held_out, dimension)
     }
 
     fn build(&self, _: Streams) -> Result<Dataset, Invalid> {
         let target = IsotropicMixture::new(self.means.clone(), self.std(), self.weights());
         Ok(dataset(Arc::new(target), self.train, self.held_out, self.seed))
     }
+}
+
+/// Refuses a list that is not one of places in one space; gives its dimension.
+pub(crate) fn check_places(key: &str, places: &[Vec<f64>]) -> Result<usize, Invalid> {
+    let Some(first) = places.first() else {
+        return Err(Invalid::key(key, format!("`{key}` is empty; a mixture has at least one component")));
+    };
+    if first.is_empty() {
+        let what = format!("an entry of `{key}` is empty; each has one number for each dimension");
+        return Err(Invalid::key(&format!("{key}.0"), what));
+    }
+    if let Some(i) = places.iter().position(|m| m.len() != first.len()) {
+        let (n, d) = (places[i].len(), first.len());
+        let what = format!("this entry of `{key}` has length {n}, the first has {d}; all must be of the same length");
+        return Err(Invalid::key(&format!("{key}.{i}"), what));
+    }
+    if places.iter().flatten().any(|x| !x.is_finite()) {
+        return Err(Invalid::key(key, format!("`{key}` must be finite numbers")));
+    }
+    Ok(first.len())
+}
+
+/// Refuses a list that has not one number above 0 for each of the `count` entries of `of`.
+pub(crate) fn check_each(key: &str, list: &[f64], of: &str, count: usize) -> Result<(), Invalid> {
+    if list.len() != count {
+        return Err(Invalid::key(key, format!("`{key}` has {} entries, `{of}` has {count}", list.len())));
+    }
+    for (i, &value) in list.iter().enumerate() {
+        Invalid::unless_positive(key, value).map_err(|e| Invalid { key: Some(format!("{key}.{i}")), ..e })?;
+    }
+    Ok(())
 }
 
 /// Refuses too few or too many rows.

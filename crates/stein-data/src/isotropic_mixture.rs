@@ -1,17 +1,23 @@
 //! p(x) = Σ_k w_k N(x; m_k, s_k² I), and at a noise level Σ_k w_k N(x; α m_k, (α² s_k² + σ²) I).
 
-use burn::tensor::{Device, Tensor, activation};
-use stein_core::{Condition, ModesView, Noise, Target, matrix, vector};
+use burn::tensor::{DType, Device, Tensor, activation};
+use stein_core::{Condition, Level, ModesView, Noise, Target, matrix, to_host, vector};
+use stein_kernels::{is_host, slices};
 use stein_record::Array;
 
-/// A mixture of isotropic Gaussians. Its density and score are known at every noise level.
+/// A mixture of isotropic Gaussians. Its density and score are known at every noise level; with point masses among the
+/// components, wherever there is noise.
 #[derive(Debug, Clone)]
 pub struct IsotropicMixture {
     means: Vec<Vec<f64>>,
     std: Vec<f64>,
     weights: Vec<f64>,
     dimension: usize,
+    empirical: bool,
 }
+
+/// Beyond this many numbers a row, a matrix product is faster than the kernel on slices.
+const MOST_ON_SLICES: usize = 128;
 
 impl IsotropicMixture {
     /// A mixture with means `[K][D]`, standard deviations `[K]` (0 for point masses) and weights `[K]`, which are normalised.
@@ -22,7 +28,7 @@ impl IsotropicMixture {
         let dimension = means.first().expect("a mixture has components").len();
         assert!(means.iter().all(|m| m.len() == dimension) && means.len() == std.len() && std.len() == weights.len());
         let total: f64 = weights.iter().sum();
-        Self { means, std, weights: weights.into_iter().map(|w| w / total).collect(), dimension }
+        Self { means, std, weights: weights.into_iter().map(|w| w / total).collect(), dimension, empirical: false }
     }
 
     /// The empirical distribution of some rows: point masses of equal weight. Smoothed at σ, its score is the empirical
@@ -31,7 +37,21 @@ impl IsotropicMixture {
         let means: Vec<Vec<f64>> =
             (0..rows.rows()).map(|i| rows.row(i).iter().map(|&x| f64::from(x)).collect()).collect();
         let k = means.len();
-        Self::new(means, vec![0.0; k], vec![1.0; k])
+        Self { empirical: true, ..Self::new(means, vec![0.0; k], vec![1.0; k]) }
+    }
+
+    /// The mixture on slices, where x lies on the host, is not too wide, and all of its rows are at one level.
+    fn on_slices(&self, x: &Tensor<2>, condition: &Condition) -> Option<slices::mixture::Mixture> {
+        if !is_host(&x.device()) || x.dtype() != DType::F32 || self.dimension > MOST_ON_SLICES {
+            return None;
+        }
+        let (alpha, sigma) = match &condition.levels {
+            None => (1.0, 0.0),
+            Some(levels) => (the_one(&levels.alpha)?, the_one(&levels.sigma)?),
+        };
+        let means: Vec<f64> = self.means.iter().flatten().map(|m| alpha * m).collect();
+        let variances: Vec<f64> = self.std.iter().map(|s| alpha * alpha * s * s + sigma * sigma).collect();
+        Some(slices::mixture::Mixture::new(&means, &variances, &self.weights))
     }
 
     fn means(&self, device: &Device) -> Tensor<2> {
@@ -70,11 +90,18 @@ impl IsotropicMixture {
 }
 
 /// α and σ as columns `[B, 1]`; 1 and 0 without noise.
-fn columns(condition: &Condition, batch: usize, device: &Device) -> (Tensor<2>, Tensor<2>) {
+pub(crate) fn columns(condition: &Condition, batch: usize, device: &Device) -> (Tensor<2>, Tensor<2>) {
     match &condition.levels {
         Some(levels) => (levels.alpha.clone().unsqueeze_dim(1), levels.sigma.clone().unsqueeze_dim(1)),
         None => (Tensor::ones([batch, 1], device), Tensor::zeros([batch, 1], device)),
     }
+}
+
+/// The value that all of a vector have.
+fn the_one(values: &Tensor<1>) -> Option<f64> {
+    let values = to_host(values.clone());
+    let first = *values.first()?;
+    values.iter().all(|v| *v == first).then_some(f64::from(first))
 }
 
 impl Target for IsotropicMixture {
@@ -82,7 +109,19 @@ impl Target for IsotropicMixture {
         self.dimension
     }
 
+    fn knows(&self, level: Level) -> bool {
+        !level.is_clean() || self.std.iter().all(|&s| s > 0.0)
+    }
+
+    fn is_empirical(&self) -> bool {
+        self.empirical
+    }
+
     fn log_density(&self, x: Tensor<2>, condition: &Condition) -> Tensor<1> {
+        if let Some(mixture) = self.on_slices(&x, condition) {
+            let device = x.device();
+            return vector(mixture.log_density(&to_host(x)), &device);
+        }
         let (log_joint, _) = self.log_joint(&x, condition);
         let most = log_joint.clone().max_dim(1);
         let sum = (log_joint - most.clone()).exp().sum_dim(1);
@@ -91,6 +130,9 @@ impl Target for IsotropicMixture {
 
     fn score(&self, x: Tensor<2>, condition: &Condition) -> Tensor<2> {
         let device = x.device();
+        if let Some(mixture) = self.on_slices(&x, condition) {
+            return matrix(mixture.score(&to_host(x)), self.dimension, &device);
+        }
         let (log_joint, variance) = self.log_joint(&x, condition);
         // Σ_k r_k (α m_k − x)/v_k with responsibilities r.
         let over_variance = activation::softmax(log_joint, 1) / variance;
@@ -139,6 +181,10 @@ impl Target for IsotropicMixture {
     }
 
     fn modes(&self) -> Option<ModesView<'_>> {
+        // A point has no width by which samples could be told to be its own.
+        if self.std.contains(&0.0) {
+            return None;
+        }
         Some(ModesView { means: &self.means, std: &self.std, weights: &self.weights })
     }
 }

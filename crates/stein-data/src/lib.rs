@@ -4,24 +4,51 @@
 //! |---|---|
 //! | `digits` | 1797 handwritten digits of 8×8 pixels, embedded |
 //! | `gaussian-mixture` | K isotropic Gaussians; exact score and density at every σ |
-//! | `gaussian` | N(0, s² I) in any dimension, likewise |
+//! | `gaussian` | N(0, s² I) in any dimension, or any N(m, C), likewise |
+//! | `eight-gaussians` | eight modes on a circle, likewise |
+//! | `point-masses` | a law without a density; exact score and density wherever σ > 0 |
+//! | `funnel` | Neal's funnel; exact score and density without noise only |
+//! | `two-moons`, `checkerboard`, `spirals`, `swiss-roll`, `rings`, `pinwheel` | the usual sets in the plane; exact wherever σ > 0, for a sample of them |
 //!
 //! [`IsotropicMixture`] is the density behind `gaussian-mixture`, and with a component a training row it is the Gaussian-smoothed
 //! empirical distribution, whose score is what a network that memorises would learn.
 
 mod digits;
+mod eight_gaussians;
+mod full_gaussian;
+mod funnel;
 mod gaussian;
 mod gaussian_mixture;
 mod isotropic_mixture;
+mod plane;
+mod point_masses;
+mod symmetric;
 
 pub use digits::Digits;
+pub use eight_gaussians::EightGaussians;
+pub use full_gaussian::FullGaussian;
+pub use funnel::{Funnel, FunnelDensity};
 pub use gaussian::Gaussian;
 pub use gaussian_mixture::GaussianMixture;
 pub use isotropic_mixture::IsotropicMixture;
+pub use plane::{Checkerboard, Pinwheel, Rings, Spirals, SwissRoll, TwoMoons};
+pub use point_masses::PointMasses;
 
 use stein_core::{Catalogue, DataPart};
 
 /// Makes the data sources of this crate known.
 pub fn register(catalogue: &mut Catalogue<DataPart>) {
-    catalogue.add::<Digits>().add::<GaussianMixture>().add::<Gaussian>();
+    catalogue
+        .add::<Digits>()
+        .add::<GaussianMixture>()
+        .add::<Gaussian>()
+        .add::<EightGaussians>()
+        .add::<PointMasses>()
+        .add::<Funnel>()
+        .add::<TwoMoons>()
+        .add::<Checkerboard>()
+        .add::<Spirals>()
+        .add::<SwissRoll>()
+        .add::<Rings>()
+        .add::<Pinwheel>();
 }

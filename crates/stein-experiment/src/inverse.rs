@@ -119,10 +119,18 @@ impl Inverse {
 
     /// Refuses a sampler that the method cannot steer.
     pub(crate) fn accepts(&self, sampler: &dyn Sampler, kind: &str) -> Result<(), Invalid> {
-        if self.conditioning.method == Method::Projection && !sampler.projects() {
-            let message = format!("`projection` moves chains after each step, which `{kind}` does not allow");
-            return Err(Invalid::key("method", message));
-        }
-        Ok(())
+        let projects = self.conditioning.method == Method::Projection;
+        let message = match projects {
+            true if !sampler.projects() => {
+                format!("`projection` moves chains after each step, which `{kind}` does not allow")
+            }
+            false if sampler.needs_log_density() => {
+                format!(
+                    "guidance changes the score, and `{kind}` needs a log density that goes with it; take `langevin`"
+                )
+            }
+            _ => return Ok(()),
+        };
+        Err(Invalid::key("method", message))
     }
 }

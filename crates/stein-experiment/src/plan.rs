@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use stein_core::{
-    Dataset, Invalid, Metric, NetworkContext, NoiseSchedule, Objective, Registry, Sampler, SamplerContext, Streams,
+    Condition, Dataset, Invalid, Metric, NetworkContext, NoiseSchedule, Objective, Registry, Sampler, SamplerContext,
+    ScoreNetwork, Streams,
 };
 use stein_networks::Parameterized;
 use stein_objectives::Weighting;
@@ -121,12 +122,17 @@ impl Plan {
             );
         }
         let estimators = estimators(&experiment, &objective, &*schedule, &dataset).map_err(|e| problems.extend(e)).ok();
-        let metrics = metrics(&experiment, &dataset, registry).map_err(|e| problems.push(e)).ok();
+        let metrics = metrics(&experiment, &dataset, &*schedule, registry).map_err(|e| problems.push(e)).ok();
         // The network is built once here, on the CPU, to see whether it can be; the run builds its own.
         match network(&experiment, &dataset, &*schedule, streams, &Device::flex()) {
             Ok(network) => {
                 problems.extend(too_many_gradients(&experiment, network.num_params()));
                 problems.extend(nothing_to_train(&experiment, network.num_params()));
+                let needed = sampler.as_ref().is_some_and(|sampler| sampler.needs_log_density());
+                // A density is asked for only where nothing else is wrong with the network or its levels.
+                if needed && problems.is_empty() {
+                    problems.extend(no_log_density(&experiment, &network, &*schedule, dataset.dimension()));
+                }
             }
             Err(e) => problems.push(places.network.diagnostic(&e).related(places.data.of(None), "with these data")),
         }
@@ -182,6 +188,25 @@ fn nothing_to_train(experiment: &Experiment, parameters: usize) -> Option<Diagno
     })
 }
 
+fn no_log_density(
+    experiment: &Experiment,
+    network: &Parameterized,
+    schedule: &dyn NoiseSchedule,
+    dimension: usize,
+) -> Option<Diagnostic> {
+    let (sampler, kind, device) = (experiment.sampler.kind(), experiment.network.kind(), Device::flex());
+    let condition = Condition::uniform(schedule.last(), 1, &device);
+    let probe = Tensor::zeros([1, dimension], &device);
+    ScoreNetwork::log_density(network, probe, &condition).is_none().then(|| {
+        Diagnostic::new(format!(
+            "`{sampler}` needs the log density, which a network of kind `{kind}` does not have; `exact` (and energies) do"
+        ))
+        .at(experiment.places.sampler.of(Some("kind")), "")
+        .related(experiment.places.network.of(Some("kind")), "this network")
+        .help("take `langevin`, which needs the score alone, or a network that has a density")
+    })
+}
+
 /// What the tables say of noise that does not go together.
 fn noise_problems(
     experiment: &Experiment,
@@ -208,7 +233,7 @@ fn noise_problems(
             let help = "set network.parameterization = \"score\"";
             problem("the parameterization divides by σ, but there is no noise", place, help);
         }
-        if objective.needs_exact_score() && dataset.target.is_none() {
+        if objective.needs_exact_score() && dataset.target_at(levels).is_none() {
             let message = "without noise the objective needs data whose score is known";
             problem(message, places.objective.of(Some("kind")), "`gaussian-mixture` knows its score");
         }
@@ -262,7 +287,8 @@ fn estimators(
             if objective.needs_noise() && schedule.first().is_clean() {
                 return Err(Invalid::key("kind", "the objective needs noise, but there is none"));
             }
-            if objective.needs_exact_score() && dataset.target.is_none() && schedule.first().is_clean() {
+            let exact = dataset.target_at(schedule.levels());
+            if objective.needs_exact_score() && exact.is_none() && schedule.first().is_clean() {
                 return Err(Invalid::key("kind", "without noise the objective needs data whose score is known"));
             }
             Ok(objective)
@@ -304,7 +330,12 @@ fn inverse(
     a.map(Some).map_err(|e| places.inverse.diagnostic(&e).related(places.data.of(None), "with these data"))
 }
 
-fn metrics(experiment: &Experiment, dataset: &Dataset, registry: &Registry) -> Result<Vec<NamedMetric>, Diagnostic> {
+fn metrics(
+    experiment: &Experiment,
+    dataset: &Dataset,
+    schedule: &dyn NoiseSchedule,
+    registry: &Registry,
+) -> Result<Vec<NamedMetric>, Diagnostic> {
     let places = &experiment.places.evaluation;
     let named = experiment.evaluation.metrics.as_deref();
     let mut out = Vec::new();
@@ -317,13 +348,14 @@ fn metrics(experiment: &Experiment, dataset: &Dataset, registry: &Registry) -> R
             .parse(empty)
             .map_err(|e| Diagnostic::new(format!("the metric `{}` has no defaults: {}", entry.kind, e.message())))?;
         let metric = config.build(()).map_err(|e| places.diagnostic(&e))?;
-        if metric.applies(dataset) {
+        if metric.applies(dataset, schedule) {
             out.push((entry.kind, metric));
         } else if let Some(i) = named.and_then(|names| names.iter().position(|n| n == entry.kind)) {
             let what = format!("the metric `{}` says nothing about these data", entry.kind);
             return Err(Diagnostic::new(what)
                 .at(places.of(Some(&format!("metrics.{i}"))), "")
-                .related(experiment.places.data.of(None), "these data"));
+                .related(experiment.places.data.of(None), "these data")
+                .related(experiment.places.schedule.of(None), "at these levels"));
         }
     }
     Ok(out)

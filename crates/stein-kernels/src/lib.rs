@@ -13,7 +13,8 @@
 //! They take and give burn tensors and are differentiable like any other operation. Where there is no kernel (another
 //! backend than flex, another number type, a stride) burn's own operation is called, so callers need not ask.
 //!
-//! [`slices`] has the inner loops as plain functions on slices. The instruction set is chosen at run time; work is cut into
+//! [`slices`] has the inner loops as plain functions on slices; [`slices::mixture`] is there alone, for who has found the numbers
+//! to lie on the host ([`is_host`]). The instruction set is chosen at run time; work is cut into
 //! chunks of fixed size and sums run in order, so results are the same bits for any number of threads.
 
 mod autodiff;
@@ -22,4 +23,4 @@ mod flex;
 pub mod slices;
 mod tensor;
 
-pub use tensor::{conv2d, group_norm, silu};
+pub use tensor::{conv2d, group_norm, is_host, silu};

@@ -12,6 +12,11 @@ fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
     x.dtype() == DType::F32 && on_flex(&x.device())
 }
 
+/// Whether a device is the CPU backend without a tape: its numbers lie in host memory, and loops there may take them.
+pub fn is_host(device: &Device) -> bool {
+    matches!(device.as_dispatch(), DispatchDevice::Flex(_))
+}
+
 fn on_flex(device: &Device) -> bool {
     match device.as_dispatch() {
         DispatchDevice::Flex(_) => true,

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stein_core::{Component, Dataset, Invalid, Metric, MetricContext, MetricPart};
+use stein_core::{Component, Dataset, Invalid, Metric, MetricContext, MetricPart, ModesView, NoiseSchedule};
 use stein_record::{Array, Better, Estimate, MetricRecord, Modes};
 
 use crate::compare::{Reading, estimate, invalid, rows};
@@ -15,8 +15,8 @@ metric! {
 }
 
 impl Metric for FisherDivergence {
-    fn applies(&self, dataset: &Dataset) -> bool {
-        dataset.target.is_some()
+    fn applies(&self, dataset: &Dataset, schedule: &dyn NoiseSchedule) -> bool {
+        dataset.target_at(schedule.levels()).is_some()
     }
 
     fn evaluate(&self, context: &MetricContext<'_>) -> Result<Vec<MetricRecord>, Invalid> {
@@ -58,10 +58,14 @@ metric! {
 /// Mixtures with more components than this have no modes to count.
 const MOST_MODES: usize = 64;
 
+/// The modes, where they can be counted.
+fn modes(dataset: &Dataset) -> Option<ModesView<'_>> {
+    dataset.target.as_ref()?.modes().filter(|view| (2..=MOST_MODES).contains(&view.means.len()))
+}
+
 impl Metric for ModeWeights {
-    fn applies(&self, dataset: &Dataset) -> bool {
-        let modes = dataset.target.as_ref().and_then(|t| t.modes().map(|m| m.means.len()));
-        modes.is_some_and(|k| (2..=MOST_MODES).contains(&k))
+    fn applies(&self, dataset: &Dataset, _: &dyn NoiseSchedule) -> bool {
+        modes(dataset).is_some()
     }
 
     fn evaluate(&self, context: &MetricContext<'_>) -> Result<Vec<MetricRecord>, Invalid> {
@@ -103,10 +107,7 @@ impl Metric for ModeWeights {
 /// # Errors
 /// If the rows are not of the data's dimension, or not finite.
 pub fn count_modes(dataset: &Dataset, samples: &Array) -> Result<Option<(Vec<f64>, Modes)>, Invalid> {
-    if !(ModeWeights {}).applies(dataset) {
-        return Ok(None);
-    }
-    let Some(view) = dataset.target.as_ref().and_then(|t| t.modes()) else { return Ok(None) };
+    let Some(view) = modes(dataset) else { return Ok(None) };
     let d = dataset.dimension();
     let means: Vec<f32> = view.means.iter().flatten().map(|&x| x as f32).collect();
     let mixture = Mixture { means: Rows::new(&means, d).map_err(invalid)?, std: view.std, weights: view.weights };

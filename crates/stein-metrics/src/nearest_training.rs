@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stein_core::{Component, Dataset, Invalid, Metric, MetricContext, MetricPart};
+use stein_core::{Component, Dataset, Invalid, Metric, MetricContext, MetricPart, NoiseSchedule};
 use stein_record::{Better, MetricRecord};
 
 use crate::compare::{Reading, Sets, estimate, invalid, rows};
@@ -15,9 +15,9 @@ metric! {
 }
 
 impl Metric for NearestTraining {
-    fn applies(&self, dataset: &Dataset) -> bool {
+    fn applies(&self, dataset: &Dataset, _: &dyn NoiseSchedule) -> bool {
         // Where the density is known, fresh rows cost nothing and nobody asks for copies.
-        dataset.target.is_none()
+        dataset.target.as_ref().is_none_or(|target| target.is_empirical())
     }
 
     fn evaluate(&self, context: &MetricContext<'_>) -> Result<Vec<MetricRecord>, Invalid> {

@@ -22,6 +22,19 @@ impl Component<NetworkPart> for ExactConfig {
         let target = context.dataset.target.clone().ok_or_else(|| {
             Invalid::key("kind", "`exact` is the data's own score, and these data know none; `gaussian-mixture` does")
         })?;
+        let levels = context.schedule.levels();
+        if let Some(level) = levels.iter().find(|&&level| !target.knows(level)) {
+            let message = if level.is_clean() {
+                "these data know their score only with noise, and there is none; take a `[schedule]` with σ > 0"
+                    .to_owned()
+            } else {
+                let sigma = level.sigma;
+                format!(
+                    "these data do not know their score at σ = {sigma}; `[schedule] kind = \"none\"` is without noise"
+                )
+            };
+            return Err(Invalid::key("kind", message));
+        }
         Ok(AnyNetwork::new(Exact { score: ExactScore::new(target) }))
     }
 }

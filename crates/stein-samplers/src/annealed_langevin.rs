@@ -4,11 +4,12 @@ use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stein_core::{
-    ChainNoise, Component, Condition, Invalid, Level, NoiseSchedule, Observer, SampleError, Sampler, SamplerContext,
-    SamplerPart, ScoreNetwork, StepInfo, matrix,
+    ChainNoise, Component, Condition, Invalid, NoiseSchedule, Observer, SampleError, Sampler, SamplerContext,
+    SamplerPart, ScoreNetwork, matrix,
 };
 
-use crate::{Convention, StepSize, denoise};
+use crate::walk::Walk;
+use crate::{Convention, StepSize};
 
 /// Langevin dynamics at each noise level from the largest to the smallest, with step sizes α_i = ε σ_i²/σ_L².
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -83,7 +84,7 @@ impl Sampler for AnnealedLangevin {
         let ([batch, d], device) = (x.dims(), x.device());
         let relative = self.relative_step(schedule.last().sigma);
         let steps = schedule.levels().len() * self.steps_per_level + usize::from(self.denoise);
-        let mut step = 0;
+        let mut walk = Walk::of(steps, observer);
         for &level in schedule.levels() {
             let condition = Condition::uniform(level, batch, &device);
             // α_i = ε σ_i²/σ_L²
@@ -91,18 +92,12 @@ impl Sampler for AnnealedLangevin {
             for _ in 0..self.steps_per_level {
                 let z = matrix(noise.normals(d), d, &device);
                 let s = score.score(x.clone(), &condition);
-                x = observer.project(level, x + s * drift + z * diffusion);
-                step += 1;
-                if observer.step(StepInfo { step, steps, level, acceptance: None }, &x).is_break() {
-                    return Err(SampleError::Stopped { step });
-                }
+                x = walk.arrive(level, x + s * drift + z * diffusion);
+                walk.step(level, &x)?;
             }
         }
         if self.denoise {
-            let level = schedule.last();
-            x = observer.project(Level::CLEAN, denoise(score, x, level));
-            let _ = observer
-                .step(StepInfo { step: steps, steps, level: Level { sigma: 0.0, ..level }, acceptance: None }, &x);
+            x = walk.denoise(score, x, schedule.last())?;
         }
         Ok(x)
     }

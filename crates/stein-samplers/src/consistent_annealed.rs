@@ -16,14 +16,15 @@ use crate::{Convention, StepSize};
 /// x ← x + η σ_i² s + σ_{i+1} β z.
 ///
 /// η = ε/σ_L², γ = σ_{i+1}/σ_i and β = √(1 − ((1 − η)/γ)²), so the levels must be geometric and ε from (1 − γ) σ_L², where
-/// no noise is added, to (1 + γ) σ_L².
+/// no noise is added, to (1 + γ) σ_L². A step is taken at every level, the last without noise: σ_{L+1} is 0.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct ConsistentAnnealed {
     /// ε, the whole factor of the score at the smallest level; `"auto"` is (1 − γ²) σ_L², which makes each step an ancestral
     /// one: a draw of the next level given this one and the Tweedie mean.
     pub step_size: StepSize,
-    /// Whether the last step replaces x by its Tweedie mean x + σ_L² s.
+    /// Whether the step at σ_L goes to the Tweedie mean x + σ_L² s; else to x + η σ_L² s, which leaves (1 − η) σ_L of the noise,
+    /// as in the authors' code.
     pub denoise: bool,
 }
 
@@ -103,7 +104,7 @@ impl Sampler for ConsistentAnnealed {
         let (d, device) = (x.dims()[1], x.device());
         let (eta, beta2) = self.factors(schedule);
         let beta = beta2.max(0.0).sqrt();
-        let mut walk = Walk::down(schedule, self.denoise, observer);
+        let mut walk = Walk::of(schedule.levels().len(), observer);
         for pair in schedule.levels().windows(2) {
             let (level, next) = (pair[0], pair[1]);
             let z = matrix(noise.normals(d), d, &device);
@@ -112,9 +113,13 @@ impl Sampler for ConsistentAnnealed {
             x = walk.arrive(next, x);
             walk.step(level, &x)?;
         }
+        let level = schedule.last();
         if self.denoise {
-            x = walk.denoise(score, x, schedule.last())?;
+            return walk.denoise(score, x, level);
         }
+        let s = score_at(score, &x, level);
+        x = x + s * (eta * level.sigma * level.sigma);
+        walk.step(level, &x)?;
         Ok(x)
     }
 
@@ -123,6 +128,6 @@ impl Sampler for ConsistentAnnealed {
     }
 
     fn evaluations(&self, schedule: &dyn NoiseSchedule) -> Option<u64> {
-        Some((schedule.levels().len() - 1 + usize::from(self.denoise)) as u64)
+        Some(schedule.levels().len() as u64)
     }
 }

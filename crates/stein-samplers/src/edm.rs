@@ -9,19 +9,20 @@ use stein_core::{
 };
 
 use crate::denoise::score_at;
-use crate::walk::{Walk, unless_exploding, unless_ladder};
+use crate::walk::{Walk, unless_ladder};
 
-/// Heun's method on the probability flow dx/dσ = −σ s, with noise added before each step: churn.
+/// Heun's method on the probability flow dy/dρ = −σ s, with noise added before each step: churn.
 ///
-/// A step first raises σ_i to σ̂ = (1 + γ) σ_i with fresh noise, γ = min(churn/L, √2 − 1) for σ_i from churn-min to
-/// churn-max and else 0. Without churn it is deterministic, but draws its normals all the same.
+/// y is x/α and ρ is σ/α: x and σ themselves where α = 1. A step first raises ρ_i to ρ̂ = (1 + γ) ρ_i with fresh noise,
+/// γ = min(churn/L, √2 − 1) for ρ_i from churn-min to churn-max and else 0. Without churn it is deterministic, but draws its
+/// normals all the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Edm {
     /// S_churn, how much noise is added over all steps; 0 for none.
     #[schemars(range(min = 0))]
     pub churn: f64,
-    /// S_tmin, the smallest σ at which noise is added.
+    /// S_tmin, the smallest σ/α at which noise is added.
     #[schemars(range(min = 0))]
     pub churn_min: f64,
     /// S_tmax, the largest; `inf` for no limit.
@@ -41,11 +42,11 @@ impl Default for Edm {
 }
 
 impl Edm {
-    /// σ̂, the level that churn raises σ to where the ladder has `levels`.
-    fn raised(&self, sigma: f64, levels: usize) -> f64 {
-        let inside = (self.churn_min..=self.churn_max).contains(&sigma);
+    /// ρ̂, what churn raises ρ to where the ladder has `levels`.
+    fn raised(&self, ratio: f64, levels: usize) -> f64 {
+        let inside = (self.churn_min..=self.churn_max).contains(&ratio);
         let gamma = if inside { (self.churn / levels as f64).min(std::f64::consts::SQRT_2 - 1.0) } else { 0.0 };
-        (1.0 + gamma) * sigma
+        (1.0 + gamma) * ratio
     }
 }
 
@@ -70,7 +71,6 @@ impl Component<SamplerPart> for Edm {
 
     fn build(&self, context: SamplerContext<'_>) -> Result<Box<dyn Sampler>, Invalid> {
         unless_ladder(Self::KIND, context.schedule)?;
-        unless_exploding(Self::KIND, context.schedule)?;
         Ok(Box::new(self.clone()))
     }
 }
@@ -87,28 +87,29 @@ impl Sampler for Edm {
         let (d, device) = (x.dims()[1], x.device());
         let levels = schedule.levels();
         let mut walk = Walk::down(schedule, self.denoise, observer);
-        // x at σ, and the level σ̂ that the step is taken from.
-        let mut churned = |x: Tensor<2>, sigma: f64| {
-            let raised = self.raised(sigma, levels.len());
+        // y at the level that the step is taken from, and that level.
+        let mut churned = |x: Tensor<2>, level: Level| {
+            let ratio = level.sigma / level.alpha;
+            let raised = self.raised(ratio, levels.len());
             let z = matrix(noise.normals(d), d, &device);
-            let added = self.noise * (raised * raised - sigma * sigma).sqrt();
-            (x + z * added, Level::exploding(raised))
+            let added = self.noise * (raised * raised - ratio * ratio).sqrt();
+            (x / level.alpha + z * added, if raised == ratio { level } else { schedule.at_ratio(raised) })
         };
         for pair in levels.windows(2) {
             let (level, next) = (pair[0], pair[1]);
-            let (from, raised) = churned(x, level.sigma);
-            let step = next.sigma - raised.sigma;
-            let slope = score_at(score, &from, raised) * -raised.sigma;
-            let euler = from.clone() + slope.clone() * step;
+            let (y, raised) = churned(x, level);
+            let step = next.sigma / next.alpha - raised.sigma / raised.alpha;
+            let slope = score_at(score, &(y.clone() * raised.alpha), raised) * -raised.sigma;
+            let euler = (y.clone() + slope.clone() * step) * next.alpha;
             let slope_there = score_at(score, &euler, next) * -next.sigma;
-            x = from + (slope + slope_there) * (step / 2.0);
+            x = (y + (slope + slope_there) * (step / 2.0)) * next.alpha;
             x = walk.arrive(next, x);
             walk.step(level, &x)?;
         }
         if self.denoise {
-            let (from, raised) = churned(x, schedule.last().sigma);
-            // Euler to σ = 0: x − σ̂ · (−σ̂ s). Heun's second slope does not exist there.
-            x = walk.denoise(score, from, raised)?;
+            let (y, raised) = churned(x, schedule.last());
+            // Euler to ρ = 0: y − ρ̂ · (−σ̂ s). Heun's second slope does not exist there.
+            x = walk.denoise(score, y * raised.alpha, raised)?;
         }
         Ok(x)
     }

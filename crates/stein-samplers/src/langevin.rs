@@ -4,11 +4,12 @@ use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stein_core::{
-    ChainNoise, Component, Condition, Invalid, Level, NoiseSchedule, Observer, SampleError, Sampler, SamplerContext,
-    SamplerPart, ScoreNetwork, StepInfo, matrix,
+    ChainNoise, Component, Condition, Invalid, NoiseSchedule, Observer, SampleError, Sampler, SamplerContext,
+    SamplerPart, ScoreNetwork, matrix,
 };
 
-use crate::{Convention, StepSize, denoise};
+use crate::walk::Walk;
+use crate::{Convention, StepSize};
 
 /// Unadjusted Langevin dynamics with the score at the smallest σ, or the clean score where there is no noise.
 ///
@@ -45,10 +46,7 @@ impl Component<SamplerPart> for Langevin {
     }
 
     fn build(&self, context: SamplerContext<'_>) -> Result<Box<dyn Sampler>, Invalid> {
-        if context.schedule.last().is_clean() && self.step_size == StepSize::AUTO {
-            let message = "`step-size` needs a number: without noise there is no σ that it could follow from";
-            return Err(Invalid::key("step-size", message));
-        }
+        self.step_size.unless_unknown(context.schedule)?;
         Ok(Box::new(self.clone()))
     }
 }
@@ -67,19 +65,15 @@ impl Sampler for Langevin {
         let condition = Condition::uniform(level, batch, &device);
         let step_size = self.step_size.at(level.sigma, self.convention);
         let (drift, diffusion) = self.convention.factors(step_size);
-        let steps = self.steps + usize::from(self.denoise);
-        for step in 1..=self.steps {
+        let mut walk = Walk::of(self.steps + usize::from(self.denoise), observer);
+        for _ in 0..self.steps {
             let z = matrix(noise.normals(d), d, &device);
             let s = score.score(x.clone(), &condition);
-            x = observer.project(level, x + s * drift + z * diffusion);
-            if observer.step(StepInfo { step, steps, level, acceptance: None }, &x).is_break() {
-                return Err(SampleError::Stopped { step });
-            }
+            x = walk.arrive(level, x + s * drift + z * diffusion);
+            walk.step(level, &x)?;
         }
         if self.denoise {
-            x = observer.project(Level::CLEAN, denoise(score, x, level));
-            let _ = observer
-                .step(StepInfo { step: steps, steps, level: Level { sigma: 0.0, ..level }, acceptance: None }, &x);
+            x = walk.denoise(score, x, level)?;
         }
         Ok(x)
     }

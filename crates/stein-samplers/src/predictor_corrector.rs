@@ -9,13 +9,15 @@ use stein_core::{
 };
 
 use crate::denoise::score_at;
-use crate::walk::{Walk, unless_exploding, unless_ladder};
+use crate::transition::Transition;
+use crate::walk::{Walk, unless_ladder};
 
 /// A step of the reverse SDE from level to level, the predictor, and Langevin steps at a level, the corrector.
 ///
-/// A corrector's step x ← x + ε s + √(2ε) z has ε = 2 (snr ‖z‖/‖s‖)². The final denoising counts as a prediction: corrector
-/// first, it too follows a correction. Norms of one chain tell little in few dimensions, where a score can be near 0 by
-/// chance: take `norms = "batch"` there.
+/// a = α_i/α_{i+1} and v = σ_i² − a² σ_{i+1}² are those of the forward chain's step that leads to level i; after the last level
+/// comes the clean one, α = 1. A corrector's step x ← x + ε s + √(2ε) z has ε = 2 a² (snr ‖z‖/‖s‖)². The final denoising counts as
+/// a prediction: corrector first, it too follows a correction. Norms of one chain tell little in few dimensions, where a score
+/// can be near 0 by chance: take `norms = "batch"` there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct PredictorCorrector {
@@ -37,16 +39,17 @@ pub struct PredictorCorrector {
     pub denoise: bool,
 }
 
-/// A step of the reverse SDE; Δ = σ_i² − σ_{i+1}².
+/// A step of the reverse SDE.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Predictor {
-    /// x ← x + Δ s + √Δ z, the forward chain's own step reversed.
+    /// x ← (2 − a) x + v s + √v z, the forward chain's own step reversed.
     #[default]
     ReverseDiffusion,
-    /// The same with Δ = 2 σ_i² ln(σ_i/σ_{i+1}), as the SDE has it at σ_i where time is ln σ.
+    /// x ← x + ½(1 − a²) x + v s + √v z; where α = 1, v is 2 σ_i² ln(σ_i/σ_{i+1}), as the SDE has it at σ_i where time is ln σ.
     EulerMaruyama,
-    /// x ← x + Δ s + (σ_{i+1}/σ_i) √Δ z, a draw given the Tweedie mean.
+    /// x ← (x + v s)/a + b z, where α = 1 with b = (σ_{i+1}/σ_i) √v, a draw given the Tweedie mean, and where α² + σ² = 1 with DDPM's
+    /// larger b = √v. Other schedules are refused: the paper has it for these two.
     Ancestral,
 }
 
@@ -98,17 +101,32 @@ impl Default for PredictorCorrector {
 }
 
 impl Predictor {
-    /// The factors of the score and of the noise.
-    fn factors(self, from: f64, to: f64) -> (f64, f64) {
-        let delta = from * from - to * to;
+    /// The factors of x, of the score and of the noise.
+    fn factors(self, level: Level, next: Level) -> [f64; 3] {
+        let Transition { keep: a, variance: v } = Transition::between(level, next);
+        let exploding = level.alpha == 1.0 && next.alpha == 1.0;
         match self {
-            Self::ReverseDiffusion => (delta, delta.sqrt()),
-            Self::EulerMaruyama => {
-                let delta = 2.0 * from * from * (from / to).ln();
-                (delta, delta.sqrt())
+            Self::ReverseDiffusion => [2.0 - a, v, v.sqrt()],
+            Self::EulerMaruyama if exploding => {
+                let v = 2.0 * level.sigma * level.sigma * (level.sigma / next.sigma).ln();
+                [1.0, v, v.sqrt()]
             }
-            Self::Ancestral => (delta, to / from * delta.sqrt()),
+            Self::EulerMaruyama => [1.0 + (1.0 - a * a) / 2.0, v, v.sqrt()],
+            Self::Ancestral if exploding => [1.0, v, next.sigma / level.sigma * v.sqrt()],
+            Self::Ancestral => [1.0 / a, v / a, v.sqrt()],
         }
+    }
+
+    /// Refuses schedules for which the paper has no such step.
+    fn unless_defined(self, schedule: &dyn NoiseSchedule) -> Result<(), Invalid> {
+        let levels = schedule.levels();
+        let preserves = |l: &Level| (l.alpha * l.alpha + l.sigma * l.sigma - 1.0).abs() < 1e-6;
+        if self != Self::Ancestral || levels.iter().all(|l| l.alpha == 1.0) || levels.iter().all(preserves) {
+            return Ok(());
+        }
+        let message = "`ancestral` is for variance-exploding schedules (α = 1) and variance-preserving ones (α² + σ² = 1), and this \
+                       one is neither; take `reverse-diffusion` or `euler-maruyama`";
+        Err(Invalid::key("predictor", message))
     }
 }
 
@@ -120,18 +138,25 @@ impl PredictorCorrector {
         (level, next): (Level, Level),
         noise: &mut ChainNoise,
     ) -> Tensor<2> {
-        let (drift, diffusion) = self.predictor.factors(level.sigma, next.sigma);
+        let [keep, drift, diffusion] = self.predictor.factors(level, next);
         let z = matrix(noise.normals(x.dims()[1]), x.dims()[1], &x.device());
         let s = score_at(score, &x, level);
-        x + s * drift + z * diffusion
+        x * keep + s * drift + z * diffusion
     }
 
-    fn correct(&self, score: &dyn ScoreNetwork, mut x: Tensor<2>, level: Level, noise: &mut ChainNoise) -> Tensor<2> {
+    fn correct(
+        &self,
+        score: &dyn ScoreNetwork,
+        mut x: Tensor<2>,
+        (level, next): (Level, Level),
+        noise: &mut ChainNoise,
+    ) -> Tensor<2> {
+        let Transition { keep, .. } = Transition::between(level, next);
         for _ in 0..self.corrections() {
             let z = matrix(noise.normals(x.dims()[1]), x.dims()[1], &x.device());
             let s = score_at(score, &x, level);
             let ratio = self.norms.of(z.clone()) / self.norms.of(s.clone());
-            let epsilon = (ratio * self.snr).square() * 2.0;
+            let epsilon = (ratio * self.snr).square() * (2.0 * keep * keep);
             x = x + s * epsilon.clone() + z * (epsilon * 2.0).sqrt();
         }
         x
@@ -169,7 +194,7 @@ impl Component<SamplerPart> for PredictorCorrector {
 
     fn build(&self, context: SamplerContext<'_>) -> Result<Box<dyn Sampler>, Invalid> {
         unless_ladder(Self::KIND, context.schedule)?;
-        unless_exploding(Self::KIND, context.schedule)?;
+        self.predictor.unless_defined(context.schedule)?;
         Ok(Box::new(self.clone()))
     }
 }
@@ -184,24 +209,27 @@ impl Sampler for PredictorCorrector {
         observer: &mut dyn Observer,
     ) -> Result<Tensor<2>, SampleError> {
         let mut walk = Walk::down(schedule, self.denoise, observer);
-        for pair in schedule.levels().windows(2) {
-            let (level, next) = (pair[0], pair[1]);
+        let levels = schedule.levels();
+        let last = (schedule.last(), Level::CLEAN);
+        for (i, pair) in levels.windows(2).enumerate() {
+            let pair = (pair[0], pair[1]);
             x = match self.order {
                 Order::CorrectorFirst => {
-                    let corrected = self.correct(score, x, level, noise);
-                    self.predict(score, corrected, (level, next), noise)
+                    let corrected = self.correct(score, x, pair, noise);
+                    self.predict(score, corrected, pair, noise)
                 }
                 Order::PredictorFirst => {
-                    let predicted = self.predict(score, x, (level, next), noise);
-                    self.correct(score, predicted, next, noise)
+                    let predicted = self.predict(score, x, pair, noise);
+                    let below = levels.get(i + 2).map_or(last, |&next| (pair.1, next));
+                    self.correct(score, predicted, below, noise)
                 }
             };
-            x = walk.arrive(next, x);
-            walk.step(level, &x)?;
+            x = walk.arrive(pair.1, x);
+            walk.step(pair.0, &x)?;
         }
         if self.denoise {
             if self.order == Order::CorrectorFirst {
-                x = self.correct(score, x, schedule.last(), noise);
+                x = self.correct(score, x, last, noise);
             }
             x = walk.denoise(score, x, schedule.last())?;
         }

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stein_core::Invalid;
+use stein_core::{Invalid, NoiseSchedule};
 
 use crate::Convention;
 
@@ -58,5 +58,14 @@ impl StepSize {
             Self::Value(step) => Invalid::unless_positive("step-size", step),
             Self::Auto(_) => Ok(()),
         }
+    }
+
+    /// Refuses `"auto"` where there is no σ to follow.
+    pub(crate) fn unless_unknown(self, schedule: &dyn NoiseSchedule) -> Result<(), Invalid> {
+        if schedule.last().is_clean() && self == Self::AUTO {
+            let message = "`step-size` needs a number: without noise there is no σ that it could follow from";
+            return Err(Invalid::key("step-size", message));
+        }
+        Ok(())
     }
 }

@@ -1,11 +1,12 @@
-//! The way down a ladder of noise levels: which ladders can be walked, and the observer at each step.
+//! A sampler's way: which ladders can be walked, and the observer at each step.
 
 use burn::tensor::Tensor;
 use stein_core::{Invalid, Level, NoiseSchedule, Observer, SampleError, ScoreNetwork, StepInfo};
 
 use crate::denoise;
 
-/// Refuses a schedule without noise and one of a single level, which leave a sampler no step to take.
+/// Refuses a schedule without noise and one of a single level, which leave a sampler no step to take, and one whose σ/α does not
+/// fall, which no noise that is taken away leads down.
 pub(crate) fn unless_ladder(kind: &str, schedule: &dyn NoiseSchedule) -> Result<(), Invalid> {
     if schedule.last().is_clean() {
         return Err(Invalid::new(format!("`{kind}` walks down noise levels, and there is no noise; take `langevin`")));
@@ -13,6 +14,13 @@ pub(crate) fn unless_ladder(kind: &str, schedule: &dyn NoiseSchedule) -> Result<
     if schedule.levels().len() < 2 {
         return Err(Invalid::new(format!(
             "`{kind}` steps from level to level, and there is one alone; it needs at least 2, or take `langevin`"
+        )));
+    }
+    if let Some(i) = schedule.levels().windows(2).position(|pair| pair[1].log_ratio() >= pair[0].log_ratio()) {
+        return Err(Invalid::new(format!(
+            "`{kind}` walks down σ/α, and level {} has no less of it than level {}",
+            i + 2,
+            i + 1
         )));
     }
     Ok(())
@@ -29,7 +37,7 @@ pub(crate) fn unless_exploding(kind: &str, schedule: &dyn NoiseSchedule) -> Resu
     }
 }
 
-/// Counts steps and shows each to the observer.
+/// Counts steps, shows each to the observer, and ends where the observer stops it.
 pub(crate) struct Walk<'a> {
     observer: &'a mut dyn Observer,
     step: usize,
@@ -37,9 +45,14 @@ pub(crate) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
+    /// Of so many steps.
+    pub(crate) fn of(steps: usize, observer: &'a mut dyn Observer) -> Self {
+        Self { observer, step: 0, steps }
+    }
+
     /// From the first level to the last, and to no noise where the sampler denoises.
     pub(crate) fn down(schedule: &dyn NoiseSchedule, denoise: bool, observer: &'a mut dyn Observer) -> Self {
-        Self { observer, step: 0, steps: schedule.levels().len() - 1 + usize::from(denoise) }
+        Self::of(schedule.levels().len() - 1 + usize::from(denoise), observer)
     }
 
     /// A step has led to `x` at `level`: moved to what is known of it there.
@@ -49,8 +62,17 @@ impl<'a> Walk<'a> {
 
     /// A step taken at `level` has led to `x`.
     pub(crate) fn step(&mut self, level: Level, x: &Tensor<2>) -> Result<(), SampleError> {
+        self.show(level, None, x)
+    }
+
+    /// The same of a step whose proposals were accepted with this probability on average.
+    pub(crate) fn proposed(&mut self, level: Level, acceptance: f64, x: &Tensor<2>) -> Result<(), SampleError> {
+        self.show(level, Some(acceptance), x)
+    }
+
+    fn show(&mut self, level: Level, acceptance: Option<f64>, x: &Tensor<2>) -> Result<(), SampleError> {
         self.step += 1;
-        let info = StepInfo { step: self.step, steps: self.steps, level, acceptance: None };
+        let info = StepInfo { step: self.step, steps: self.steps, level, acceptance };
         if self.observer.step(info, x).is_break() {
             return Err(SampleError::Stopped { step: self.step });
         }

@@ -28,16 +28,21 @@ pub struct Batches {
     size: usize,
     noise: WhereNoise,
     exact: Option<Arc<dyn Target>>,
-    /// The density itself, where it is known.
+    /// See [`truth`].
     truth: Option<Arc<dyn Target>>,
     device: Device,
+}
+
+/// The density that held-out rows come from, where it is known at every level of the schedule.
+pub(crate) fn truth(plan: &Plan) -> Option<Arc<dyn Target>> {
+    plan.dataset.target_at(plan.schedule.levels()).filter(|target| !target.is_empirical()).cloned()
 }
 
 /// The data with their exact score: the known density's, or that of the training rows, which are then dequantised once and for
 /// all, since the rows of batches must be the very rows whose score is meant.
 fn data_and_score(plan: &Plan) -> (Dataset, Option<Arc<dyn Target>>) {
     let data = plan.dataset.clone();
-    if let Some(target) = data.target.clone() {
+    if let Some(target) = data.target_at(plan.schedule.levels()).cloned() {
         return (data, Some(target));
     }
     let train = data.dequantized(&data.train, &mut plan.streams.at("level train", 0));
@@ -66,7 +71,7 @@ impl Batches {
             size: plan.experiment.training.batch_size,
             noise: plan.experiment.training.noise,
             exact,
-            truth: plan.dataset.target.clone(),
+            truth: truth(plan),
             device: device.clone(),
         }
     }

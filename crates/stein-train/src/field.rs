@@ -27,10 +27,11 @@ pub(crate) fn write(
     let x = matrix(points, 2, device);
     let levels = chosen(plan.schedule.levels());
     let (mut learned, mut exact, mut density) = (Vec::new(), Vec::new(), Vec::new());
+    let target = plan.dataset.target_at(&levels);
     for &level in &levels {
         let condition = Condition::uniform(level, GRID * GRID, device);
         learned.extend(to_host(network.score(x.clone(), &condition)));
-        if let Some(target) = &plan.dataset.target {
+        if let Some(target) = target {
             exact.extend(to_host(target.score(x.clone(), &condition)));
             density.extend(to_host(target.log_density(x.clone(), &condition).exp()));
         }

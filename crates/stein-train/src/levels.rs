@@ -11,6 +11,7 @@ use stein_jet::Jet;
 use stein_metrics::stats::{Gaussian, RIDGE, Rows};
 use stein_record::{Array, Estimate, LevelRecord};
 
+use crate::batches::truth;
 use crate::{Batches, TrainingBatch};
 
 /// Rows evaluated at a time.
@@ -38,19 +39,23 @@ pub fn level_losses(
     };
     // Without noise, the rows' own density is no function.
     let smooth = !plan.schedule.last().is_clean();
-    let empirical = (data.target.is_none() && smooth && train.rows() <= MOST_EMPIRICAL)
+    let truth = truth(plan);
+    let empirical = (truth.is_none() && smooth && train.rows() <= MOST_EMPIRICAL)
         .then(|| ExactScore::new(Arc::new(IsotropicMixture::empirical(&train))));
-    let gaussian = (data.target.is_none() && data.dimension() <= MOST_LINEAR)
+    let gaussian = (truth.is_none() && data.dimension() <= MOST_LINEAR)
         .then(|| Gaussian::fit(Rows::new(&train.data, data.dimension()).ok()?, RIDGE).ok())
         .flatten();
-    let exact = data.target.clone().map(ExactScore::new);
+    let exact = truth.map(ExactScore::new);
+    // The smoothed training rows are as good a density as any to hold a score against, on draws of their own.
+    let target = data.target_at(plan.schedule.levels());
+    let clean = data.target_at(&[Level::CLEAN]);
 
     let weights = plan.weights();
 
     let mut out = Vec::new();
     for (i, &level) in plan.schedule.levels().iter().enumerate() {
         let at = AtLevel { plan, batches: &batches, level, index: i as u64 };
-        let fisher = data.target.as_ref().map(|target| at.fisher(network, &**target, rows, device));
+        let fisher = target.map(|target| at.fisher(network, &**target, rows, device));
         let linear = gaussian.as_ref().and_then(|g| Linear::at(g, level, device));
         out.push(LevelRecord {
             sigma: level.sigma,
@@ -63,7 +68,7 @@ pub fn level_losses(
             gaussian_held_out: linear.as_ref().map(|score| at.loss(score, &sets.held_out)),
             fisher: fisher.map(|f| f.0),
             relative_fisher: fisher.map(|f| f.1),
-            clean_fisher: data.target.as_ref().map(|target| at.clean_fisher(network, &**target, rows, device)),
+            clean_fisher: clean.map(|target| at.clean_fisher(network, &**target, rows, device)),
         });
         if done(i + 1).is_break() {
             break;

@@ -20,6 +20,7 @@ use stein_record::{
 };
 use stein_samplers::Start;
 
+use crate::batches::truth;
 use crate::evaluate::{Measured, evaluate};
 use crate::loader::{HeldOutLoader, TrainingLoader};
 use crate::lock::Lock;
@@ -248,7 +249,7 @@ fn train(
         .num_epochs(training.steps.div_ceil(period) as usize)
         .renderer(renderer(first, training.steps, options, &interrupter))
         .with_training_strategy(TrainingStrategy::Custom(strategy.clone()));
-    if plan.dataset.target.is_some() {
+    if truth(plan).is_some() {
         supervised = supervised.metric_valid_numeric(Series::new("fisher"));
     }
     if training.patience > 0 {

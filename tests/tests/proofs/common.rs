@@ -37,6 +37,15 @@ impl NoiseSchedule for Sigmas {
     fn levels(&self) -> &[Level] {
         &self.0
     }
+
+    /// α² + σ² = 1 where the levels have an α.
+    fn at_ratio(&self, ratio: f64) -> Level {
+        if self.0[0].alpha == 1.0 {
+            return Level::exploding(ratio);
+        }
+        let alpha = 1.0 / (1.0 + ratio * ratio).sqrt();
+        Level { alpha, sigma: ratio * alpha }
+    }
 }
 
 pub(crate) fn noise(name: &str) -> Noise {

@@ -4,14 +4,15 @@ use std::ops::ControlFlow;
 
 use burn::tensor::Tensor;
 use stein_core::{
-    ChainNoise, Component, Dataset, Level, NoObserver, Observer, SampleError, Sampler, SamplerContext, SamplerPart,
-    StepInfo, Streams, matrix, to_array, to_host,
+    ChainNoise, Component, Dataset, Level, NoObserver, NoiseSchedule, Observer, SampleError, Sampler, SamplerContext,
+    SamplerPart, StepInfo, Streams, matrix, to_array, to_host,
 };
 use stein_data::IsotropicMixture;
 use stein_record::Array;
 use stein_samplers::{
-    AnnealedLangevin, ConsistentAnnealed, Convention, Corrector, Ddim, DpmSolverPp2m, Draw, Edm, EulerMaruyama,
-    Langevin, Norms, Order, Predictor, PredictorCorrector, ProbabilityFlow, Start, Starts, StepSize, denoise, draw,
+    AnnealedLangevin, ConsistentAnnealed, Convention, Corrector, Ddim, DpmSolverPp2m, Draw, Edm, EulerMaruyama, Hmc,
+    Langevin, Mala, Norms, Order, Predictor, PredictorCorrector, ProbabilityFlow, Start, Starts, StepSize, denoise,
+    draw,
 };
 
 use crate::common::{Sigmas, device, draws, exact, gaussian, noise, three_modes};
@@ -274,8 +275,10 @@ fn predictors_alone_are_known_samplers() {
     };
     let (reverse, ancestral) = (alone(Predictor::ReverseDiffusion), alone(Predictor::Ancestral));
     assert!(close(&reverse, &end(&EulerMaruyama { denoise: false })));
-    assert!(close(&ancestral, &end(&ConsistentAnnealed { denoise: false, ..Default::default() })));
     assert!(!close(&reverse, &ancestral));
+    let denoised =
+        PredictorCorrector { predictor: Predictor::Ancestral, corrector: Corrector::None, ..Default::default() };
+    assert!(close(&end(&denoised), &end(&ConsistentAnnealed::default())));
 }
 
 #[test]
@@ -316,6 +319,16 @@ fn consistent_annealing_keeps_sigma_at_every_level() {
             assert!(within(*v, s * s, n, 4.5), "η = {eta:?}: {}, not {s}", v.sqrt());
         }
         assert!(seen.seen[7] < 1e-10, "denoising finds the point");
+    }
+    // Without denoising a whole step is taken at σ_L too, and leaves |1 − η| σ_L.
+    for eta in [0.5, 1.3] {
+        let step_size = StepSize::Value(eta * 0.1 * 0.1);
+        let sampler = build(&ConsistentAnnealed { step_size, denoise: false }, &schedule).expect("within the range");
+        let mut seen = Variances::new();
+        sampler.sample(&point(), &schedule, normals(n, 2.0), &mut chains(n as u64), &mut seen).expect("no stop");
+        let (end, expected) = (seen.seen[7], ((1.0 - eta) * 0.1f64).powi(2));
+        assert!(within(end, expected, n, 4.5), "η = {eta}: {end}, not {expected}");
+        assert!(!within(seen.seen[6], expected, n, 10.0), "the step at σ_L must be seen");
     }
     // The repository's convention has the same drift η σ_i² s, one step a level.
     let langevin = AnnealedLangevin {
@@ -410,6 +423,7 @@ fn solvers_have_their_order() {
     let (flow, multistep) = (ProbabilityFlow { denoise: false }, DpmSolverPp2m { denoise: false });
     let second = [
         ("edm", order(&edm, exploding)),
+        ("edm, α² + σ² = 1", order(&edm, kept)),
         ("probability-flow", order(&flow, exploding)),
         ("probability-flow, α² + σ² = 1", order(&flow, kept)),
         ("dpm-solver-pp-2m", order(&multistep, exploding)),
@@ -424,48 +438,53 @@ fn solvers_have_their_order() {
     }
 }
 
-/// Where α = 1 the probability flow is `edm` without churn, the last Euler step included.
+/// The probability flow is `edm` without churn, the last Euler step included.
 #[test]
 fn the_probability_flow_is_edm_without_churn() {
-    let schedule = karras(10.0, 0.1, 12);
-    let end = |sampler: &dyn Sampler| {
-        let x = sampler.sample(&exact(three_modes()), &schedule, start_2d(), &mut chains(20), &mut NoObserver);
-        to_host(x.expect("no stop"))
-    };
-    let (edm, flow) = (end(&Edm::default()), end(&ProbabilityFlow::default()));
-    assert!(edm.iter().zip(&flow).all(|(a, b)| (a - b).abs() < 1e-4), "{edm:?} {flow:?}");
-    let ddim = end(&Ddim::default());
-    assert!(edm.iter().zip(&ddim).any(|(a, b)| (a - b).abs() > 1e-2), "Euler's method must be seen");
+    for schedule in [karras(10.0, 0.1, 12), preserving(10.0, 0.1, 12)] {
+        let scale = schedule.first().sigma as f32;
+        let end = |sampler: &dyn Sampler| {
+            let x = start_2d() * (scale / 10.0);
+            let x = sampler.sample(&exact(three_modes()), &schedule, x, &mut chains(20), &mut NoObserver);
+            to_host(x.expect("no stop"))
+        };
+        let (edm, flow) = (end(&Edm::default()), end(&ProbabilityFlow::default()));
+        assert!(edm.iter().zip(&flow).all(|(a, b)| (a - b).abs() < 1e-4), "{edm:?} {flow:?}");
+        let ddim = end(&Ddim::default());
+        assert!(edm.iter().zip(&ddim).any(|(a, b)| (a - b).abs() > 1e-2), "Euler's method must be seen");
+    }
 }
 
 fn start_2d() -> Tensor<2> {
     matrix(noise("start").normals(40).into_iter().map(|z| 10.0 * z).collect(), 2, &device())
 }
 
-/// Churn replaces noise and leaves the law: s² + σ_L² at the end, which normals too narrow for it miss.
+/// Churn replaces noise and leaves the law: α_L² s² + σ_L² at the end, which normals too narrow for it miss.
 #[test]
 fn churn_keeps_the_variance() {
     let (n, s) = (50_000, 0.5f64);
-    let schedule = karras(20.0, 0.1, 64);
-    let expected = s * s + 0.1 * 0.1;
-    let variance = |churn, noise| {
-        let sampler = Edm { churn, noise, denoise: false, ..Edm::default() };
-        let score = exact(gaussian(vec![0.0], s));
-        let start = normals(n, (400.0 + s * s).sqrt());
-        let x = sampler.sample(&score, &schedule, start, &mut chains(n as u64), &mut NoObserver).expect("no stop");
-        moments(&to_array(x)).1
-    };
-    let (still, churned, narrow) = (variance(0.0, 1.0), variance(20.0, 1.0), variance(20.0, 0.8));
-    assert!(within(still, expected, n, 4.5), "{still}, not {expected}");
-    assert!(within(churned, expected, n, 4.5), "{churned}, not {expected}");
-    assert!((still - churned).abs() > 1e-9, "churn must draw other samples");
-    assert!(!within(narrow, expected, n, 10.0), "normals too narrow must be seen: {narrow}");
-    // Outside its range churn does nothing.
-    let outside = Edm { churn: 20.0, churn_min: 30.0, denoise: false, ..Edm::default() };
-    let score = exact(gaussian(vec![0.0], s));
-    let start = normals(n, (400.0 + s * s).sqrt());
-    let x = outside.sample(&score, &schedule, start, &mut chains(n as u64), &mut NoObserver).expect("no stop");
-    assert_eq!(moments(&to_array(x)).1, still);
+    for schedule in [karras(20.0, 0.1, 64), preserving(20.0, 0.1, 64)] {
+        let marginal = |level: Level| (level.alpha * s).powi(2) + level.sigma.powi(2);
+        let expected = marginal(schedule.last());
+        let end = |sampler: Edm| {
+            let score = exact(gaussian(vec![0.0], s));
+            let start = normals(n, marginal(schedule.first()).sqrt());
+            let x = sampler.sample(&score, &schedule, start, &mut chains(n as u64), &mut NoObserver).expect("no stop");
+            moments(&to_array(x)).1
+        };
+        let variance = |churn, noise| end(Edm { churn, noise, denoise: false, ..Edm::default() });
+        let (still, churned, narrow) = (variance(0.0, 1.0), variance(20.0, 1.0), variance(20.0, 0.8));
+        assert!(within(still, expected, n, 4.5), "{still}, not {expected}");
+        assert!(within(churned, expected, n, 4.5), "{churned}, not {expected}");
+        assert!((still - churned).abs() > 1e-9, "churn must draw other samples");
+        assert!(!within(narrow, expected, n, 10.0), "normals too narrow must be seen: {narrow}");
+        // Outside its range, which is one of σ/α, churn does nothing.
+        let outside = Edm { churn: 20.0, churn_min: 30.0, denoise: false, ..Edm::default() };
+        assert_eq!(end(outside), still);
+        // A range that ends at 5 leaves out some levels of σ/α, none of σ where α² + σ² = 1.
+        let partly = Edm { churn: 20.0, churn_max: 5.0, denoise: false, ..Edm::default() };
+        assert_ne!(end(partly), churned);
+    }
 }
 
 #[test]
@@ -503,13 +522,149 @@ fn euler_maruyama_follows_its_recursion() {
     }
 }
 
+/// Levels at even times from 1 to 1e-3 with β from 0.1 to 20: variance-preserving, or sub-VP.
+fn linear_beta(levels: usize, sub: bool) -> Sigmas {
+    let level = |i: usize| {
+        let t = 1.0 - (1.0 - 1e-3) * i as f64 / (levels - 1) as f64;
+        let integral = 0.1 * t + 19.9 * t * t / 2.0;
+        let variance = -(-integral).exp_m1();
+        Level { alpha: (-integral / 2.0).exp(), sigma: if sub { variance } else { variance.sqrt() } }
+    };
+    Sigmas((0..levels).map(level).collect())
+}
+
+/// The mean and the variance after a ladder on N(m, s²), each step x ← a x + b s + c z of the level's own (a, b, c²).
+fn linear(levels: &[Level], m: f64, s: f64, factors: impl Fn(Level, Level) -> [f64; 3]) -> (f64, f64) {
+    let marginal = |l: Level| (l.alpha * m, (l.alpha * s).powi(2) + l.sigma.powi(2));
+    levels.windows(2).fold(marginal(levels[0]), |(mean, variance), pair| {
+        let [a, b, c2] = factors(pair[0], pair[1]);
+        let (m, w) = marginal(pair[0]);
+        (a * mean - b * (mean - m) / w, (a - b / w).powi(2) * variance + c2)
+    })
+}
+
+/// The steps of the score SDE for α² + σ² = 1, in β_i = 1 − α_i²/α_{i+1}² as the paper writes them.
+fn preserving_step(predictor: Predictor, level: Level, next: Level) -> [f64; 3] {
+    let beta = 1.0 - (level.alpha / next.alpha).powi(2);
+    match predictor {
+        Predictor::ReverseDiffusion => [2.0 - (1.0 - beta).sqrt(), beta, beta],
+        Predictor::EulerMaruyama => [1.0 + beta / 2.0, beta, beta],
+        Predictor::Ancestral => [1.0 / (1.0 - beta).sqrt(), beta / (1.0 - beta).sqrt(), beta],
+    }
+}
+
+/// Mean and variance of the samples on N(m, s²), the chains started from p_{σ₁}.
+fn end_on_normal(sampler: &dyn Sampler, schedule: &Sigmas, m: f64, s: f64, n: usize) -> (f64, f64) {
+    let first = schedule.first();
+    let x = normals(n, ((first.alpha * s).powi(2) + first.sigma.powi(2)).sqrt()) + first.alpha * m;
+    let score = exact(gaussian(vec![m], s));
+    let x = sampler.sample(&score, schedule, x, &mut chains(n as u64), &mut NoObserver).expect("no stop");
+    moments(&to_array(x))
+}
+
+#[test]
+fn reverse_steps_that_preserve_variance_are_the_papers() {
+    let (n, m, s) = (50_000, 2.0, 0.5);
+    let schedule = linear_beta(8, false);
+    let all = [Predictor::ReverseDiffusion, Predictor::EulerMaruyama, Predictor::Ancestral];
+    for predictor in all {
+        let config = PredictorCorrector { predictor, corrector: Corrector::None, denoise: false, ..Default::default() };
+        let (mean, variance) = end_on_normal(&*build(&config, &schedule).expect("a ladder"), &schedule, m, s, n);
+        let close = |predictor, k: f64| {
+            let (m, v) = linear(&schedule.0, m, s, |level, next| preserving_step(predictor, level, next));
+            (mean - m).abs() < k * (v / n as f64).sqrt() && within(variance, v, n, k)
+        };
+        assert!(close(predictor, 4.5), "{predictor:?}: {mean} {variance}");
+        for twin in all.into_iter().filter(|twin| *twin != predictor) {
+            assert!(!close(twin, 10.0), "{predictor:?} is {twin:?} too");
+        }
+    }
+    // Alone, the Euler–Maruyama predictor is `euler-maruyama` wherever there is an α.
+    for schedule in [schedule, linear_beta(8, true)] {
+        let predictor = Predictor::EulerMaruyama;
+        let config = PredictorCorrector { predictor, corrector: Corrector::None, denoise: false, ..Default::default() };
+        let alone = end_on_normal(&config, &schedule, m, s, 100);
+        assert_eq!(alone, end_on_normal(&EulerMaruyama { denoise: false }, &schedule, m, s, 100));
+    }
+}
+
+/// The forward chain's variance over a step is σ_i² − a² σ_{i+1}², and the reverse chain ends in p_{σ_L} as the levels grow, with an
+/// error of first order.
+#[test]
+fn the_reverse_sde_converges_with_the_levels() {
+    let (n, m, s) = (50_000, 2.0, 0.5);
+    let step = |level: Level, next: Level, drift: f64| {
+        let a = level.alpha / next.alpha;
+        let v = level.sigma.powi(2) - (a * next.sigma).powi(2);
+        [1.0 + drift * (1.0 - a * a) / 2.0, v, v]
+    };
+    for sub in [false, true] {
+        // The twin has no drift of its own, f = 0.
+        let slope = |drift: f64| {
+            let error = |levels: usize| {
+                let ladder = linear_beta(levels, sub).0;
+                let (mean, variance) = linear(&ladder, m, s, |level, next| step(level, next, drift));
+                let last = ladder[levels - 1];
+                let truth = (last.alpha * m, (last.alpha * s).powi(2) + last.sigma.powi(2));
+                (mean - truth.0).abs() + (variance - truth.1).abs()
+            };
+            (error(129) / error(513)).log2() / 2.0
+        };
+        assert!((slope(1.0) - 1.0).abs() < 0.15, "{}", slope(1.0));
+        assert!(slope(0.0).abs() < 0.5, "{}", slope(0.0));
+        let schedule = linear_beta(17, sub);
+        let sampler = build(&EulerMaruyama { denoise: false }, &schedule).expect("a ladder");
+        let (mean, variance) = end_on_normal(&*sampler, &schedule, m, s, n);
+        let close = |drift, k: f64| {
+            let (m, v) = linear(&schedule.0, m, s, |level, next| step(level, next, drift));
+            (mean - m).abs() < k * (v / n as f64).sqrt() && within(variance, v, n, k)
+        };
+        assert!(close(1.0, 4.5), "sub-VP {sub}: {mean} {variance}");
+        assert!(!close(0.0, 10.0), "the drift must be seen");
+    }
+}
+
+/// Where there is an α a corrector's ε is scaled by the squared factor of the forward step to its level.
+#[test]
+fn correctors_scale_with_alpha() {
+    let (s, snr, n) = (0.5f64, 0.6, 200_000);
+    let schedule = preserving(10.0, 0.5, 4);
+    let levels = &schedule.0;
+    for order in [Order::CorrectorFirst, Order::PredictorFirst] {
+        // The twin leaves the factor out.
+        let expected = |scaled: bool| {
+            let width = |l: Level| (l.alpha * s).powi(2) + l.sigma.powi(2);
+            let correct = |v: f64, level: Level, next: Level| {
+                let scale = if scaled { (level.alpha / next.alpha).powi(2) } else { 1.0 };
+                let epsilon = 2.0 * scale * (snr * width(level)).powi(2) / v;
+                (1.0 - epsilon / width(level)).powi(2) * v + 2.0 * epsilon
+            };
+            let predict = |v: f64, level: Level, next: Level| {
+                let [a, b, c2] = preserving_step(Predictor::ReverseDiffusion, level, next);
+                (a - b / width(level)).powi(2) * v + c2
+            };
+            (0..3).fold(width(levels[0]), |v, i| match order {
+                Order::CorrectorFirst => predict(correct(v, levels[i], levels[i + 1]), levels[i], levels[i + 1]),
+                Order::PredictorFirst => {
+                    let below = levels.get(i + 2).copied().unwrap_or(Level::CLEAN);
+                    correct(predict(v, levels[i], levels[i + 1]), levels[i + 1], below)
+                }
+            })
+        };
+        let config = PredictorCorrector { order, norms: Norms::Batch, snr, denoise: false, ..Default::default() };
+        let (_, v) = end_on_normal(&*build(&config, &schedule).expect("a ladder"), &schedule, 0.0, s, n);
+        assert!(within(v, expected(true), n, 5.0), "{order:?}: {v}, not {}", expected(true));
+        assert!(!within(v, expected(false), n, 10.0), "{order:?}: {v} is {} too", expected(false));
+    }
+}
+
 /// Samplers that walk down a ladder, with their network evaluations on three levels, denoising or not.
 fn walkers(schedule: &Sigmas) -> Vec<(Built, u64)> {
     let both = [false, true].map(|denoise| {
         let last = u64::from(denoise);
         let predictor_first = PredictorCorrector { order: Order::PredictorFirst, ..Default::default() };
         vec![
-            (build(&ConsistentAnnealed { denoise, ..Default::default() }, schedule), 2 + last),
+            (build(&ConsistentAnnealed { denoise, ..Default::default() }, schedule), 3),
             (build(&Ddim { denoise }, schedule), 2 + last),
             (build(&Edm { denoise, churn: 1.0, ..Default::default() }, schedule), 4 + last),
             (build(&DpmSolverPp2m { denoise }, schedule), 2 + last),
@@ -540,10 +695,24 @@ impl stein_core::ScoreNetwork for Counted {
     }
 }
 
+/// Those that take many steps at a level, likewise.
+fn langevins(schedule: &Sigmas) -> Vec<(Built, u64)> {
+    let both = [false, true].map(|denoise| {
+        let last = u64::from(denoise);
+        vec![
+            (build(&Langevin { steps: 3, denoise, ..Default::default() }, schedule), 3 + last),
+            (build(&Mala { steps: 3, denoise, ..Default::default() }, schedule), 4 + last),
+            (build(&Hmc { steps: 2, leapfrog_steps: 3, denoise, ..Default::default() }, schedule), 7 + last),
+            (build(&AnnealedLangevin { steps_per_level: 2, denoise, ..Default::default() }, schedule), 6 + last),
+        ]
+    });
+    both.into_iter().flatten().collect()
+}
+
 #[test]
 fn evaluations_are_counted_and_observers_stop() {
     let schedule = Sigmas::new(&[2.0, 0.5, 0.125]);
-    for (sampler, evaluations) in walkers(&schedule) {
+    for (sampler, evaluations) in walkers(&schedule).into_iter().chain(langevins(&schedule)) {
         let sampler = sampler.expect("three levels");
         let score = Counted(exact(gaussian(vec![0.0], 0.5)), 0.into());
         let mut seen = Variances::new();
@@ -565,9 +734,9 @@ fn evaluations_are_counted_and_observers_stop() {
 }
 
 #[test]
-fn no_walker_depends_on_the_chunk() {
+fn no_sampler_depends_on_the_chunk() {
     let schedule = Sigmas::new(&[2.0, 0.5, 0.125]);
-    for (sampler, _) in walkers(&schedule) {
+    for (sampler, _) in walkers(&schedule).into_iter().chain(langevins(&schedule)) {
         let sampler = sampler.expect("three levels");
         let samples = |chunk| drawn(&*sampler, three_modes(), &schedule, 10, chunk);
         assert_eq!(samples(10), samples(3), "{sampler:?}");
@@ -583,6 +752,13 @@ fn ladders_that_cannot_be_walked_are_refused() {
         assert!(sampler.expect_err("one level").contains("at least 2"));
     }
     let refused: Vec<bool> = walkers(&preserving(4.0, 0.1, 3)).iter().map(|(s, _)| s.is_err()).collect();
-    // Those written for α = 1 alone: consistent annealing, edm, Euler–Maruyama, predictor and corrector.
-    assert_eq!(refused, [true, false, true, false, false, true, true, true, true].repeat(2));
+    // Consistent annealing alone is written for α = 1.
+    assert_eq!(refused, [true, false, false, false, false, false, false, false, false].repeat(2));
+    let ancestral = PredictorCorrector { predictor: Predictor::Ancestral, ..Default::default() };
+    assert!(build(&ancestral, &linear_beta(8, false)).is_ok());
+    assert!(build(&ancestral, &linear_beta(8, true)).expect_err("neither").contains("is neither"));
+    let rising = Sigmas(vec![Level { alpha: 0.9, sigma: 0.5 }, Level { alpha: 0.1, sigma: 0.4 }]);
+    for (sampler, _) in walkers(&rising) {
+        assert!(sampler.expect_err("σ/α rises").contains("level 2 has no less of it than level 1"));
+    }
 }

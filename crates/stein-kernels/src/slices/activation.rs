@@ -9,7 +9,7 @@ use super::CHUNK;
 ///
 /// Cody–Waite reduction to ±½ ln 2 and the Cephes polynomial of degree 5.
 #[inline(always)]
-fn exp_of_negative(x: f32) -> f32 {
+pub(super) fn exp_of_negative(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
     let x = x.max(-87.0);

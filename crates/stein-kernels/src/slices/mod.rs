@@ -3,6 +3,7 @@
 pub mod activation;
 pub mod conv;
 mod matmul;
+pub mod mixture;
 pub mod norm;
 
 /// Elements of one task of an elementwise kernel.

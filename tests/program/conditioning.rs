@@ -93,6 +93,8 @@ fn problems_that_cannot_be_posed_are_refused() {
     refused(&["inverse.known={coordinates=[2]}"], "no coordinate 2; a row has 2");
     refused(&["inverse.kind=deblurring"], "did you mean `blur`?");
     refused(&["inverse.method=projecting"], "projecting");
+    refused(&["sampler.kind=mala", "inverse.method=projection"], "`mala` does not allow");
+    refused(&["sampler.kind=mala"], "`mala` needs a log density");
     refused(
         &["schedule.kind=none", "sampler.kind=langevin", "sampler.step-size=0.01", "inverse.sigma-y=0"],
         "`sigma-y` above 0",

@@ -27,7 +27,7 @@ kind = "edm"
 [inverse]
 kind = "inpainting"
 known = { coordinates = [0] }
-method = "moment-matching"
+conditioning = "moment-matching"
 sigma-y = 0.05
 observed = 100
 repeats = 10
@@ -92,9 +92,9 @@ fn problems_that_cannot_be_posed_are_refused() {
     refused(&["inverse.known=left-half"], "these data are none");
     refused(&["inverse.known={coordinates=[2]}"], "no coordinate 2; a row has 2");
     refused(&["inverse.kind=deblurring"], "did you mean `blur`?");
-    refused(&["inverse.method=projecting"], "projecting");
-    refused(&["sampler.kind=mala", "inverse.method=projection"], "`mala` does not allow");
-    refused(&["sampler.kind=mala"], "`mala` needs a log density");
+    refused(&["inverse.conditioning=projecting"], "projecting");
+    refused(&["sampler.kind=mala"], "`mala` as it is set cannot draw given a measurement");
+    refused(&["sampler.kind=probability-flow", "sampler.method=dormand-prince"], "at its own pace");
     refused(
         &["schedule.kind=none", "sampler.kind=langevin", "sampler.step-size=0.01", "inverse.sigma-y=0"],
         "`sigma-y` above 0",

@@ -8,6 +8,8 @@ mod common;
 mod conditioning;
 #[path = "proofs/levels.rs"]
 mod levels;
+#[path = "proofs/likelihood.rs"]
+mod likelihood;
 #[path = "proofs/metropolis.rs"]
 mod metropolis;
 #[path = "proofs/networks.rs"]

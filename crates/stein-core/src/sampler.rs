@@ -26,7 +26,7 @@ pub trait Observer {
     /// Called after each step with the state `[B, D]`.
     fn step(&mut self, info: StepInfo, x: &Tensor<2>) -> ControlFlow<()>;
 
-    /// Called before that by samplers that [project](Sampler::projects), with the level that the state `[B, D]` is now at: moves
+    /// Called before that by samplers that [can](Sampler::conditions), with the level that the state `[B, D]` is now at: moves
     /// it to where it has to be, for what is known of it. By default it stays.
     fn project(&mut self, _level: Level, x: Tensor<2>) -> Tensor<2> {
         x
@@ -49,6 +49,23 @@ pub enum SampleError {
     /// Chains left the numbers, or went farther than any data could be.
     #[error("{0}")]
     Diverged(Divergence),
+    /// A solver with steps of its own met a score that is not a number, however short the step.
+    #[error("the score is not finite at σ/α = {ratio:.3e}: the network has diverged")]
+    NotFinite {
+        /// σ/α there.
+        ratio: f64,
+    },
+    /// A solver with steps of its own does not meet its tolerance.
+    #[error(
+        "the solver is at σ/α = {ratio:.3e} after {steps} steps and would need more, or shorter ones than single precision \
+         can tell apart: allow a larger error by `rtol` and `atol`"
+    )]
+    Unsolved {
+        /// Steps of the chain that it gave up at.
+        steps: usize,
+        /// σ/α there.
+        ratio: f64,
+    },
     /// The observer stopped it.
     #[error("sampling was stopped at step {step}")]
     Stopped {
@@ -112,8 +129,9 @@ pub trait Sampler: Debug + Send + Sync {
         observer: &mut dyn Observer,
     ) -> Result<Tensor<2>, SampleError>;
 
-    /// Whether it lets [`Observer::project`] move the state after each step.
-    fn projects(&self) -> bool {
+    /// Whether samples can be drawn given a measurement: the score is asked for at all chains at once, in their order, and
+    /// [`Observer::project`] may move them after each step.
+    fn conditions(&self) -> bool {
         false
     }
 

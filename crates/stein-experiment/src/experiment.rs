@@ -54,7 +54,7 @@ pub(crate) const COMMON_KEYS: [&str; 13] = [
     "importance-correction",
     "density",
     "start",
-    "method",
+    "conditioning",
     "sigma-y",
     "observed",
     "repeats",

@@ -12,13 +12,14 @@ use crate::MOST_SAMPLES;
 use crate::section::{Places, Section};
 
 /// The keys of every inverse problem, beside its own.
-pub(crate) const INVERSE_KEYS: [&str; 5] = ["method", "sigma-y", "observed", "repeats", "iterations"];
+pub(crate) const INVERSE_KEYS: [&str; 5] = ["conditioning", "sigma-y", "observed", "repeats", "iterations"];
 
 /// How an inverse problem is posed and solved; keys of every one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct Conditioning {
     /// How samples are made to agree with what was measured.
+    #[serde(rename = "conditioning")]
     pub method: Method,
     /// σ_y, the standard deviation of the measurement's noise.
     #[schemars(range(min = 0.0))]
@@ -88,7 +89,7 @@ pub(crate) fn take_inverse(
 fn conditioning(section: &mut Section<'_>) -> Result<Conditioning, Diagnostic> {
     let default = Conditioning::default();
     Ok(Conditioning {
-        method: section.key("method")?.unwrap_or(default.method),
+        method: section.key("conditioning")?.unwrap_or(default.method),
         sigma_y: section.key("sigma-y")?.unwrap_or(default.sigma_y),
         observed: section.key("observed")?.unwrap_or(default.observed),
         repeats: section.key("repeats")?.unwrap_or(default.repeats),
@@ -117,20 +118,14 @@ impl Inverse {
         Ok(a)
     }
 
-    /// Refuses a sampler that the method cannot steer.
-    pub(crate) fn accepts(&self, sampler: &dyn Sampler, kind: &str) -> Result<(), Invalid> {
-        let projects = self.conditioning.method == Method::Projection;
-        let message = match projects {
-            true if !sampler.projects() => {
-                format!("`projection` moves chains after each step, which `{kind}` does not allow")
-            }
-            false if sampler.needs_log_density() => {
-                format!(
-                    "guidance changes the score, and `{kind}` needs a log density that goes with it; take `langevin`"
-                )
-            }
-            _ => return Ok(()),
-        };
-        Err(Invalid::key("method", message))
+    /// Refuses a sampler that cannot be steered.
+    pub(crate) fn accepts(sampler: &dyn Sampler, kind: &str) -> Result<(), Invalid> {
+        if sampler.conditions() {
+            return Ok(());
+        }
+        Err(Invalid::new(format!(
+            "`{kind}` as it is set cannot draw given a measurement: it needs a log density, or moves each chain at its own pace; \
+             samplers that go down the levels can, and `langevin`"
+        )))
     }
 }

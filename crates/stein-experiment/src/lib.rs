@@ -33,7 +33,8 @@ pub use plan::{NamedMetric, NamedObjective, Plan};
 pub use schedule::schedule;
 pub use schema::{common_keys, schema};
 pub use settings::{
-    Evaluation, LEAST_ROWS, LearningRateSchedule, MOST_SAMPLES, Optimizer, OptimizerKind, Runtime, Training, WhereNoise,
+    Evaluation, LEAST_ROWS, LearningRateSchedule, Likelihood, MOST_SAMPLES, Optimizer, OptimizerKind, Runtime,
+    Terminal, Training, WhereNoise,
 };
 pub use sweep::{Axis, CellPlan, DEFAULT_MOST_CELLS, MOST_CELLS, Sweep};
 pub use template::{Choice, template};

@@ -6,14 +6,15 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use stein_core::{
     Condition, Dataset, Invalid, Metric, NetworkContext, NoiseSchedule, Objective, Registry, Sampler, SamplerContext,
-    ScoreNetwork, Streams,
+    ScoreNetwork, Streams, Target, matrix,
 };
 use stein_networks::Parameterized;
 use stein_objectives::Weighting;
 use stein_record::Array;
 use stein_record::source::{Diagnostic, Span};
+use stein_samplers::{MOST_EXACT, Trace};
 
-use crate::{Experiment, LEAST_ROWS, Weights};
+use crate::{Experiment, Inverse, LEAST_ROWS, Terminal, Weights};
 
 /// An objective with the name that reports give it.
 pub type NamedObjective = (String, Arc<dyn Objective>);
@@ -73,6 +74,7 @@ impl Plan {
             problems.push(places.objective.diagnostic(&e).related(places.data.of(None), "with these data"));
         }
         problems.extend(noise_problems(&experiment, &*schedule, &*objective, &dataset));
+        problems.extend(likelihood_problem(&experiment, &*schedule, &dataset));
         if dataset.train.rows() < 2 {
             problems.push(
                 Diagnostic::new("there is only one training row; at least 2 are needed").at(places.data.of(None), ""),
@@ -267,6 +269,51 @@ fn noise_problems(
     problems
 }
 
+/// What a log-likelihood needs and is not there.
+fn likelihood_problem(experiment: &Experiment, schedule: &dyn NoiseSchedule, dataset: &Dataset) -> Option<Diagnostic> {
+    let asked = experiment.evaluation.likelihood.as_ref()?;
+    let (places, d) = (&experiment.places, dataset.dimension());
+    let problem = |key: &str, message: String, other: &crate::section::Places, which: &str, help: &str| {
+        let diagnostic = Diagnostic::new(message).at(places.evaluation.of(Some(key)), "");
+        Some(diagnostic.related(other.of(None), which).help(help))
+    };
+    if schedule.levels().len() < 2 || schedule.first().is_clean() {
+        let message = "`likelihood` follows the probability flow from the smallest noise level up to the largest";
+        return problem(
+            "likelihood",
+            message.into(),
+            &places.schedule,
+            "this schedule",
+            "it needs a schedule of at least two levels",
+        );
+    }
+    if asked.divergence == Trace::Exact && d > MOST_EXACT {
+        let message =
+            format!("an exact divergence of {d} numbers takes as many directions; at most {MOST_EXACT} are sensible");
+        let help = "set evaluation.likelihood.divergence = \"hutchinson\"";
+        return problem("likelihood.divergence", message, &places.data, "these data", help);
+    }
+    if asked.terminal == Terminal::Target && dataset.target.is_none() {
+        let message = "the data's density is not known, so neither is it at the largest noise level";
+        let help = "set evaluation.likelihood.terminal = \"gaussian\", what samplers start from";
+        return problem("likelihood.terminal", message.into(), &places.data, "these data", help);
+    }
+    if experiment.network.kind() == "exact"
+        && dataset.target.as_deref().is_some_and(|t| !knows_derivatives(t, schedule))
+    {
+        let message = "`likelihood` needs the derivatives of the score, and the data's own score knows none";
+        let help = "take another network, or leave the likelihood out";
+        return problem("likelihood", message.into(), &places.data, "these data", help);
+    }
+    None
+}
+
+fn knows_derivatives(target: &dyn Target, schedule: &dyn NoiseSchedule) -> bool {
+    let device = Device::flex();
+    let row = || matrix(vec![0.0; target.dimension()], target.dimension(), &device);
+    target.score_derivatives(row(), vec![row()], &Condition::uniform(schedule.last(), 1, &device)).is_some()
+}
+
 /// The objectives to measure at the trained network: those of the list, else the trained one itself.
 fn estimators(
     experiment: &Experiment,
@@ -322,8 +369,7 @@ fn inverse(
 ) -> Result<Option<Array>, Diagnostic> {
     let (places, Some(inverse)) = (&experiment.places, &experiment.inverse) else { return Ok(None) };
     if let Some(sampler) = sampler {
-        inverse
-            .accepts(sampler, experiment.sampler.kind())
+        Inverse::accepts(sampler, experiment.sampler.kind())
             .map_err(|e| places.inverse.diagnostic(&e).related(places.sampler.of(Some("kind")), "this sampler"))?;
     }
     let a = inverse.build(dataset, schedule);

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stein_core::Invalid;
+use stein_samplers::{Tolerance, Trace};
 
 /// `[training]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -236,7 +237,7 @@ pub const LEAST_ROWS: usize = 8;
 pub const MOST_SAMPLES: usize = 10_000_000;
 
 /// `[evaluation]`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Evaluation {
     /// Samples to draw.
@@ -262,6 +263,68 @@ pub struct Evaluation {
     pub estimator_batches: usize,
     /// Whether to measure how far the sampler ends from where the probability flow does; for samplers that solve it.
     pub solver_error: bool,
+    /// Whether, and how, the log-likelihood of held-out rows is computed by the probability flow; not if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub likelihood: Option<Likelihood>,
+}
+
+/// `[evaluation] likelihood`: the log-density of held-out rows at the smallest noise level.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Likelihood {
+    /// Held-out rows to take, as far as there are that many.
+    #[schemars(range(min = 2, max = 10_000_000))]
+    pub rows: usize,
+    /// How the divergence of the flow is computed.
+    pub divergence: Trace,
+    /// Random directions a path, for `hutchinson`.
+    #[schemars(range(min = 1, max = 4096))]
+    pub probes: usize,
+    /// The error of a step that is allowed over |x| and over the log-density.
+    #[schemars(range(min = 1e-7, max = 0.1))]
+    pub rtol: f64,
+    /// The error that is allowed beside that.
+    #[schemars(range(min = 1e-7, max = 0.1))]
+    pub atol: f64,
+    /// The density at the largest noise level.
+    pub terminal: Terminal,
+}
+
+/// The density at the largest noise level, where the flow ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Terminal {
+    /// N(α₁ m, σ₁² I) with the data's mean m: what samplers start from.
+    #[default]
+    Gaussian,
+    /// The target's own, where it is known: what is left is the error of score and solver.
+    Target,
+}
+
+impl Default for Likelihood {
+    fn default() -> Self {
+        let Tolerance { rtol, atol } = Tolerance::default();
+        Self { rows: 256, divergence: Trace::Exact, probes: 1, rtol, atol, terminal: Terminal::Gaussian }
+    }
+}
+
+impl Likelihood {
+    /// How exactly the flow is solved.
+    pub fn tolerance(&self) -> Tolerance {
+        Tolerance { rtol: self.rtol, atol: self.atol }
+    }
+
+    fn check(&self) -> Result<(), Invalid> {
+        let refuse = |key: &str, value: usize, allowed: &str| {
+            Err(Invalid::key(key, format!("`{key}` is {value}; it must be {allowed}")))
+        };
+        match *self {
+            Self { rows, .. } if rows < 2 => refuse("rows", rows, "at least 2, for a standard error"),
+            Self { rows, .. } if rows > MOST_SAMPLES => refuse("rows", rows, &format!("at most {MOST_SAMPLES}")),
+            Self { probes, .. } if !(1..=4096).contains(&probes) => refuse("probes", probes, "from 1 to 4096"),
+            _ => self.tolerance().check(),
+        }
+    }
 }
 
 impl Default for Evaluation {
@@ -275,6 +338,7 @@ impl Default for Evaluation {
             level_rows: 2048,
             estimator_batches: 0,
             solver_error: false,
+            likelihood: None,
         }
     }
 }
@@ -305,7 +369,8 @@ impl Evaluation {
                 return Err(Invalid::key(key, format!("`{key}` is {value}; it must be at most {MOST_SAMPLES}")));
             }
         }
-        Ok(())
+        let within = |e: Invalid| Invalid { key: e.key.map(|key| format!("likelihood.{key}")), ..e };
+        self.likelihood.as_ref().map_or(Ok(()), |likelihood| likelihood.check().map_err(within))
     }
 }
 
@@ -337,6 +402,31 @@ mod tests {
         assert!(training.learning_rate(999) < 1e-8);
         // burn's own cosine rises again past its end; this one stays down.
         assert!(training.learning_rate(2000) < 1e-12);
+    }
+
+    #[test]
+    fn likelihoods_out_of_range_are_refused_at_their_key() {
+        let key = |likelihood| {
+            let evaluation = Evaluation { likelihood: Some(likelihood), ..Evaluation::default() };
+            evaluation.check().expect_err("out of range").key.expect("a key")
+        };
+        assert_eq!(key(Likelihood { rows: 1, ..Likelihood::default() }), "likelihood.rows");
+        assert_eq!(key(Likelihood { probes: 0, ..Likelihood::default() }), "likelihood.probes");
+        assert_eq!(key(Likelihood { rtol: 1e-9, ..Likelihood::default() }), "likelihood.rtol");
+        assert_eq!(key(Likelihood { atol: f64::NAN, ..Likelihood::default() }), "likelihood.atol");
+        let usual = Evaluation { likelihood: Some(Likelihood::default()), ..Evaluation::default() };
+        assert_eq!(usual.check(), Ok(()));
+    }
+
+    #[test]
+    fn what_is_left_out_is_not_written() {
+        let table = |evaluation: Evaluation| {
+            stein_core::without_defaults::<Evaluation>(toml::Table::try_from(evaluation).expect("a table"))
+        };
+        assert!(table(Evaluation::default()).is_empty());
+        // Asked for with nothing but defaults, it is still asked for.
+        let usual = table(Evaluation { likelihood: Some(Likelihood::default()), ..Evaluation::default() });
+        assert_eq!(usual.to_string().trim(), "[likelihood]");
     }
 
     #[test]

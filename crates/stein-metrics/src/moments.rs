@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stein_core::{Component, Dataset, Invalid, Metric, MetricContext, MetricPart};
+use stein_core::{Component, Dataset, Invalid, Metric, MetricContext, MetricPart, NoiseSchedule};
 use stein_record::{Array, Better, MetricRecord};
 
 use crate::compare::{Reading, estimate, invalid, rows};
@@ -15,7 +15,7 @@ metric! {
 }
 
 impl Metric for Moments {
-    fn applies(&self, dataset: &Dataset) -> bool {
+    fn applies(&self, dataset: &Dataset, _: &dyn NoiseSchedule) -> bool {
         // Of images they say little, and nothing that other metrics don't.
         dataset.target.is_some()
     }

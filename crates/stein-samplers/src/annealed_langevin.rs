@@ -102,7 +102,7 @@ impl Sampler for AnnealedLangevin {
         Ok(x)
     }
 
-    fn projects(&self) -> bool {
+    fn conditions(&self) -> bool {
         true
     }
 

@@ -123,7 +123,7 @@ impl Sampler for ConsistentAnnealed {
         Ok(x)
     }
 
-    fn projects(&self) -> bool {
+    fn conditions(&self) -> bool {
         true
     }
 

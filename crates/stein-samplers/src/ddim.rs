@@ -63,7 +63,7 @@ impl Sampler for Ddim {
         Ok(x)
     }
 
-    fn projects(&self) -> bool {
+    fn conditions(&self) -> bool {
         true
     }
 

@@ -73,7 +73,7 @@ impl Sampler for DpmSolverPp2m {
         Ok(x)
     }
 
-    fn projects(&self) -> bool {
+    fn conditions(&self) -> bool {
         true
     }
 

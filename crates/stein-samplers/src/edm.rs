@@ -114,7 +114,7 @@ impl Sampler for Edm {
         Ok(x)
     }
 
-    fn projects(&self) -> bool {
+    fn conditions(&self) -> bool {
         true
     }
 

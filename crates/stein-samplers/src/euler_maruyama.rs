@@ -66,7 +66,7 @@ impl Sampler for EulerMaruyama {
         Ok(x)
     }
 
-    fn projects(&self) -> bool {
+    fn conditions(&self) -> bool {
         true
     }
 

@@ -78,7 +78,7 @@ impl Sampler for Langevin {
         Ok(x)
     }
 
-    fn projects(&self) -> bool {
+    fn conditions(&self) -> bool {
         true
     }
 

@@ -10,7 +10,7 @@
 //! | `ddim` | x ← α' x̂ + σ' ẑ with x̂ = (x + σ² s)/α, ẑ = −σ s |
 //! | `edm` | churn, then Heun on dy/dρ = −σ s |
 //! | `dpm-solver-pp-2m` | the same flow by a multistep method on x̂ |
-//! | `probability-flow` | Heun on dy/dρ = −σ s, y = x/α, ρ = σ/α |
+//! | `probability-flow` | Heun, or Dormand–Prince, on dy/dρ = −σ s, y = x/α, ρ = σ/α |
 //! | `euler-maruyama` | x ← x + ½(1 − a²) x + v s + √v z, the reverse SDE |
 //! | `predictor-corrector` | a step of the reverse SDE, and Langevin steps with ε = 2 a² (snr ‖z‖/‖s‖)² |
 //!
@@ -19,20 +19,25 @@
 //!
 //! Chains begin where [`Start`] says. [`draw()`] runs a sampler for any number of chains in chunks; a chain's noise is its own, so samples do not depend on the
 //! chunk. [`inverse`] is about samples that agree with a measurement. The last step can replace x by its Tweedie mean ([`denoise()`]).
+//!
+//! [`log_likelihood()`] follows the probability flow the other way, for the density that it makes.
 
 mod annealed_langevin;
 mod consistent_annealed;
 mod convention;
 mod ddim;
 mod denoise;
+pub mod dormand_prince;
 mod dpm_solver_pp_2m;
 mod draw;
 mod edm;
 mod euler_maruyama;
+mod flow;
 mod hmc;
 mod interpolate;
 pub mod inverse;
 mod langevin;
+mod likelihood;
 mod mala;
 mod metropolis;
 mod predictor_corrector;
@@ -47,6 +52,7 @@ pub use consistent_annealed::ConsistentAnnealed;
 pub use convention::Convention;
 pub use ddim::Ddim;
 pub use denoise::denoise;
+pub use dormand_prince::Tolerance;
 pub use dpm_solver_pp_2m::DpmSolverPp2m;
 pub use draw::{Draw, Drawn, draw};
 pub use edm::Edm;
@@ -54,9 +60,10 @@ pub use euler_maruyama::EulerMaruyama;
 pub use hmc::{Hmc, Phase, leapfrog};
 pub use interpolate::{interpolate, interpolates};
 pub use langevin::Langevin;
+pub use likelihood::{Likelihood, LogLikelihood, MOST_EXACT, Terminal, Trace, log_likelihood};
 pub use mala::Mala;
 pub use predictor_corrector::{Corrector, Norms, Order, Predictor, PredictorCorrector};
-pub use probability_flow::ProbabilityFlow;
+pub use probability_flow::{Method, ProbabilityFlow};
 pub use start::{Normal, Start, Starts};
 pub use step_size::{Auto, StepSize};
 

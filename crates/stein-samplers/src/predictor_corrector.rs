@@ -236,7 +236,7 @@ impl Sampler for PredictorCorrector {
         Ok(x)
     }
 
-    fn projects(&self) -> bool {
+    fn conditions(&self) -> bool {
         true
     }
 

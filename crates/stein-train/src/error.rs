@@ -67,7 +67,7 @@ impl RunError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Interrupted { code, .. } => *code,
-            Self::Diverged { .. } | Self::Sampling(SampleError::Diverged { .. }) => 5,
+            Self::Diverged { .. } | Self::Sampling(SampleError::Diverged { .. } | SampleError::Unsolved { .. }) => 5,
             Self::Sampling(_) => 130,
             Self::Checkpoint { .. } => 6,
             Self::Locked { .. } => 7,

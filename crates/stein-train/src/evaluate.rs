@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use stein_core::{MetricContext, ScoreNetwork};
 use stein_experiment::Plan;
 use stein_metrics::stats::{Gaussian, RIDGE, Rows, nearest_rows};
-use stein_record::{Array, EstimatorRecord, Evaluation, LevelRecord, RecordError, RunDir};
+use stein_record::{Array, EstimatorRecord, Evaluation, LevelRecord, MetricRecord, RecordError, RunDir};
 
 use crate::completions::evaluate_completions;
 use crate::sampling::{Completed, Drawn};
@@ -48,6 +48,7 @@ pub(crate) struct Measured {
     pub(crate) levels: Vec<LevelRecord>,
     pub(crate) estimators: Vec<EstimatorRecord>,
     pub(crate) completed: Option<Completed>,
+    pub(crate) likelihood: Vec<MetricRecord>,
 }
 
 /// Writes the samples, what they are shown beside, and the evaluation.
@@ -92,6 +93,7 @@ pub(crate) fn evaluate(
     if plan.experiment.evaluation.solver_error {
         metrics.push(crate::solver_error::measure(plan, network, samples, device)?);
     }
+    metrics.extend(measured.likelihood);
     let counted = stein_metrics::count_modes(&plan.dataset, samples)?;
     let (mode_weights, modes) = counted.unzip();
 

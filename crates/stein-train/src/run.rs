@@ -15,8 +15,8 @@ use stein_device::Chosen;
 use stein_experiment::{Plan, WhereNoise};
 use stein_networks::Parameterized;
 use stein_record::{
-    Conventions, DataRecord, DeviceRecord, EstimatorRecord, GitRecord, LevelRecord, MetricsLog, NetworkRecord,
-    Progress, RunDir, RunRecord, State, Timings, Versions, run_record,
+    Conventions, DataRecord, DeviceRecord, EstimatorRecord, GitRecord, LevelRecord, MetricRecord, MetricsLog,
+    NetworkRecord, Progress, RunDir, RunRecord, State, Timings, Versions, run_record,
 };
 use stein_samplers::Start;
 
@@ -26,7 +26,7 @@ use crate::loader::{HeldOutLoader, TrainingLoader};
 use crate::lock::Lock;
 use crate::metric_log::{JsonLines, Series};
 use crate::progress::{Bar, OneLine};
-use crate::sampling::{draw_completions, draw_samples};
+use crate::sampling::{draw_completions, draw_samples, stopped};
 use crate::strategy::{Slot, Steps};
 use crate::{Batches, Layout, RunError, Stop, Trainee, TrainingState, network_file};
 
@@ -146,7 +146,8 @@ fn train_sample_evaluate(
         // What is counted is host memory.
         estimators.iter_mut().for_each(|e| e.memory = None);
     }
-    let measured = Measured { levels: records, estimators, completed };
+    let likelihood = likelihoods(plan, &network, device, options)?;
+    let measured = Measured { levels: records, estimators, completed, likelihood };
     evaluate(plan, &network, &drawn, measured, device, directory, &options.stop)?;
     record.timings.evaluation += started.elapsed().as_secs_f64();
     Ok(())
@@ -186,6 +187,24 @@ fn estimators(
         bar.finish();
     }
     options.stop.requested().map_or(Ok(records), Err)
+}
+
+/// Computes log-likelihoods with progress, if they are asked for.
+fn likelihoods(
+    plan: &Plan,
+    network: &Parameterized,
+    device: &Device,
+    options: &RunOptions,
+) -> Result<Vec<MetricRecord>, RunError> {
+    let mut bar: Option<Bar> = None;
+    let found = crate::log_likelihoods(plan, network, device, |done, of| {
+        bar.get_or_insert_with(|| Bar::new("likelihood", "rows", 0, of as u64, options.quiet)).update(done as u64, "");
+        if options.stop.requested().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    if let Some(mut bar) = bar {
+        bar.finish();
+    }
+    found.map_err(|e| stopped(e, &options.stop))
 }
 
 /// Trains from the newest checkpoint to the last step. Gives the network (without autodiff) and the state.

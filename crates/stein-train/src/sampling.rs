@@ -261,7 +261,7 @@ fn finish(bar: &RefCell<Option<Bar>>) {
 }
 
 /// A sampler stops only because somebody asked.
-fn stopped(error: SampleError, stop: &Stop) -> RunError {
+pub(crate) fn stopped(error: SampleError, stop: &Stop) -> RunError {
     match error {
         SampleError::Stopped { .. } => {
             stop.requested().unwrap_or(RunError::Interrupted { name: "the user", code: 130 })

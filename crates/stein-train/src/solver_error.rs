@@ -31,7 +31,7 @@ pub(crate) fn measure(
         streams: plan.streams,
         device,
     };
-    let reference = ProbabilityFlow { denoise: denoises(plan) };
+    let reference = ProbabilityFlow { denoise: denoises(plan), ..ProbabilityFlow::default() };
     let drawn = draw(&reference, network, &Finer::new(&*plan.schedule), what, |_| Box::new(NoObserver))?;
     let d = samples.row_length();
     let squares = |i: usize| {

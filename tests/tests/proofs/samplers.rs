@@ -420,7 +420,8 @@ fn solvers_have_their_order() {
     let exploding = |n| karras(80.0, 0.02, n);
     let kept = |n| preserving(40.0, 0.02, n);
     let edm = Edm { denoise: false, ..Edm::default() };
-    let (flow, multistep) = (ProbabilityFlow { denoise: false }, DpmSolverPp2m { denoise: false });
+    let (flow, multistep) =
+        (ProbabilityFlow { denoise: false, ..Default::default() }, DpmSolverPp2m { denoise: false });
     let second = [
         ("edm", order(&edm, exploding)),
         ("edm, α² + σ² = 1", order(&edm, kept)),
@@ -668,7 +669,7 @@ fn walkers(schedule: &Sigmas) -> Vec<(Built, u64)> {
             (build(&Ddim { denoise }, schedule), 2 + last),
             (build(&Edm { denoise, churn: 1.0, ..Default::default() }, schedule), 4 + last),
             (build(&DpmSolverPp2m { denoise }, schedule), 2 + last),
-            (build(&ProbabilityFlow { denoise }, schedule), 4 + last),
+            (build(&ProbabilityFlow { denoise, ..Default::default() }, schedule), 4 + last),
             (build(&EulerMaruyama { denoise }, schedule), 2 + last),
             (build(&PredictorCorrector { denoise, ..Default::default() }, schedule), 2 * (2 + last)),
             (build(&PredictorCorrector { denoise, corrector_steps: 3, ..predictor_first }, schedule), 2 * 4 + last),

@@ -66,11 +66,8 @@ impl Gaussian {
         &self.mean
     }
 
-    /// The inverse `[D, D]` of α² covariance + σ² I: the precision of α x + σ z, z standard normal.
-    ///
-    /// # Errors
-    /// If the sum has no Cholesky factor.
-    pub fn precision_at(&self, alpha: f64, sigma: f64) -> Result<Vec<f64>, StatsError> {
+    /// The Cholesky factor `[D, D]` of α² covariance + σ² I.
+    fn factor_at(&self, alpha: f64, sigma: f64) -> Result<Vec<f64>, StatsError> {
         let dim = self.mean.len();
         let mut sum = vec![0.0; dim * dim];
         sum.par_chunks_mut(dim).enumerate().for_each(|(i, out)| {
@@ -82,6 +79,37 @@ impl Gaussian {
             out[i] += sigma * sigma;
         });
         cholesky(&mut sum, dim)?;
+        Ok(sum)
+    }
+
+    /// ln of the density of α x + σ z, z standard normal, at each of `rows`, in nats.
+    ///
+    /// # Errors
+    /// If α² covariance + σ² I has no Cholesky factor.
+    pub fn log_density_at(&self, alpha: f64, sigma: f64, rows: Rows<'_>) -> Result<Vec<f64>, StatsError> {
+        let dim = self.mean.len();
+        let factor = self.factor_at(alpha, sigma)?;
+        let log_root: f64 = (0..dim).map(|i| factor[i * dim + i].ln()).sum();
+        let normaliser = log_root + dim as f64 / 2.0 * (2.0 * std::f64::consts::PI).ln();
+        let log_density = |row: &[f32]| {
+            // L⁻¹ (x − α m), by forward substitution.
+            let mut z = vec![0.0; dim];
+            for i in 0..dim {
+                let known: f64 = factor[i * dim..i * dim + i].iter().zip(&z).map(|(l, z)| l * z).sum();
+                z[i] = (f64::from(row[i]) - alpha * self.mean[i] - known) / factor[i * dim + i];
+            }
+            -0.5 * z.iter().map(|z| z * z).sum::<f64>() - normaliser
+        };
+        Ok(rows.data().par_chunks_exact(dim).map(log_density).collect())
+    }
+
+    /// The inverse `[D, D]` of α² covariance + σ² I: the precision of α x + σ z, z standard normal.
+    ///
+    /// # Errors
+    /// If the sum has no Cholesky factor.
+    pub fn precision_at(&self, alpha: f64, sigma: f64) -> Result<Vec<f64>, StatsError> {
+        let dim = self.mean.len();
+        let sum = self.factor_at(alpha, sigma)?;
         // Column j of the inverse by forward and backward substitution of the unit vector e_j.
         let mut inverse = vec![0.0; dim * dim];
         inverse.par_chunks_mut(dim).enumerate().for_each(|(j, column)| {
@@ -237,6 +265,18 @@ mod tests {
         let gain = law.gain(&[1.0, 0.0, 1.0, 1.0], 0.0).unwrap();
         let inverse = [1.0, 0.0, -1.0, 1.0];
         assert!(gain.iter().zip(inverse).all(|(a, b)| (a - b).abs() < 1e-6), "{gain:?}");
+    }
+
+    #[test]
+    fn log_densities_by_hand() {
+        // Mean (1, −1) and covariance [[4, 2], [2, 10]]; at α = 2, σ = 1 it is [[17, 8], [8, 41]] about (2, −2).
+        let fitted = Gaussian { mean: vec![1.0, -1.0], factor: vec![2.0, 0.0, 1.0, 3.0] };
+        let at = [3.0f32, 0.5];
+        let found = fitted.log_density_at(2.0, 1.0, Rows::new(&at, 2).unwrap()).unwrap();
+        let (x, y, determinant) = (1.0f64, 2.5f64, 17.0f64 * 41.0 - 64.0);
+        let square = (41.0 * x * x - 16.0 * x * y + 17.0 * y * y) / determinant;
+        let expected = -0.5 * square - (2.0 * std::f64::consts::PI).ln() - 0.5 * determinant.ln();
+        assert!((found[0] - expected).abs() < 1e-12, "{found:?}, not {expected}");
     }
 
     #[test]

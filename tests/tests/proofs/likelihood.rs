@@ -1,0 +1,343 @@
+//! The probability flow to a tolerance, and the log-density that it carries along.
+
+use std::ops::ControlFlow;
+
+use stein_core::{
+    ChainNoise, Component, Level, NoObserver, NoiseSchedule, SampleError, Sampler, SamplerContext, Streams, Target,
+    matrix, to_array, to_host,
+};
+use stein_data::IsotropicMixture;
+use stein_record::{Array, Estimate};
+use stein_samplers::{Likelihood, LogLikelihood, Method, ProbabilityFlow, Terminal, Tolerance, Trace, log_likelihood};
+
+use crate::common::{at, device, draws, exact, gaussian, noise, three_modes};
+use crate::networks::plan;
+
+/// Levels that know how α goes with σ/α.
+#[derive(Debug)]
+struct Ends {
+    levels: Vec<Level>,
+    preserving: bool,
+}
+
+impl Ends {
+    fn new(most: f64, least: f64, preserving: bool) -> Self {
+        let mut ends = Self { levels: Vec::new(), preserving };
+        ends.levels = [most, (most * least).sqrt(), least].map(|ratio| ends.at_ratio(ratio)).to_vec();
+        ends
+    }
+}
+
+impl NoiseSchedule for Ends {
+    fn levels(&self) -> &[Level] {
+        &self.levels
+    }
+
+    fn at_ratio(&self, ratio: f64) -> Level {
+        let alpha = if self.preserving { 1.0 / ratio.hypot(1.0) } else { 1.0 };
+        Level { alpha, sigma: ratio * alpha }
+    }
+}
+
+fn both(most: f64, least: f64) -> [Ends; 2] {
+    [Ends::new(most, least, false), Ends::new(most, least, true)]
+}
+
+fn adaptive(tolerance: f64) -> ProbabilityFlow {
+    let given = Some(tolerance);
+    ProbabilityFlow { method: Method::DormandPrince, rtol: given, atol: given, denoise: false }
+}
+
+fn chains(n: usize) -> ChainNoise {
+    Streams::new(5).chains("test", 0..n as u64)
+}
+
+/// On N(m, s²) the flow keeps (x − α m)/√(α² s² + σ²).
+#[test]
+fn the_flow_of_a_normal_is_met_to_the_tolerance() {
+    let (m, s) = (1.5, 0.5);
+    let start = [-60.0f32, -3.0, 0.1, 8.0, 45.0];
+    for schedule in both(40.0, 0.01) {
+        let (first, last) = (schedule.first(), schedule.last());
+        let width = |l: Level| ((l.alpha * s).powi(2) + l.sigma.powi(2)).sqrt();
+        let error = |tolerance: f64| {
+            let x = matrix(start.iter().map(|x| x * first.alpha as f32).collect(), 1, &device());
+            let score = exact(gaussian(vec![m], s));
+            let x = adaptive(tolerance).sample(&score, &schedule, x, &mut chains(5), &mut NoObserver);
+            let ends = to_host(x.expect("solved"));
+            let errors = ends.iter().zip(start).map(|(x, start)| {
+                let start = f64::from(start * first.alpha as f32);
+                let truth = last.alpha * m + (start - first.alpha * m) * width(last) / width(first);
+                (f64::from(*x) - truth).abs()
+            });
+            errors.fold(0.0, f64::max)
+        };
+        let errors = [1e-2, 1e-3, 1e-4, 1e-5].map(error);
+        assert!(errors[3] < 5e-5 && errors[2] < 5e-4, "{errors:?}");
+        // A tolerance that nobody looks at would leave it where it is.
+        assert!((errors[0] / errors[3]).log10() > 2.0, "{errors:?}");
+    }
+}
+
+fn starts(schedule: &Ends, n: usize, d: usize) -> Array {
+    let sigma = schedule.first().sigma;
+    let z = noise("adaptive starts").normals(n * d);
+    Array::new([n, d], z.into_iter().map(|z| (sigma * f64::from(z)) as f32).collect())
+}
+
+#[test]
+fn a_chain_does_not_depend_on_its_neighbours() {
+    for schedule in both(20.0, 0.05) {
+        let all = starts(&schedule, 40, 2);
+        let end = |part: Array| {
+            let (n, x) = (part.rows(), stein_core::to_tensor(&part, &device()));
+            let end = adaptive(1e-4).sample(&exact(three_modes()), &schedule, x, &mut chains(n), &mut NoObserver);
+            to_array(end.expect("solved")).data
+        };
+        let together = end(all.clone());
+        let apart: Vec<f32> = (0..40).step_by(7).flat_map(|i| end(all.slice(i..(i + 7).min(40)))).collect();
+        assert_eq!(together, apart);
+    }
+}
+
+#[test]
+fn the_observer_hears_of_every_level_once() {
+    struct Levels(Vec<(usize, usize, f64)>);
+    impl stein_core::Observer for Levels {
+        fn step(&mut self, info: stein_core::StepInfo, _: &burn::tensor::Tensor<2>) -> ControlFlow<()> {
+            self.0.push((info.step, info.steps, info.level.sigma));
+            ControlFlow::Continue(())
+        }
+    }
+    let schedule = Ends::new(20.0, 0.05, false);
+    let mut seen = Levels(Vec::new());
+    let x = stein_core::to_tensor(&starts(&schedule, 9, 2), &device());
+    let flow = ProbabilityFlow { denoise: true, ..adaptive(1e-4) };
+    flow.sample(&exact(three_modes()), &schedule, x, &mut chains(9), &mut seen).expect("solved");
+    assert_eq!(seen.0, [(1, 3, 20.0), (2, 3, 1.0), (3, 3, 0.0)]);
+}
+
+#[test]
+fn tolerances_belong_to_dormand_prince() {
+    let wrong = |flow: ProbabilityFlow| Component::check(&flow).expect_err("refused");
+    let heun = wrong(ProbabilityFlow { rtol: Some(1e-5), ..Default::default() });
+    assert!(heun.key.as_deref() == Some("rtol") && heun.message.contains("dormand-prince"), "{heun}");
+    assert_eq!(wrong(adaptive(0.0)).key.as_deref(), Some("rtol"));
+    assert_eq!(wrong(ProbabilityFlow { atol: Some(2.0), ..adaptive(1e-5) }).key.as_deref(), Some("atol"));
+    assert_eq!(Component::check(&adaptive(1e-5)), Ok(()));
+    let schedule = Ends::new(2.0, 0.1, true);
+    assert!(Component::build(&adaptive(1e-5), SamplerContext { schedule: &schedule, dimension: 1 }).is_ok());
+}
+
+/// Rows of p_L, and their log-density there.
+fn rows(target: &IsotropicMixture, schedule: &Ends, n: usize) -> (Array, Vec<f32>) {
+    let level = schedule.last();
+    let (x, z) = draws(target, n, "likelihood rows");
+    let x = x * level.alpha + z * level.sigma;
+    (to_array(x.clone()), to_host(target.log_density(x, &at(level, n))))
+}
+
+/// What the flow says of some rows, with the target's own density at the first level unless another is given.
+fn likelihood(
+    target: &IsotropicMixture,
+    schedule: &Ends,
+    x: &Array,
+    how: impl Fn(&mut Likelihood<'_>),
+) -> LogLikelihood {
+    let device = device();
+    let mut what = Likelihood {
+        divergence: Trace::Exact,
+        probes: 1,
+        tolerance: Tolerance::default(),
+        terminal: Terminal::Target(target),
+        chunk: 64,
+        streams: Streams::new(3),
+        device: &device,
+    };
+    how(&mut what);
+    let found = log_likelihood(&exact(target.clone()), schedule, x, what, &mut |_| ControlFlow::Continue(()));
+    found.expect("solved")
+}
+
+/// Three modes in D dimensions.
+fn modes(d: usize) -> IsotropicMixture {
+    let mut noise = noise("modes");
+    let mean = |_| noise.normals(d).into_iter().map(|z| 2.0 * f64::from(z)).collect::<Vec<_>>();
+    IsotropicMixture::new((0..3).map(mean).collect(), vec![0.4, 0.5, 0.7], vec![0.5, 0.3, 0.2])
+}
+
+fn error(found: impl IntoIterator<Item = f64>, truth: &[f32]) -> f64 {
+    let off: Vec<f64> = found.into_iter().zip(truth).map(|(f, &t)| (f - f64::from(t)).abs()).collect();
+    off.iter().sum::<f64>() / off.len() as f64
+}
+
+#[test]
+fn likelihoods_of_mixtures_are_exact() {
+    for d in [2, 8, 64] {
+        let target = modes(d);
+        for schedule in both(30.0, 0.05) {
+            let (x, truth) = rows(&target, &schedule, 48);
+            let found = likelihood(&target, &schedule, &x, |_| {});
+            let off = error(found.nats(), &truth);
+            assert!(off < 0.01, "D = {d}: {off}");
+            // The twins: another sign of the divergence, and one dimension of it lost.
+            let parts = || found.terminal.iter().zip(&found.change);
+            let sign = parts().map(|(end, change)| end + found.volume + change);
+            let lost = parts().map(|(end, change)| end + found.volume - change * (d as f64 - 1.0) / d as f64);
+            assert!(error(sign, &truth) > 1.0 && error(lost, &truth) > 1.0);
+            // Without D ln(α₁/α_L) it is the density of something else, where α is not 1.
+            let volume = error(parts().map(|(end, change)| end - change), &truth);
+            assert!(if schedule.preserving { volume > 1.0 } else { volume == off }, "{volume}");
+        }
+    }
+}
+
+/// One direction a path: off by more than the solver's error for each row, right in the mean.
+#[test]
+fn hutchinsons_likelihood_is_unbiased() {
+    let target = modes(8);
+    for schedule in both(30.0, 0.05) {
+        let (x, truth) = rows(&target, &schedule, 400);
+        let estimate = |probes| {
+            let found = likelihood(&target, &schedule, &x, |what| {
+                what.divergence = Trace::Hutchinson;
+                what.probes = probes;
+            });
+            let off: Vec<f64> = found.nats().iter().zip(&truth).map(|(f, &t)| f - f64::from(t)).collect();
+            Estimate::mean_of(&off)
+        };
+        let (one, four) = (estimate(1), estimate(4));
+        for mean in [one, four] {
+            assert!(mean.value.abs() < 3.0 * mean.standard_error + 1e-3, "{mean:?}");
+        }
+        assert!(one.standard_error > 1e-3 && (one.standard_error / four.standard_error - 2.0).abs() < 0.5);
+    }
+}
+
+/// N(μ, s²): the flow ends at μ + (y − μ) √((s² + ρ₁²)/(s² + ρ_L²)), where N(m, ρ₁²) is taken for N(μ, s² + ρ₁²).
+#[test]
+fn a_gaussian_terminal_is_off_by_what_it_leaves_out() {
+    const M: [f32; 2] = [0.2, 0.1];
+    let (mu, s) = ([0.7, -0.4], 0.5);
+    let target = gaussian(mu.to_vec(), s);
+    for schedule in both(3.0, 0.05) {
+        let (x, truth) = rows(&target, &schedule, 32);
+        let found = likelihood(&target, &schedule, &x, |what| what.terminal = Terminal::Gaussian(&M)).nats();
+        let ratio = |l: Level| l.sigma / l.alpha;
+        let [most, least] = [schedule.first(), schedule.last()].map(ratio);
+        for (i, (found, truth)) in found.iter().zip(&truth).enumerate() {
+            let expected: f64 = (0..2)
+                .map(|j| {
+                    let y = f64::from(x.row(i)[j]) / schedule.last().alpha;
+                    let wide = (s * s + most * most).sqrt();
+                    let z = (y - mu[j]) / (s * s + least * least).sqrt();
+                    let end = mu[j] + wide * z;
+                    let from_m = (end - f64::from(M[j])) / most;
+                    0.5 * (z * z - from_m * from_m) + (wide / most).ln()
+                })
+                .sum();
+            let off = found - f64::from(*truth);
+            assert!((off - expected).abs() < 1e-3 && expected.abs() > 1e-3, "{off}, not {expected}");
+        }
+    }
+}
+
+#[test]
+fn likelihoods_do_not_depend_on_the_chunk() {
+    let (target, schedule) = (three_modes(), Ends::new(10.0, 0.1, true));
+    let (x, _) = rows(&target, &schedule, 20);
+    for divergence in [Trace::Exact, Trace::Hutchinson] {
+        let nats =
+            |chunk| likelihood(&target, &schedule, &x, |what| (what.divergence, what.chunk) = (divergence, chunk));
+        assert_eq!(nats(20), nats(3));
+    }
+}
+
+#[test]
+fn a_likelihood_stops_when_asked() {
+    let (target, schedule) = (three_modes(), Ends::new(10.0, 0.1, false));
+    let (x, _) = rows(&target, &schedule, 4);
+    let device = device();
+    let what = Likelihood {
+        divergence: Trace::Exact,
+        probes: 1,
+        tolerance: Tolerance::default(),
+        terminal: Terminal::Target(&target),
+        chunk: 2,
+        streams: Streams::new(3),
+        device: &device,
+    };
+    let mut rounds = 0;
+    let mut watch = |done| {
+        rounds += 1;
+        if done == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let end = log_likelihood(&exact(target.clone()), &schedule, &x, what, &mut watch);
+    assert_eq!(end, Err(SampleError::Stopped { step: 1 }));
+    assert!(rounds > 2, "the first two rows were done");
+}
+
+/// The metrics of an experiment whose network is the target's own score, or whatever `network` says.
+fn metrics(tables: &str) -> Vec<stein_record::MetricRecord> {
+    let plan = plan(&format!("{tables}\n[training]\nsteps = 0\n"));
+    let network = plan.network(&device()).expect("builds");
+    let found = stein_train::log_likelihoods(&plan, &network, &device(), |_, _| ControlFlow::Continue(()));
+    found.expect("solved")
+}
+
+fn metric<'a>(metrics: &'a [stein_record::MetricRecord], name: &str) -> &'a stein_record::MetricRecord {
+    metrics.iter().find(|m| m.name == name).unwrap_or_else(|| panic!("{name} in {metrics:?}"))
+}
+
+/// E ln N(x; 0, s² + ρ²) over x from N(0, s²), in the data's own unit whatever α is.
+#[test]
+fn held_out_rows_have_the_log_likelihood_of_their_law() {
+    let (d, s) = (3.0, 0.5f64);
+    let schedules = [
+        ("kind = \"geometric\"\nsigma-max = 40.0\nsigma-min = 0.2\nlevels = 8", 0.2f64),
+        // β integrates to 0.9255 up to t = 0.3: α² = e^−0.9255.
+        ("kind = \"variance-preserving\"\nlevels = 8\nepsilon = 0.3", (0.9255f64.exp() - 1.0).sqrt()),
+    ];
+    for (schedule, ratio) in schedules {
+        let found = |terminal: &str| {
+            metrics(&format!(
+                "[data]\nkind = \"gaussian\"\ndimension = 3\nstd = 0.5\n[network]\nkind = \"exact\"\n[schedule]\n{schedule}\n\
+                 [evaluation]\nlikelihood = {{ rows = 400, terminal = \"{terminal}\" }}\n"
+            ))
+        };
+        let known = found("target");
+        let own = metric(&known, "log-likelihood");
+        let v = s * s + ratio * ratio;
+        let expected = -d / 2.0 * ((2.0 * std::f64::consts::PI * v).ln() + s * s / v);
+        let error = metric(&known, "log-likelihood-error").estimate.value;
+        assert!((own.estimate.value - expected).abs() < 4.0 * own.estimate.standard_error, "{own:?}, not {expected}");
+        assert!(error.abs() < 1e-3, "{error}");
+        let [floor, baseline] = [own.floor, own.baseline].map(|e| e.expect("known").value);
+        assert!((floor - own.estimate.value - error).abs() < 2e-3, "{floor}");
+        // A Gaussian fitted to draws of one is the truth, but for what 2000 rows leave open.
+        assert!((baseline - floor).abs() < 0.02, "{baseline}, not {floor}");
+        assert!(metric(&known, "log-likelihood-nfe").estimate.value > 8.0);
+        // N(0, σ₁²) for N(0, α₁² s² + σ₁²) is not the truth, by little where σ₁ is large.
+        let error = metric(&found("gaussian"), "log-likelihood-error").estimate.value;
+        assert!(error.abs() < 0.01, "{error}");
+        assert!(known.iter().all(|m| m.name != "bits-per-dimension"), "no integers, no bits");
+    }
+}
+
+/// −log₂(p)/D + log₂ 17 for digits, which are (v + u)/17.
+#[test]
+fn digits_have_bits_per_dimension() {
+    let found = metrics(
+        "[data]\nkind = \"digits\"\n[network]\nkind = \"mlp\"\nhidden = [4]\n[schedule]\nkind = \"geometric\"\n\
+         sigma-max = 4.0\nsigma-min = 0.02\nlevels = 4\n\
+         [evaluation]\nlikelihood = { rows = 8, divergence = \"hutchinson\", rtol = 1e-3, atol = 1e-3 }\n",
+    );
+    let (nats, bits) = (metric(&found, "log-likelihood"), metric(&found, "bits-per-dimension"));
+    let of = |nats: f64| -nats / 64.0 * std::f64::consts::LOG2_E + 17f64.log2();
+    assert!((bits.estimate.value - of(nats.estimate.value)).abs() < 1e-6, "{bits:?} {nats:?}");
+    let baseline = bits.baseline.expect("a Gaussian").value;
+    assert!((baseline - of(nats.baseline.expect("a Gaussian").value)).abs() < 1e-6);
+    // Seventeen values have log₂ 17 bits at most, and a Gaussian knows that most of them do not occur.
+    assert!((1.0..17f64.log2()).contains(&baseline), "{baseline}");
+    assert!(found.iter().all(|m| m.name != "log-likelihood-error"), "nobody knows");
+}

@@ -45,7 +45,9 @@ pub enum Method {
     #[default]
     Posterior,
     /// The same with the covariance of x given x̃ that the score's derivative tells, by conjugate gradients (MMPS: Rozet et al.
-    /// 2024, arXiv 2405.13712). Exact for data from any Gaussian, in enough iterations.
+    /// 2024, arXiv 2405.13712). Exact for data from any Gaussian, in enough iterations. It needs a derivative that can be trusted:
+    /// where the noise hides the data, I + σ² ∇s is a small difference, and that of a network may be rough enough for chains
+    /// to run away.
     MomentMatching,
 }
 

@@ -78,14 +78,16 @@ impl<'a> Posterior<'a> {
         let mut direction = residual.clone();
         let mut rest = sum(residual.clone().square());
         let mut out = at.noisy.zeros_like();
+        let mut going = rest.ones_like();
         for _ in 0..iterations {
             let pushed = self.pushed(at, direction.clone().matmul(self.rows.clone()));
             let image =
                 pushed.clone().matmul(self.rows.clone().transpose()) * factor.clone() + direction.clone() * noise2;
-            // A covariance has no negative eigenvalues; a network's may, and then the step would be unbounded.
+            // A covariance has no negative curvature; a network's may, and there conjugate gradients end (Steihaug 1983).
+            let curvature = sum(direction.clone() * image.clone());
             let least = sum(direction.clone().square()) * (factor.clone() * 1e-6 + noise2);
-            let curvature = sum(direction.clone() * image.clone()).max_pair(least).clamp_min(TINY);
-            let step = rest.clone() / curvature;
+            going = going * curvature.clone().greater_equal(least).float();
+            let step = going.clone() * rest.clone() / curvature.clamp_min(TINY);
             out = out + pushed * step.clone();
             residual = residual - image * step;
             let left = sum(residual.clone().square());

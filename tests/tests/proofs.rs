@@ -18,6 +18,8 @@ mod networks;
 mod objectives;
 #[path = "proofs/samplers.rs"]
 mod samplers;
+#[path = "proofs/schedules.rs"]
+mod schedules;
 #[path = "proofs/targets.rs"]
 mod targets;
 #[path = "proofs/training.rs"]

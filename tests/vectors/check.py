@@ -21,7 +21,7 @@ DIRECTIONS = 3
 
 
 def main():
-    paths = sorted(FOLDER.glob("*.safetensors"))
+    paths = [path for path in sorted(FOLDER.glob("*.safetensors")) if not path.stem.startswith("sampler-")]
     for path in paths:
         check_file(path)
     print(f"{len(paths)} files hold")

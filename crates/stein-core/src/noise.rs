@@ -30,7 +30,7 @@ impl Streams {
     /// One stream a chain, for the chains of `range`.
     pub fn chains(&self, name: &str, range: std::ops::Range<u64>) -> ChainNoise {
         let key = self.key(name);
-        ChainNoise { chains: range.map(|chain| generator(key, chain)).collect() }
+        ChainNoise { source: Source::Streams(range.map(|chain| generator(key, chain)).collect()) }
     }
 
     fn key(&self, name: &str) -> [u8; 32] {
@@ -102,35 +102,75 @@ const NORMALS: usize = 1024;
 /// Independent noise for each chain of a chunk: samples do not depend on how chains are batched.
 #[derive(Debug, Clone)]
 pub struct ChainNoise {
-    chains: Vec<ChaCha8Rng>,
+    source: Source,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    /// A generator a chain.
+    Streams(Vec<ChaCha8Rng>),
+    /// Somebody else's normals.
+    Replay { chains: usize, draws: Vec<Vec<f32>>, asked: usize },
 }
 
 impl ChainNoise {
+    /// Gives the `draws`, `[chains, d]` each, one after another in place of normals of its own, to compare a sampler with one
+    /// elsewhere. Beyond the last come zeros: see [`asked`](Self::asked).
+    pub fn replay(chains: usize, draws: Vec<Vec<f32>>) -> Self {
+        Self { source: Source::Replay { chains, draws, asked: 0 } }
+    }
+
+    /// How many draws a replay was asked for, whether it had so many or not; 0 for noise of its own.
+    pub fn asked(&self) -> usize {
+        match self.source {
+            Source::Streams(_) => 0,
+            Source::Replay { asked, .. } => asked,
+        }
+    }
+
     /// The number of chains.
     pub fn len(&self) -> usize {
-        self.chains.len()
+        match &self.source {
+            Source::Streams(chains) => chains.len(),
+            Source::Replay { chains, .. } => *chains,
+        }
     }
 
     /// Whether there is no chain.
     pub fn is_empty(&self) -> bool {
-        self.chains.is_empty()
+        self.len() == 0
     }
 
     /// The next `d` standard normals of each chain, row major `[chains, d]`.
     pub fn normals(&mut self, d: usize) -> Vec<f32> {
-        let mut out = vec![0.0; self.chains.len() * d];
-        let chains = out.par_chunks_mut(d.max(1)).zip(&mut self.chains).with_min_len(NORMALS.div_ceil(d.max(1)));
-        chains.for_each(|(out, rng)| out.fill_with(|| rng.sample(StandardNormal)));
-        out
+        match &mut self.source {
+            Source::Streams(chains) => {
+                let mut out = vec![0.0; chains.len() * d];
+                let rows = out.par_chunks_mut(d.max(1)).zip(chains).with_min_len(NORMALS.div_ceil(d.max(1)));
+                rows.for_each(|(out, rng)| out.fill_with(|| rng.sample(StandardNormal)));
+                out
+            }
+            Source::Replay { chains, draws, asked } => {
+                let mut out = draws.get(*asked).cloned().unwrap_or_default();
+                *asked += 1;
+                out.resize(*chains * d, 0.0);
+                out
+            }
+        }
     }
 
-    /// The next `d` numbers uniform in [0, 1) of each chain, row major `[chains, d]`.
+    /// The next `d` numbers uniform in [0, 1) of each chain, row major `[chains, d]`; a replay has none, and gives zeros.
     pub fn uniforms(&mut self, d: usize) -> Vec<f32> {
-        let mut out = Vec::with_capacity(self.chains.len() * d);
-        for rng in &mut self.chains {
-            out.extend((0..d).map(|_| -> f32 { rng.random() }));
+        match &mut self.source {
+            Source::Streams(chains) => {
+                let mut out = Vec::with_capacity(chains.len() * d);
+                for rng in chains {
+                    out.extend((0..d).map(|_| -> f32 { rng.random() }));
+                }
+                out
+            }
+            Source::Replay { chains, .. } => vec![0.0; *chains * d],
         }
-        out
     }
 }
 
@@ -164,6 +204,21 @@ mod tests {
         let one = pool(1).install(draw);
         assert_eq!(one, pool(4).install(draw));
         assert_eq!(one[..3], Streams::new(1).chains("sampler", 0..1).normals(3)[..]);
+    }
+
+    #[test]
+    fn a_replay_gives_what_it_was_given_and_counts_what_it_was_asked_for() {
+        let mut noise = ChainNoise::replay(2, vec![vec![1.0, 2.0], vec![3.0, 4.0]]);
+        assert_eq!((noise.len(), noise.asked()), (2, 0));
+        assert_eq!(noise.normals(1), [1.0, 2.0]);
+        assert_eq!(noise.normals(1), [3.0, 4.0]);
+        assert_eq!(noise.asked(), 2);
+        // Nothing is left: zeros, and the shortage can be seen.
+        assert_eq!(noise.normals(1), [0.0, 0.0]);
+        assert_eq!(noise.asked(), 3);
+        let mut own = Streams::new(1).chains("sampler", 0..2);
+        own.normals(3);
+        assert_eq!((own.len(), own.asked()), (2, 0));
     }
 
     #[test]

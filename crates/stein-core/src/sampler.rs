@@ -147,4 +147,9 @@ pub trait Sampler: Debug + Send + Sync {
     fn needs_log_density(&self) -> bool {
         false
     }
+
+    /// What those of its keys come to on a schedule that may follow from it, where they say `auto` or a number.
+    fn settled(&self, _schedule: &dyn NoiseSchedule) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
 }

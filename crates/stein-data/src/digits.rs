@@ -1,11 +1,14 @@
 //! The embedded handwritten digits.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stein_core::{Component, DataPart, Dataset, ImageShape, Invalid, Streams};
+use stein_core::{Component, DataPart, Dataset, ImageShape, Invalid, Streams, Target};
 use stein_record::{Array, hash};
+
+use crate::IsotropicMixture;
 
 /// 1797 handwritten digits of 8×8 grey pixels, dequantised to [0, 1) as (v + u)/17; 1437 to train on, 360 held out.
 ///
@@ -15,11 +18,14 @@ use stein_record::{Array, hash};
 pub struct Digits {
     /// Whether uniform noise of one grey level makes a density of the values; without it they are v/16, a law without one.
     pub dequantize: bool,
+    /// Whether the law is that of the training rows themselves, point masses, whose score is known wherever there is noise: for
+    /// samplers without training. Needs `dequantize = false`.
+    pub empirical: bool,
 }
 
 impl Default for Digits {
     fn default() -> Self {
-        Self { dequantize: true }
+        Self { dequantize: true, empirical: false }
     }
 }
 
@@ -35,6 +41,14 @@ impl Component<DataPart> for Digits {
     const KIND: &'static str = "digits";
     const PAPER: &'static str = "Alpaydin & Kaynak 1998, UCI Optical Recognition of Handwritten Digits";
 
+    fn check(&self) -> Result<(), Invalid> {
+        if self.empirical && self.dequantize {
+            let message = "`empirical` is about the rows as they are, and `dequantize` adds noise to them; set dequantize = false";
+            return Err(Invalid::key("empirical", message));
+        }
+        Ok(())
+    }
+
     fn build(&self, _: Streams) -> Result<Dataset, Invalid> {
         let rows = read().map_err(|problem| Invalid::new(format!("the embedded digits are damaged: {problem}")))?;
         // The split must not depend on the run's seed: runs are compared on the same held-out digits.
@@ -45,13 +59,15 @@ impl Component<DataPart> for Digits {
             let data = indices.iter().flat_map(|&i| rows[i].iter().map(|&v| f32::from(v) / divisor)).collect();
             Array::new([indices.len(), SIDE * SIDE], data)
         };
+        let train = pick(&order[HELD_OUT..]);
+        let target = self.empirical.then(|| Arc::new(IsotropicMixture::empirical(&train)) as Arc<dyn Target>);
         Ok(Dataset {
             held_out: pick(&order[..HELD_OUT]),
-            train: pick(&order[HELD_OUT..]),
+            train,
             image: Some(ImageShape { height: SIDE, width: SIDE, channels: 1 }),
             range: Some([0.0, 1.0]),
             dequantize: self.dequantize.then_some(1.0 / VALUES),
-            target: None,
+            target,
         })
     }
 }
@@ -87,11 +103,13 @@ mod tests {
 
     #[test]
     fn raw_digits_are_sixteenths() {
-        let data = Digits { dequantize: false }.build(Streams::new(1)).unwrap();
+        let data = Digits { dequantize: false, empirical: true }.build(Streams::new(1)).unwrap();
         assert!(data.train.data.iter().all(|x| (x * 16.0).fract() == 0.0));
         assert_eq!(data.train.data.iter().copied().fold(0.0, f32::max), 1.0);
         assert_eq!(data.batch(4, &mut Streams::new(1).at("batch", 0)).len(), 4 * 64);
         assert!(data.dequantize.is_none());
+        assert!(data.target.is_some_and(|t| t.is_empirical() && t.dimension() == 64));
+        assert!(Digits { dequantize: true, empirical: true }.check().is_err());
     }
 
     #[test]

@@ -249,7 +249,7 @@ mod tests {
             let below = if y <= 0.8 + 1e-6 { (inner - 2.0).abs() } else { f64::INFINITY };
             above.min(below)
         });
-        let upper = points(&set).iter().filter(|p| (p[0] + 1.0).hypot(p[1] + 0.2) < 2.00001).count();
+        let upper = points(&set).iter().filter(|p| ((p[0] + 1.0).hypot(p[1] + 0.2) - 2.0).abs() < 1e-5).count();
         assert!((900..1100).contains(&upper), "{upper} of 2000 on the first");
     }
 

@@ -16,6 +16,7 @@ mod inverse;
 mod names;
 mod plan;
 mod preset;
+mod sample_vector;
 mod schedule;
 mod schema;
 mod section;
@@ -30,6 +31,7 @@ pub use experiment::{Estimator, Experiment};
 pub use inverse::{Conditioning, Inverse};
 pub use names::checked_name;
 pub use plan::{NamedMetric, NamedObjective, Plan};
+pub use sample_vector::SampleParts;
 pub use schedule::schedule;
 pub use schema::{common_keys, schema};
 pub use settings::{

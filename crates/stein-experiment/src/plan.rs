@@ -293,13 +293,14 @@ fn likelihood_problem(experiment: &Experiment, schedule: &dyn NoiseSchedule, dat
         let help = "set evaluation.likelihood.divergence = \"hutchinson\"";
         return problem("likelihood.divergence", message, &places.data, "these data", help);
     }
-    if asked.terminal == Terminal::Target && dataset.target.is_none() {
+    let known = dataset.target.as_ref().is_some_and(|target| target.knows(schedule.first()));
+    if asked.terminal == Terminal::Target && !known {
         let message = "the data's density is not known, so neither is it at the largest noise level";
         let help = "set evaluation.likelihood.terminal = \"gaussian\", what samplers start from";
         return problem("likelihood.terminal", message.into(), &places.data, "these data", help);
     }
     if experiment.network.kind() == "exact"
-        && dataset.target.as_deref().is_some_and(|t| !knows_derivatives(t, schedule))
+        && dataset.target_at(schedule.levels()).is_some_and(|target| !knows_derivatives(&**target, schedule))
     {
         let message = "`likelihood` needs the derivatives of the score, and the data's own score knows none";
         let help = "take another network, or leave the likelihood out";

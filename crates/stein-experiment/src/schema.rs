@@ -12,7 +12,7 @@ use crate::experiment::DEFAULT_KINDS;
 use crate::inverse::{Conditioning, INVERSE_KEYS};
 use crate::preset::Preset;
 use crate::settings::{Evaluation, Runtime, Training};
-use crate::sweep::{DEFAULT_MOST_CELLS, MOST_CELLS};
+use crate::sweep::{DEFAULT_MOST_CELLS, MOST_CELLS, MOST_MEASURES};
 
 /// The JSON schema (draft 2020-12) of experiment files that name components of a registry.
 pub fn schema(registry: &Registry) -> Value {
@@ -86,6 +86,10 @@ fn sweep() -> Value {
                 "description": "Combinations that are left out: labels or values by axis." },
             "best-of": { "type": "array", "items": { "type": "string" },
                 "description": "Axes of which a comparison shows the best value only." },
+            "measure": { "oneOf": [
+                { "type": "string", "minLength": 1 },
+                { "type": "array", "items": { "type": "string", "minLength": 1 }, "minItems": 1, "maxItems": MOST_MEASURES, "uniqueItems": true },
+            ], "description": "The metric that cells are compared by, as evaluation.json names it; of several, the first ranks." },
             "max-cells": { "type": "integer", "minimum": 1, "maximum": MOST_CELLS, "default": DEFAULT_MOST_CELLS,
                 "description": "More cells than this are refused." },
         },

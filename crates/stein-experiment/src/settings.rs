@@ -275,6 +275,9 @@ pub struct Likelihood {
     /// Held-out rows to take, as far as there are that many.
     #[schemars(range(min = 2, max = 10_000_000))]
     pub rows: usize,
+    /// Whether the rows get the noise of the smallest level. Then nothing is likelier than the true law, and a lower bound of
+    /// the reverse SDE's log-likelihood, by its loss weighted by g², is measured at such rows too.
+    pub noisy: bool,
     /// How the divergence of the flow is computed.
     pub divergence: Trace,
     /// Random directions a path, for `hutchinson`.
@@ -304,7 +307,7 @@ pub enum Terminal {
 impl Default for Likelihood {
     fn default() -> Self {
         let Tolerance { rtol, atol } = Tolerance::default();
-        Self { rows: 256, divergence: Trace::Exact, probes: 1, rtol, atol, terminal: Terminal::Gaussian }
+        Self { rows: 256, noisy: false, divergence: Trace::Exact, probes: 1, rtol, atol, terminal: Terminal::Gaussian }
     }
 }
 

@@ -16,6 +16,7 @@
 //! zip = [["seed", "schedule.levels"]]               # axes that step together; the rest is a product
 //! exclude = [{ noise = "no noise", objective = "denoising" }]
 //! best-of = ["training.optimizer.learning-rate"]    # axes of which a comparison shows the best value only
+//! measure = ["mode-weight-error", "mmd2-median"]    # metrics that cells are compared by; the first ranks
 //! max-cells = 200
 //! ```
 //!
@@ -52,6 +53,8 @@ pub const MOST_CELLS: usize = 10_000;
 pub const DEFAULT_MOST_CELLS: usize = 1000;
 /// Axes that a sweep has at most.
 const MOST_AXES: usize = 32;
+/// Metrics that cells are compared by at most: each has its figures.
+pub(crate) const MOST_MEASURES: usize = 8;
 /// Cells with problems after which no more are read.
 const ENOUGH: usize = 100;
 
@@ -63,6 +66,7 @@ pub struct Sweep<'s> {
     swept: bool,
     axes: Vec<Axis<'s>>,
     best_of: Vec<usize>,
+    measures: Vec<String>,
     /// For each cell, which value it has of each axis.
     cells: Vec<Vec<usize>>,
 }
@@ -84,7 +88,15 @@ impl<'s> Sweep<'s> {
     pub fn read(source: &'s Source) -> Result<Self, Vec<Diagnostic>> {
         let mut base = source.parse(&COMMON_KEYS)?.into_inner();
         let Some(value) = base.remove("sweep") else {
-            return Ok(Self { source, base, swept: false, axes: Vec::new(), best_of: Vec::new(), cells: vec![vec![]] });
+            return Ok(Self {
+                source,
+                base,
+                swept: false,
+                axes: Vec::new(),
+                best_of: Vec::new(),
+                measures: Vec::new(),
+                cells: vec![vec![]],
+            });
         };
         let span = value.span();
         let mut table = match value.into_inner() {
@@ -109,8 +121,9 @@ impl<'s> Sweep<'s> {
             return Err(problems);
         }
         let best_of = product::best_of(&axes, &reserved).map_err(|d| vec![d])?;
+        let measures = product::measures(&reserved).map_err(|d| vec![d])?;
         let cells = product::cells(&axes, &reserved, &span)?;
-        Ok(Self { source, base, swept: true, axes, best_of, cells })
+        Ok(Self { source, base, swept: true, axes, best_of, measures, cells })
     }
 
     /// Whether the file has a `[sweep]`.
@@ -184,6 +197,7 @@ impl<'s> Sweep<'s> {
         SweepRecord {
             schema: sweep::SCHEMA,
             experiment: experiment.to_owned(),
+            measures: self.measures.clone(),
             axes: axes.collect(),
             cells: cells.collect(),
         }

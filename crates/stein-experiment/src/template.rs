@@ -55,7 +55,7 @@ pub fn template(registry: &Registry, choice: &Choice) -> Result<String, String> 
     let of_schedules = [(
         "density",
         "\"levels\"",
-        "How training draws σ: \"levels\", \"log-uniform\" or { log-normal = { mean = -1.2, std = 1.2 } }.",
+        "How training draws σ: \"levels\", \"stratified-levels\", \"log-uniform\", \"stratified\" or { log-normal = { mean = -1.2, std = 1.2 } }.",
     )];
     let of_samplers = [(
         "start",

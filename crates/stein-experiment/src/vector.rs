@@ -93,7 +93,7 @@ impl VectorTables {
         let in_objective = |e: Invalid| vec![self.objective_places.diagnostic(&e)];
         let dataset = stand_in(dimension);
         let schedule = if noisy {
-            Geometric { levels: 1, ..Geometric::default() }.build(&dataset)
+            Geometric { levels: 1.into(), ..Geometric::default() }.build(&dataset)
         } else {
             NoNoise::default().build(&dataset)
         };

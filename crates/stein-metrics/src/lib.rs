@@ -7,6 +7,7 @@
 //! | `mmd` | kernel distance at three bandwidths |
 //! | `energy-distance`, `sliced-wasserstein` | distances between the two laws |
 //! | `nearest-training` | memorisation: how near samples lie to training rows |
+//! | `residual-noise` | noise left about point masses |
 //! | `fisher-divergence`, `mode-weights`, `moments` | against a known density |
 //!
 //! Where they make sense, a value comes with its *floor*, the same metric with real rows in place of samples, and its *baseline*, with a Gaussian
@@ -17,6 +18,7 @@ mod completions;
 mod known_density;
 mod moments;
 mod nearest_training;
+mod residual_noise;
 pub mod stats;
 mod two_sample;
 
@@ -24,6 +26,7 @@ pub use completions::{Baseline, Completions, completion_metrics};
 pub use known_density::{FisherDivergence, ModeWeights, count_modes};
 pub use moments::Moments;
 pub use nearest_training::NearestTraining;
+pub use residual_noise::ResidualNoise;
 pub use two_sample::{EnergyDistance, Mmd, OneNearestNeighbour, PrecisionRecall, SlicedWasserstein};
 
 use stein_core::{Catalogue, MetricPart};
@@ -34,6 +37,7 @@ pub fn register(catalogue: &mut Catalogue<MetricPart>) {
         .add::<FisherDivergence>()
         .add::<ModeWeights>()
         .add::<Moments>()
+        .add::<ResidualNoise>()
         .add::<PrecisionRecall>()
         .add::<OneNearestNeighbour>()
         .add::<Mmd>()

@@ -73,8 +73,8 @@ pub struct LevelRecord {
     pub train: Estimate,
     /// The objective on held-out rows.
     pub held_out: Estimate,
-    /// The loss of the true score, where the density is known; same noise. The lowest value that any network can reach in
-    /// expectation (for finite differences as ε goes to 0).
+    /// The loss of the true score, where the density that held-out rows come from is known; same noise. The lowest value that any
+    /// network can reach in expectation (for finite differences as ε goes to 0).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub floor: Option<Estimate>,
     /// The loss of the training set's own smoothed score on training rows: the empirical optimum, memorisation.

@@ -17,6 +17,9 @@ pub struct SweepRecord {
     pub schema: u32,
     /// The experiment's name.
     pub experiment: String,
+    /// The metrics that cells are compared by, as `evaluation.json` names them; the first ranks. Empty where the report chooses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub measures: Vec<String>,
     /// What is varied.
     pub axes: Vec<SweepAxis>,
     /// The cells.

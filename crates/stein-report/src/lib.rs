@@ -11,6 +11,7 @@
 //! - `palette`: the colours that figures and pages share (Okabe and Ito, light and dark).
 
 mod canvas;
+mod export;
 mod field;
 mod figures;
 pub mod images;
@@ -27,12 +28,13 @@ use std::path::{Path, PathBuf};
 use stein_record::{RecordError, RunDir, SweepRecord, atomic};
 
 use crate::run::Run;
-use crate::sweep::Sweep;
+use crate::sweep::{Sweep, Table};
 
 /// Writes the report of `runs/<experiment>` to `reports/<experiment>/index.html` and returns that path.
 ///
 /// With one cell the index is that run's page; with several it is a table of the cells, which links to a page for
-/// each beside it. Where `sweep.json` tells of a sweep, it is a comparison of its cells.
+/// each beside it. Where `sweep.json` tells of a sweep, it is a comparison of its cells, whose table is beside it as
+/// `comparison.csv` and `comparison.json`.
 ///
 /// # Errors
 /// If `experiment_dir` cannot be listed or a page cannot be written. Files that are missing, unfinished or damaged
@@ -61,7 +63,13 @@ pub fn write(experiment_dir: &Path, reports: &Path) -> Result<PathBuf, RecordErr
         rows.push(page::index::Row::of(&run, file, rows.len()));
     }
     let page = match &sweep {
-        Some(sweep) => page::sweep::page(sweep, &rows),
+        Some(sweep) => {
+            let table = Table::of(sweep);
+            let json = format!("{:#}\n", export::json(&sweep.experiment, &table));
+            atomic::write(&folder.join("comparison.csv"), export::csv(&table).as_bytes())?;
+            atomic::write(&folder.join("comparison.json"), json.as_bytes())?;
+            page::sweep::page(sweep, &table, &rows)
+        }
         None => page::index::page(&name.to_string_lossy(), &rows, note.as_deref()),
     };
     atomic::write(&index, page.as_bytes())?;

@@ -90,6 +90,7 @@ pub(crate) fn duration(seconds: f64) -> String {
         return "unknown".into();
     }
     match seconds {
+        s if s > 0.0 && s < 0.1 => format!("{} ms", significant(1e3 * s, 2)),
         s if s < 10.0 => format!("{s:.1} s"),
         s if s < 120.0 => format!("{s:.0} s"),
         s if s < 7200.0 => format!("{:.0} min {:.0} s", (s / 60.0).floor(), s % 60.0),
@@ -143,6 +144,7 @@ mod tests {
         );
         assert_eq!(grouped(305_123.0), "305,123");
         assert_eq!(duration(75.4), "75 s");
+        assert_eq!((duration(0.031), duration(0.0)), ("31 ms".into(), "0.0 s".into()));
         assert_eq!(duration(3725.0), "62 min 5 s");
         assert_eq!(duration(f64::NAN), "unknown");
         assert_eq!(bytes(1_480_000_000), "1.48 GB");

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use stein_record::arrays::{Array, ArrayFile};
-use stein_record::{Evaluation, MetricLine, RecordError, RunDir, RunRecord};
+use stein_record::{Evaluation, MetricLine, MetricRecord, RecordError, RunDir, RunRecord};
 
 use crate::field::Field;
+use crate::sweep::is_of_score;
 
 /// Everything that a page shows. Whatever is missing is `None` or empty; whatever cannot be read is in `notes` too.
 #[derive(Debug, Default)]
@@ -79,6 +80,17 @@ impl Run {
     /// The experiment's name.
     pub(crate) fn name(&self) -> &str {
         self.record.as_ref().map_or(&self.folder, |r| &r.experiment)
+    }
+
+    /// Whether there was a network to train; if not, the score is the target's own.
+    pub(crate) fn is_trained(&self) -> bool {
+        self.record.as_ref().is_none_or(|r| r.network.parameters > 0)
+    }
+
+    /// Its metrics, without those of the score where that is the target's own.
+    pub(crate) fn metrics_of_interest(&self) -> impl Iterator<Item = &MetricRecord> {
+        let all = self.evaluation.iter().flat_map(|e| &e.metrics);
+        all.filter(|m| self.is_trained() || !is_of_score(&m.name))
     }
 
     /// Height, width and channels, if rows are images and the samples' rows are as long as that says.

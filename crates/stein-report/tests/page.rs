@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use stein_record::arrays::{Array, ArrayFile};
 use stein_record::{AxisRole, Estimate, Evaluation, LevelRecord, RunDir, State, SweepRecord};
-use synthetic::{Made, axis, cell, digits, field, finished, mixture_run, numbers_sweep, record, sweep_runs, swept};
+use synthetic::{
+    Made, axis, cell, digits, exact_sweep, field, finished, mixture_run, numbers_sweep, record, sweep_runs, swept,
+};
 
 /// Where runs and reports go: a directory that vanishes, or `STEIN_KEEP`.
 struct Place {
@@ -417,7 +419,7 @@ fn a_sweep_that_is_broken_does_no_harm() {
         axis("seed", AxisRole::Repeat, &[]),
         axis("rate", AxisRole::Best, &["1", "2"]),
     ];
-    let record = SweepRecord { schema: 7, experiment: hostile.into(), axes, cells };
+    let record = SweepRecord { schema: 7, experiment: hostile.into(), measures: Vec::new(), axes, cells };
     record.write(&folder).unwrap();
     let page = place.report(&folder);
     let all = text(&page);
@@ -460,7 +462,9 @@ fn values_that_are_not_finite_never_enter_means() {
         axis("objective", AxisRole::Compare, &["tame", "wild", "lost"]),
         axis("seed", AxisRole::Repeat, &["0", "1", "2"]),
     ];
-    SweepRecord { schema: 1, experiment: "wild-sweep".into(), axes, cells }.write(&folder).unwrap();
+    SweepRecord { schema: 1, experiment: "wild-sweep".into(), measures: Vec::new(), axes, cells }
+        .write(&folder)
+        .unwrap();
     let page = place.report(&folder);
     assert!(compared(&page, "tame").starts_with("tame 3 0.200 ± 0.058"), "{}", compared(&page, "tame"));
     assert!(compared(&page, "wild").starts_with("wild 3 0.0150 ± 0.0050 1 not finite"), "{}", compared(&page, "wild"));
@@ -495,7 +499,9 @@ fn where_the_density_is_not_known_the_first_metric_ranks() {
         axis("objective", AxisRole::Compare, &["near", "far", "lost"]),
         axis("seed", AxisRole::Repeat, &["0", "1", "2"]),
     ];
-    SweepRecord { schema: 1, experiment: "unknown-density".into(), axes, cells }.write(&folder).unwrap();
+    SweepRecord { schema: 1, experiment: "unknown-density".into(), measures: Vec::new(), axes, cells }
+        .write(&folder)
+        .unwrap();
     let page = place.report(&folder);
     let all = text(&page);
     assert!(all.contains("What it buys What it costs Samples objective runs 1-NN two-sample accuracy"), "{all}");
@@ -504,6 +510,86 @@ fn where_the_density_is_not_known_the_first_metric_ranks() {
     assert!(compared(&page, "lost").starts_with("lost 0 of 3 – –"), "{}", compared(&page, "lost"));
     for told in ["is not known level by level", "No losses on held-out rows", "Nothing is known here of: lost."] {
         assert!(all.contains(told), "{told:?} is missing in {all}");
+    }
+}
+
+#[test]
+fn a_sweep_without_training_is_about_its_samplers() {
+    let place = place("exact");
+    let page = place.report(&exact_sweep(&place.runs(), "exact", &["bias"]));
+    let all = text(&page);
+    for told in [
+        "What it buys What it costs Samples sampler · step-size · steps runs bias of the variance",
+        "sampling, ms a sample",
+        "proposals accepted",
+        "Nothing was trained",
+        "ula-0.4-10-seed-1-0000000a : diverged , while samples were drawn or measured",
+        "bias of the variance against what a sample takes. Lines join rows that differ in steps only.",
+        "Real data in place of samples get 0.00100 ± 0.00020.",
+        "bias of the variance over step-size and steps, mean over repetitions",
+        "The table for other programs: CSV , JSON .",
+    ] {
+        assert!(all.contains(told), "{told:?} is missing in {all}");
+    }
+    for untold in ["Noise levels", "ms a step", "training, s", "Fisher", "At equal steps", "F to the clean"] {
+        assert!(!all.contains(untold), "{untold:?} is in {all}");
+    }
+    // Errors fall like 1/steps and 1/steps²: ula lacks a repetition of one row, whose mean is off by a twentieth at most.
+    let slopes = all.split("slope of ln y on ln steps").nth(1).unwrap();
+    let order =
+        |line: &str| slopes.split(line).nth(1).unwrap().trim_start().split(' ').next().unwrap().replace('−', "-");
+    assert_eq!(order("mala, step-size: 0.1").parse::<f64>().unwrap(), -2.0);
+    assert!((order("ula, step-size: 0.4").parse::<f64>().unwrap() + 1.0).abs() < 0.08);
+    // The map: in a panel for each sampler, from the left the step sizes, from below the steps.
+    assert!(page.contains("Heat map of bias of the variance over step-size and steps (sampler: mala): 0.0010 at 0.1, 10; 0.00025 at 0.1, 20"));
+    assert!(page.contains("href=\"comparison.csv\"") && page.contains("href=\"comparison.json\""));
+
+    let csv = std::fs::read_to_string(place.root.join("reports/exact/comparison.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    let column = |name: &str| rows[0].iter().position(|head| *head == name).unwrap();
+    assert!(rows.iter().all(|row| row.len() == rows[0].len()) && rows.len() == 13);
+    let number = |row: usize, name: &str| rows[row][column(name)].parse::<f64>().unwrap();
+    assert_eq!(rows[7][..5], ["mala", "0.1", "10", "3", "3"]);
+    assert!(
+        (number(7, "bias") - 1e-3).abs() < 1e-9 && (number(7, "bias.standard-error") - 1e-4 / 3f64.sqrt()).abs() < 1e-9
+    );
+    assert!((number(7, "bias.floor") - 1e-3).abs() < 1e-9);
+    assert_eq!((number(7, "nfe"), number(7, "acceptance")), (10.0, 0.6));
+    assert_eq!((rows[4][..5].to_vec(), rows[4][column("acceptance")]), (vec!["ula", "0.4", "10", "2", "3"], ""));
+
+    let json = std::fs::read_to_string(place.root.join("reports/exact/comparison.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&json["measures"][0], &json["columns"][0]["name"]), (&"bias".into(), &"bias".into()));
+    assert_eq!(json["rows"][6]["values"]["bias"]["n"], 3);
+    assert_eq!(json["slopes"].as_array().unwrap().iter().filter(|s| s["column"] == "bias").count(), 4);
+}
+
+#[test]
+fn the_measures_of_a_sweep_are_named_or_chosen() {
+    let place = place("measures");
+    let chosen = text(&place.report(&exact_sweep(&place.runs(), "chosen", &[])));
+    assert!(chosen.contains("sampler · step-size · steps runs share of stray samples"), "{chosen}");
+    let two = text(&place.report(&exact_sweep(&place.runs(), "two", &["bias", "stray"])));
+    assert!(two.contains("steps runs bias of the variance ↓ share of stray samples ↓ peak memory"), "{two}");
+    assert!(
+        two.contains("share of stray samples over step-size and steps")
+            && two.contains("share of stray samples along steps.")
+    );
+    let wrong = text(&place.report(&exact_sweep(&place.runs(), "wrong", &["bais"])));
+    let notice = "No finished cell has the measure bais that [sweep] names. There are: sigma2-fisher , stray , bias . Cells are ranked by “share of stray samples”.";
+    assert!(wrong.contains(notice), "{wrong}");
+}
+
+#[test]
+fn a_run_that_was_not_trained_says_nothing_of_training() {
+    let place = place("untrained");
+    let folder = exact_sweep(&place.runs(), "untrained", &[]);
+    let page = stein_report::page_of(&RunDir::new(folder.join("mala-0.1-10-seed-0-00000012")));
+    check(&page);
+    let all = text(&page);
+    assert!(all.contains("nothing was trained") && all.contains("bias of the variance"), "{all}");
+    for untold in ["Noise levels", "No losses", "steps a second", "Fisher", "Where the score is wrong", "Learned"] {
+        assert!(!all.contains(untold), "{untold:?} is in {all}");
     }
 }
 

@@ -9,7 +9,7 @@ use stein_core::{
 };
 
 use crate::walk::Walk;
-use crate::{Convention, StepSize};
+use crate::{Annealing, Convention, StepSize};
 
 /// Langevin dynamics at each noise level from the largest to the smallest, with step sizes α_i = ε σ_i²/σ_L².
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,8 +19,9 @@ pub struct AnnealedLangevin {
     #[schemars(range(min = 1))]
     pub steps_per_level: usize,
     /// ε, the step size at the smallest level; `"auto"` is 0.3 σ_L² (0.15 σ_L² in the repository's convention), which is
-    /// stable at every level.
-    pub step_size: StepSize,
+    /// stable at every level. `"t4"` is NCSNv2's technique 4 for a geometric ladder and T steps a level, `"t4-accumulated"` the
+    /// same for what its errors come to at the ladder's end.
+    pub step_size: StepSize<Annealing>,
     /// What a step size means.
     pub convention: Convention,
     /// Whether the last step replaces x by its Tweedie mean x + σ_L² s.
@@ -35,8 +36,8 @@ impl Default for AnnealedLangevin {
 
 impl AnnealedLangevin {
     /// ε/σ_L² in this convention.
-    fn relative_step(&self, sigma_min: f64) -> f64 {
-        self.step_size.relative(sigma_min, self.convention)
+    fn relative_step(&self, schedule: &dyn NoiseSchedule) -> f64 {
+        self.step_size.relative(schedule, self.steps_per_level, self.convention)
     }
 }
 
@@ -57,7 +58,8 @@ impl Component<SamplerPart> for AnnealedLangevin {
                 "`annealed-langevin` walks down noise levels, and there is no noise; take `langevin`",
             ));
         }
-        let (drift, _) = self.convention.factors(self.relative_step(sigma_min));
+        self.step_size.check_ladder(context.schedule)?;
+        let (drift, _) = self.convention.factors(self.relative_step(context.schedule));
         // The score of N(0, σ²) is −x/σ²: a drift above 2σ² throws x farther than it was.
         if drift >= 2.0 {
             let most = sigma_min * sigma_min * 2.0 / self.convention.factors(1.0).0;
@@ -82,7 +84,7 @@ impl Sampler for AnnealedLangevin {
         observer: &mut dyn Observer,
     ) -> Result<Tensor<2>, SampleError> {
         let ([batch, d], device) = (x.dims(), x.device());
-        let relative = self.relative_step(schedule.last().sigma);
+        let relative = self.relative_step(schedule);
         let steps = schedule.levels().len() * self.steps_per_level + usize::from(self.denoise);
         let mut walk = Walk::of(steps, observer);
         for &level in schedule.levels() {
@@ -104,6 +106,10 @@ impl Sampler for AnnealedLangevin {
 
     fn conditions(&self) -> bool {
         true
+    }
+
+    fn settled(&self, schedule: &dyn NoiseSchedule) -> Vec<(&'static str, f64)> {
+        vec![("step-size", self.relative_step(schedule) * schedule.last().sigma.powi(2))]
     }
 
     fn evaluations(&self, schedule: &dyn NoiseSchedule) -> Option<u64> {

@@ -9,7 +9,7 @@ use stein_core::{
 };
 
 use crate::denoise::score_at;
-use crate::walk::{Walk, unless_exploding, unless_ladder};
+use crate::walk::{Walk, ratio, unless_exploding, unless_geometric, unless_ladder};
 use crate::{Convention, StepSize};
 
 /// Annealed Langevin dynamics with just the noise that takes the samples' σ_i to σ_{i+1}: one step a level,
@@ -32,11 +32,6 @@ impl Default for ConsistentAnnealed {
     fn default() -> Self {
         Self { step_size: StepSize::AUTO, denoise: true }
     }
-}
-
-/// γ = σ_{i+1}/σ_i, by the ladder's ends.
-fn ratio(schedule: &dyn NoiseSchedule) -> f64 {
-    (-schedule.span() / (schedule.levels().len() - 1) as f64).exp()
 }
 
 impl ConsistentAnnealed {
@@ -66,19 +61,9 @@ impl Component<SamplerPart> for ConsistentAnnealed {
         let schedule = context.schedule;
         unless_ladder(Self::KIND, schedule)?;
         unless_exploding(Self::KIND, schedule)?;
-        let gamma = ratio(schedule);
-        for (i, pair) in schedule.levels().windows(2).enumerate() {
-            let own = pair[1].sigma / pair[0].sigma;
-            if (own / gamma - 1.0).abs() > 1e-6 {
-                return Err(Invalid::new(format!(
-                    "`consistent-annealed` needs a geometric ladder, the same σ_{{i+1}}/σ_i throughout; here it is {own:.6} \
-                     after level {} and {gamma:.6} on average",
-                    i + 1
-                )));
-            }
-        }
+        unless_geometric(Self::KIND, schedule)?;
         if self.factors(schedule).1 < -ROUNDING {
-            let (sigma_min, levels) = (schedule.last().sigma, schedule.levels().len());
+            let (gamma, sigma_min, levels) = (ratio(schedule), schedule.last().sigma, schedule.levels().len());
             let (least, most) = ((1.0 - gamma) * sigma_min.powi(2), (1.0 + gamma) * sigma_min.powi(2));
             return Err(Invalid::key(
                 "step-size",
@@ -125,6 +110,10 @@ impl Sampler for ConsistentAnnealed {
 
     fn conditions(&self) -> bool {
         true
+    }
+
+    fn settled(&self, schedule: &dyn NoiseSchedule) -> Vec<(&'static str, f64)> {
+        vec![("step-size", self.factors(schedule).0 * schedule.last().sigma.powi(2))]
     }
 
     fn evaluations(&self, schedule: &dyn NoiseSchedule) -> Option<u64> {

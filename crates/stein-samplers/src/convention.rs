@@ -15,6 +15,14 @@ pub enum Convention {
 }
 
 impl Convention {
+    /// What the paper calls a step size `step`, in this convention.
+    pub(crate) fn of_paper(self, step: f64) -> f64 {
+        match self {
+            Self::Paper => step,
+            Self::Repository => step / 2.0,
+        }
+    }
+
     /// The factors of the score and of the noise for a step size.
     pub fn factors(self, step_size: f64) -> (f64, f64) {
         match self {

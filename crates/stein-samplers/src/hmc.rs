@@ -106,7 +106,7 @@ impl Sampler for Hmc {
         let condition = Condition::uniform(level, batch, &device);
         let h = self.leapfrog_step(level.sigma);
         let mut walk = Walk::of(self.steps + usize::from(self.denoise), observer);
-        let mut state = State::at(score, x, &condition)?;
+        let mut state = State::start(score, x, &condition)?;
         for _ in 0..self.steps {
             let p = matrix(noise.normals(d), d, &device);
             let from = Phase { x: state.x.clone(), score: state.score.clone(), momentum: p.clone() };

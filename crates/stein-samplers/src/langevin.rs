@@ -82,6 +82,10 @@ impl Sampler for Langevin {
         true
     }
 
+    fn settled(&self, schedule: &dyn NoiseSchedule) -> Vec<(&'static str, f64)> {
+        vec![("step-size", self.step_size.at(schedule.last().sigma, self.convention))]
+    }
+
     fn evaluations(&self, _: &dyn NoiseSchedule) -> Option<u64> {
         Some((self.steps + usize::from(self.denoise)) as u64)
     }

@@ -20,7 +20,8 @@
 //! Chains begin where [`Start`] says. [`draw()`] runs a sampler for any number of chains in chunks; a chain's noise is its own, so samples do not depend on the
 //! chunk. [`inverse`] is about samples that agree with a measurement. The last step can replace x by its Tweedie mean ([`denoise()`]).
 //!
-//! [`log_likelihood()`] follows the probability flow the other way, for the density that it makes.
+//! [`log_likelihood()`] follows the probability flow the other way, for the density that it makes;
+//! [`likelihood_bound()`] bounds that of the reverse SDE.
 
 mod annealed_langevin;
 mod consistent_annealed;
@@ -38,12 +39,14 @@ mod interpolate;
 pub mod inverse;
 mod langevin;
 mod likelihood;
+mod likelihood_bound;
 mod mala;
 mod metropolis;
 mod predictor_corrector;
 mod probability_flow;
 mod start;
 mod step_size;
+mod technique_4;
 mod transition;
 mod walk;
 
@@ -61,11 +64,13 @@ pub use hmc::{Hmc, Phase, leapfrog};
 pub use interpolate::{interpolate, interpolates};
 pub use langevin::Langevin;
 pub use likelihood::{Likelihood, LogLikelihood, MOST_EXACT, Terminal, Trace, log_likelihood};
+pub use likelihood_bound::{LikelihoodBound, likelihood_bound, with_last_noise};
 pub use mala::Mala;
 pub use predictor_corrector::{Corrector, Norms, Order, Predictor, PredictorCorrector};
 pub use probability_flow::{Method, ProbabilityFlow};
 pub use start::{Normal, Start, Starts};
-pub use step_size::{Auto, StepSize};
+pub use step_size::{Annealing, Auto, StepSize, Word};
+pub use technique_4::Technique4;
 
 use stein_core::{Catalogue, SamplerPart};
 

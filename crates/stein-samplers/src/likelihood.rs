@@ -144,7 +144,8 @@ fn parted(states: &[f64], d: usize) -> (Vec<f64>, Vec<f64>) {
 }
 
 impl Terminal<'_> {
-    fn log_density(&self, rows: &Rows<'_>, y: &[f64], level: Level) -> Vec<f64> {
+    /// ln of the density of x̃ at the ends y, `[N]`.
+    pub(crate) fn log_density(&self, rows: &Rows<'_>, y: &[f64], level: Level) -> Vec<f64> {
         let d = rows.dimension;
         match self {
             Self::Target(target) => {

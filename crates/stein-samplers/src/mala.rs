@@ -67,7 +67,7 @@ impl Sampler for Mala {
         let condition = Condition::uniform(level, batch, &device);
         let (drift, diffusion) = self.convention.factors(self.step_size.at(level.sigma, self.convention));
         let mut walk = Walk::of(self.steps + usize::from(self.denoise), observer);
-        let mut state = State::at(score, x, &condition)?;
+        let mut state = State::start(score, x, &condition)?;
         for _ in 0..self.steps {
             let z = matrix(noise.normals(d), d, &device);
             let x = state.x.clone() + state.score.clone() * drift + z.clone() * diffusion;

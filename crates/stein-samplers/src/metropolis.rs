@@ -32,6 +32,14 @@ impl State {
         Self::new(network, x, score, condition)
     }
 
+    /// Where chains start. One whose score is no number there could never leave: it is made no number itself, so that whoever draws
+    /// sees it.
+    pub(crate) fn start(network: &dyn ScoreNetwork, x: Tensor<2>, condition: &Condition) -> Result<Self, SampleError> {
+        let state = Self::at(network, x, condition)?;
+        let lost = state.score.clone().is_finite().bool_not();
+        Ok(Self { x: state.x.mask_fill(lost, f32::NAN), ..state })
+    }
+
     /// Moves each chain to its proposal with probability min(1, p(x')/p(x) · e^correction), `[B, 1]`. Gives the mean of these
     /// probabilities too.
     pub(crate) fn accept(self, proposal: Self, correction: Tensor<2>, noise: &mut ChainNoise) -> (Self, f64) {

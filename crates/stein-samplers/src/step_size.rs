@@ -1,19 +1,28 @@
 //! Langevin step sizes.
 
+use std::fmt::Debug;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stein_core::{Invalid, NoiseSchedule};
 
-use crate::Convention;
+use crate::walk::{unless_exploding, unless_geometric, unless_ladder};
+use crate::{Convention, Technique4};
 
-/// A step size, or one that follows from the schedule.
+/// A step size, or a word for one that follows from the schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
-pub enum StepSize {
+pub enum StepSize<W = Auto> {
     /// ε itself.
     Value(#[schemars(extend("exclusiveMinimum" = 0))] f64),
-    /// From σ_L.
-    Auto(Auto),
+    /// From the schedule.
+    Auto(W),
+}
+
+/// The words that a step size has.
+pub trait Word: Debug + Copy {
+    /// `auto`.
+    const AUTO: Self;
 }
 
 /// The word `auto`.
@@ -24,30 +33,33 @@ pub enum Auto {
     Auto,
 }
 
+/// The words of a step size that shrinks down a ladder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Annealing {
+    /// From σ_L.
+    Auto,
+    /// Technique 4 of NCSNv2: the variance after a level that began at exactly σ_{i−1}² is nearest to σ_i².
+    T4,
+    /// The same for what errors come to at the end of the ladder, where each level begins as the one before ended.
+    T4Accumulated,
+}
+
+impl Word for Auto {
+    const AUTO: Self = Self::Auto;
+}
+
+impl Word for Annealing {
+    const AUTO: Self = Self::Auto;
+}
+
 /// ε/σ_L² of `step-size = "auto"`, paper convention. A Langevin step at level i multiplies deviations of scale σ_i by
 /// 1 − ε/(2σ_L²), so this is stable, and ten steps forget nearly all of where a level began.
 const AUTO: f64 = 0.3;
 
-impl StepSize {
+impl<W: Word> StepSize<W> {
     /// From σ_L.
-    pub const AUTO: Self = Self::Auto(Auto::Auto);
-
-    /// The step size over σ_L², in this convention.
-    pub fn relative(self, sigma_min: f64, convention: Convention) -> f64 {
-        match (self, convention) {
-            (Self::Value(step), _) => step / (sigma_min * sigma_min),
-            (Self::Auto(_), Convention::Paper) => AUTO,
-            (Self::Auto(_), Convention::Repository) => AUTO / 2.0,
-        }
-    }
-
-    /// The step size at σ, in this convention: `"auto"` scales with σ².
-    pub fn at(self, sigma: f64, convention: Convention) -> f64 {
-        match self {
-            Self::Value(step) => step,
-            Self::Auto(_) => self.relative(sigma, convention) * sigma * sigma,
-        }
-    }
+    pub const AUTO: Self = Self::Auto(W::AUTO);
 
     /// Refuses a step size that is not above zero and finite.
     ///
@@ -62,10 +74,64 @@ impl StepSize {
 
     /// Refuses `"auto"` where there is no σ to follow.
     pub(crate) fn unless_unknown(self, schedule: &dyn NoiseSchedule) -> Result<(), Invalid> {
-        if schedule.last().is_clean() && self == Self::AUTO {
+        if schedule.last().is_clean() && matches!(self, Self::Auto(_)) {
             let message = "`step-size` needs a number: without noise there is no σ that it could follow from";
             return Err(Invalid::key("step-size", message));
         }
         Ok(())
+    }
+}
+
+impl StepSize {
+    /// The step size over σ_L², in this convention.
+    pub fn relative(self, sigma_min: f64, convention: Convention) -> f64 {
+        match self {
+            Self::Value(step) => step / (sigma_min * sigma_min),
+            Self::Auto(Auto::Auto) => convention.of_paper(AUTO),
+        }
+    }
+
+    /// The step size at σ, in this convention: `"auto"` scales with σ².
+    pub fn at(self, sigma: f64, convention: Convention) -> f64 {
+        match self {
+            Self::Value(step) => step,
+            Self::Auto(_) => self.relative(sigma, convention) * sigma * sigma,
+        }
+    }
+}
+
+impl StepSize<Annealing> {
+    /// The step size over σ_L², in this convention, for so many steps at each level.
+    pub fn relative(self, schedule: &dyn NoiseSchedule, steps_per_level: usize, convention: Convention) -> f64 {
+        let levels = schedule.levels().len();
+        let technique = || {
+            let gamma = (schedule.span() / (levels.max(2) - 1) as f64).exp();
+            Technique4 { gamma, steps_per_level }
+        };
+        match self {
+            Self::Value(step) => step / schedule.last().sigma.powi(2),
+            Self::Auto(Annealing::Auto) => convention.of_paper(AUTO),
+            // Technique 4 counts in steps of the repository's.
+            Self::Auto(Annealing::T4) => convention.of_paper(2.0 * technique().best_step()),
+            Self::Auto(Annealing::T4Accumulated) => {
+                convention.of_paper(2.0 * technique().best_step_accumulated(levels))
+            }
+        }
+    }
+
+    /// Refuses technique 4 for a ladder that it says nothing of.
+    ///
+    /// # Errors
+    /// If it is asked for and the ladder is not a geometric, variance-exploding one.
+    pub(crate) fn check_ladder(self, schedule: &dyn NoiseSchedule) -> Result<(), Invalid> {
+        let word = match self {
+            Self::Value(_) | Self::Auto(Annealing::Auto) => return Ok(()),
+            Self::Auto(Annealing::T4) => "step-size = \"t4\"",
+            Self::Auto(Annealing::T4Accumulated) => "step-size = \"t4-accumulated\"",
+        };
+        unless_ladder(word, schedule)
+            .and_then(|()| unless_exploding(word, schedule))
+            .and_then(|()| unless_geometric(word, schedule))
+            .map_err(|e| Invalid::key("step-size", e.message))
     }
 }

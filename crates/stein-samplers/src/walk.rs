@@ -37,6 +37,27 @@ pub(crate) fn unless_exploding(kind: &str, schedule: &dyn NoiseSchedule) -> Resu
     }
 }
 
+/// σ_{i+1}/σ_i, by the ladder's ends.
+pub(crate) fn ratio(schedule: &dyn NoiseSchedule) -> f64 {
+    (-schedule.span() / (schedule.levels().len() - 1) as f64).exp()
+}
+
+/// Refuses a ladder of at least two levels whose σ_{i+1}/σ_i changes.
+pub(crate) fn unless_geometric(kind: &str, schedule: &dyn NoiseSchedule) -> Result<(), Invalid> {
+    let ratio = ratio(schedule);
+    for (i, pair) in schedule.levels().windows(2).enumerate() {
+        let own = pair[1].sigma / pair[0].sigma;
+        if (own / ratio - 1.0).abs() > 1e-6 {
+            return Err(Invalid::new(format!(
+                "`{kind}` needs a geometric ladder, the same σ_{{i+1}}/σ_i throughout; here it is {own:.6} after level {} and \
+                 {ratio:.6} on average",
+                i + 1
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Counts steps, shows each to the observer, and ends where the observer stops it.
 pub(crate) struct Walk<'a> {
     observer: &'a mut dyn Observer,

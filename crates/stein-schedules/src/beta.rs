@@ -7,7 +7,7 @@ use stein_core::Invalid;
 use crate::ladder::check_levels;
 
 /// The least α: below it nothing of the signal is left to single precision.
-const LEAST_ALPHA: f64 = 1e-6;
+pub(crate) const LEAST_ALPHA: f64 = 1e-6;
 
 /// What the two kernels of the score SDE have in common: all of their keys.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]

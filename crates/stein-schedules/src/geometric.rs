@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stein_core::{Component, Dataset, Invalid, NoiseSchedule, SchedulePart};
 
-use crate::ladder::{Ladder, check_ends, with_exact_ends};
+use crate::ladder::{Ladder, with_exact_ends};
+use crate::{Ends, LevelCount, MOST_OVERLAP, SigmaMax};
 
 /// A geometric ladder from sigma-max down to sigma-min, both included: each level is the one before over γ.
 ///
@@ -14,20 +15,23 @@ use crate::ladder::{Ladder, check_ends, with_exact_ends};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Geometric {
-    /// σ₁, the largest standard deviation; about the data's largest pairwise distance (NCSNv2, technique 1).
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub sigma_max: f64,
+    /// σ₁, the largest standard deviation; `"auto"` is the largest distance between training rows (NCSNv2, technique 1), of so
+    /// many as 4096 of them.
+    pub sigma_max: SigmaMax,
     /// σ_L, the smallest.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub sigma_min: f64,
-    /// L, the number of levels.
-    #[schemars(range(min = 1, max = 100000))]
-    pub levels: usize,
+    /// L, the number of levels; `"auto"` is the least number at which neighbours overlap by `overlap` (NCSNv2, technique 2). In
+    /// fewer than five dimensions that may be two, however far apart the ends are.
+    pub levels: LevelCount,
+    /// C, the overlap that `levels = "auto"` asks for: how much of a level's noise the next one covers.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 0.9973))]
+    pub overlap: f64,
 }
 
 impl Default for Geometric {
     fn default() -> Self {
-        Self { sigma_max: 4.0, sigma_min: 0.02, levels: 20 }
+        Self { sigma_max: SigmaMax::Value(4.0), sigma_min: 0.02, levels: LevelCount::Value(20), overlap: 0.5 }
     }
 }
 
@@ -41,11 +45,22 @@ impl Component<SchedulePart> for Geometric {
     const PAPER: &'static str = "Song & Ermon 2019, arXiv 1907.05600";
 
     fn check(&self) -> Result<(), Invalid> {
-        check_ends(self.sigma_max, self.sigma_min, self.levels)
+        // As many as `auto` can come to: at least two.
+        self.sigma_max.check(self.sigma_min, self.levels.value().unwrap_or(2))?;
+        let overlap = self.overlap;
+        if !(overlap > 0.0 && overlap < MOST_OVERLAP) {
+            let message = format!(
+                "`overlap` is {overlap}; it must be above 0 and below {MOST_OVERLAP:.4}, the overlap of a level with itself"
+            );
+            return Err(Invalid::key("overlap", message));
+        }
+        Ok(())
     }
 
-    fn build(&self, _: &Dataset) -> Result<Arc<dyn NoiseSchedule>, Invalid> {
-        Ladder::exploding(geometric(self.sigma_max, self.sigma_min, self.levels))
+    fn build(&self, data: &Dataset) -> Result<Arc<dyn NoiseSchedule>, Invalid> {
+        let sigma_max = self.sigma_max.over(data, self.sigma_min)?;
+        let ends = Ends { dimension: data.dimension(), sigma_max, sigma_min: self.sigma_min };
+        Ladder::exploding(geometric(sigma_max, self.sigma_min, self.levels.between(ends, self.overlap)?))
     }
 }
 
@@ -77,10 +92,18 @@ mod tests {
 
     #[test]
     fn values_out_of_range_are_refused() {
-        let wrong = |sigma_max, sigma_min, levels| Geometric { sigma_max, sigma_min, levels }.check().unwrap_err().key;
+        let wrong = |sigma_max: f64, sigma_min, levels: usize| {
+            let ends =
+                Geometric { sigma_max: sigma_max.into(), sigma_min, levels: levels.into(), ..Geometric::default() };
+            ends.check().unwrap_err().key
+        };
         assert_eq!(wrong(-1.0, 0.1, 3).as_deref(), Some("sigma-max"));
         assert_eq!(wrong(1.0, 2.0, 3).as_deref(), Some("sigma-min"));
         assert_eq!(wrong(1.0, f64::NAN, 3).as_deref(), Some("sigma-min"));
         assert_eq!(wrong(1.0, 0.1, 0).as_deref(), Some("levels"));
+        for overlap in [0.0, 0.998, f64::NAN] {
+            let key = Geometric { overlap, ..Geometric::default() }.check().unwrap_err().key;
+            assert_eq!(key.as_deref(), Some("overlap"));
+        }
     }
 }

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stein_core::{Component, Dataset, Invalid, NoiseSchedule, SchedulePart};
 
-use crate::ladder::{Ladder, check_ends, with_exact_ends};
+use crate::SigmaMax;
+use crate::ladder::{Ladder, with_exact_ends};
 
 /// A ladder of equal steps in σ^{1/ρ} from sigma-max down to sigma-min, both included; ρ > 1 puts more levels at small σ.
 ///
@@ -15,9 +16,9 @@ use crate::ladder::{Ladder, check_ends, with_exact_ends};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Karras {
-    /// σ₁, the largest standard deviation.
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub sigma_max: f64,
+    /// σ₁, the largest standard deviation; `"auto"` is the largest distance between training rows (NCSNv2, technique 1), of so
+    /// many as 4096 of them.
+    pub sigma_max: SigmaMax,
     /// σ_L, the smallest.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub sigma_min: f64,
@@ -31,7 +32,7 @@ pub struct Karras {
 
 impl Default for Karras {
     fn default() -> Self {
-        Self { sigma_max: 80.0, sigma_min: 0.002, levels: 18, rho: 7.0 }
+        Self { sigma_max: SigmaMax::Value(80.0), sigma_min: 0.002, levels: 18, rho: 7.0 }
     }
 }
 
@@ -47,12 +48,13 @@ impl Component<SchedulePart> for Karras {
     const PAPER: &'static str = "Karras et al. 2022, arXiv 2206.00364, equation 5";
 
     fn check(&self) -> Result<(), Invalid> {
-        check_ends(self.sigma_max, self.sigma_min, self.levels)?;
+        self.sigma_max.check(self.sigma_min, self.levels)?;
         Invalid::unless_positive("rho", self.rho)
     }
 
-    fn build(&self, _: &Dataset) -> Result<Arc<dyn NoiseSchedule>, Invalid> {
-        Ladder::exploding(karras(self.sigma_max, self.sigma_min, self.levels, self.rho))
+    fn build(&self, data: &Dataset) -> Result<Arc<dyn NoiseSchedule>, Invalid> {
+        let sigma_max = self.sigma_max.over(data, self.sigma_min)?;
+        Ladder::exploding(karras(sigma_max, self.sigma_min, self.levels, self.rho))
     }
 }
 

@@ -1,11 +1,14 @@
 //! Noise schedules: the levels σ₁ > … > σ_L of the kernel x̃ = α x + σ z, one file each.
 //!
 //! A schedule is chosen by `kind` in `[schedule]`. Training draws levels from it, samplers walk down it. Most are
-//! variance-exploding (α = 1); `variance-preserving` and `sub-vp` shrink x as noise grows.
+//! variance-exploding (α = 1); `variance-preserving`, `sub-vp` and `cosine` shrink x as noise grows.
 
+mod auto;
 mod beta;
+mod cosine;
 mod density;
 mod explicit;
+mod exponential;
 mod geometric;
 mod karras;
 mod ladder;
@@ -15,14 +18,17 @@ mod suggest;
 mod uniform;
 mod variance_preserving;
 
+pub use auto::{Auto, LevelCount, SigmaMax};
 pub use beta::Beta;
+pub use cosine::Cosine;
 pub use density::{Density, LogNormal};
 pub use explicit::Explicit;
+pub use exponential::{Exponential, exponential};
 pub use geometric::{Geometric, geometric};
 pub use karras::{Karras, karras};
 pub use none::NoNoise;
 pub use sub_vp::SubVp;
-pub use suggest::{Ends, MOST_OVERLAP, MOST_ROWS, Walk, largest_distance};
+pub use suggest::{Ends, MOST_OVERLAP, MOST_ROWS, largest_distance};
 pub use uniform::{Uniform, uniform};
 pub use variance_preserving::VariancePreserving;
 
@@ -35,8 +41,10 @@ pub fn register(catalogue: &mut Catalogue<SchedulePart>) {
         .add::<Geometric>()
         .add::<Uniform>()
         .add::<Karras>()
+        .add::<Exponential>()
         .add::<Explicit>()
         .add::<VariancePreserving>()
         .add::<SubVp>()
+        .add::<Cosine>()
         .add::<NoNoise>();
 }

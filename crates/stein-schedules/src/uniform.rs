@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stein_core::{Component, Dataset, Invalid, NoiseSchedule, SchedulePart};
 
-use crate::ladder::{Ladder, check_ends, with_exact_ends};
+use crate::SigmaMax;
+use crate::ladder::{Ladder, with_exact_ends};
 
 /// A ladder of equal steps in σ from sigma-max down to sigma-min, both included.
 ///
@@ -14,9 +15,9 @@ use crate::ladder::{Ladder, check_ends, with_exact_ends};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Uniform {
-    /// σ₁, the largest standard deviation.
-    #[schemars(extend("exclusiveMinimum" = 0))]
-    pub sigma_max: f64,
+    /// σ₁, the largest standard deviation; `"auto"` is the largest distance between training rows (NCSNv2, technique 1), of so
+    /// many as 4096 of them.
+    pub sigma_max: SigmaMax,
     /// σ_L, the smallest.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub sigma_min: f64,
@@ -27,7 +28,7 @@ pub struct Uniform {
 
 impl Default for Uniform {
     fn default() -> Self {
-        Self { sigma_max: 4.0, sigma_min: 0.02, levels: 20 }
+        Self { sigma_max: SigmaMax::Value(4.0), sigma_min: 0.02, levels: 20 }
     }
 }
 
@@ -40,11 +41,12 @@ impl Component<SchedulePart> for Uniform {
     const KIND: &'static str = "uniform";
 
     fn check(&self) -> Result<(), Invalid> {
-        check_ends(self.sigma_max, self.sigma_min, self.levels)
+        self.sigma_max.check(self.sigma_min, self.levels)
     }
 
-    fn build(&self, _: &Dataset) -> Result<Arc<dyn NoiseSchedule>, Invalid> {
-        Ladder::exploding(uniform(self.sigma_max, self.sigma_min, self.levels))
+    fn build(&self, data: &Dataset) -> Result<Arc<dyn NoiseSchedule>, Invalid> {
+        let sigma_max = self.sigma_max.over(data, self.sigma_min)?;
+        Ladder::exploding(uniform(sigma_max, self.sigma_min, self.levels))
     }
 }
 

@@ -28,7 +28,7 @@ fn level(log_alpha: f64) -> Level {
 }
 
 /// σ/α = r and α² + σ² = 1.
-fn at_ratio(ratio: f64) -> Level {
+pub(crate) fn at_ratio(ratio: f64) -> Level {
     let alpha = 1.0f64.hypot(ratio).recip();
     Level { alpha, sigma: ratio * alpha }
 }

@@ -32,6 +32,7 @@ mod trainee;
 #[cfg(feature = "tui")]
 mod tui;
 mod verify;
+mod verify_samples;
 mod weights;
 
 pub use batches::{Batches, TrainingBatch};
@@ -46,4 +47,5 @@ pub use session::Stop;
 pub use state::TrainingState;
 pub use trainee::Trainee;
 pub use verify::{VectorError, Verdict, Verified, verify};
+pub use verify_samples::{VerifiedSamples, holds_samples, verify_samples};
 pub use weights::{load_network, network_file};

@@ -392,6 +392,14 @@ fn conventions(plan: &Plan) -> Conventions {
             "as the sampler's `start` says, whatever the first level"
         }
     };
+    let (first, last) = (plan.schedule.first(), plan.schedule.last());
+    let levels = match plan.schedule.levels().len() {
+        _ if clean => "no noise".to_owned(),
+        1 => format!("one, σ = {}", first.sigma),
+        n => format!("{n}, σ from {} to {}", first.sigma, last.sigma),
+    };
+    let settled = plan.sampler.settled(&*plan.schedule);
+    let settled = settled.into_iter().map(|(key, value)| (format!("sampler {key}"), value.to_string()));
     let fusion = if plan.experiment.runtime.fusion { "as burn chooses" } else { "off" };
     [
         ("loss", "½ is kept, dimensions are summed, the batch is averaged"),
@@ -407,6 +415,8 @@ fn conventions(plan: &Plan) -> Conventions {
     ]
     .into_iter()
     .map(|(k, v)| (k.to_owned(), v.to_owned()))
+    .chain(std::iter::once(("noise levels".to_owned(), levels)))
+    .chain(settled)
     .collect()
 }
 

@@ -90,7 +90,7 @@ pub fn verify(name: &str, file: &ArrayFile, registry: &Registry) -> Result<Verif
     })
 }
 
-fn source_of(name: &str, text: &str) -> Source {
+pub(crate) fn source_of(name: &str, text: &str) -> Source {
     Source::new(format!("{name}, experiment"), text.as_bytes())
         .or_else(|_| Source::new(name, b""))
         .unwrap_or_else(|_| unreachable!("an empty text is a source"))

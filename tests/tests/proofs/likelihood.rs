@@ -8,7 +8,10 @@ use stein_core::{
 };
 use stein_data::IsotropicMixture;
 use stein_record::{Array, Estimate};
-use stein_samplers::{Likelihood, LogLikelihood, Method, ProbabilityFlow, Terminal, Tolerance, Trace, log_likelihood};
+use stein_samplers::{
+    Likelihood, LikelihoodBound, LogLikelihood, Method, ProbabilityFlow, Terminal, Tolerance, Trace, likelihood_bound,
+    log_likelihood, with_last_noise,
+};
 
 use crate::common::{at, device, draws, exact, gaussian, noise, three_modes};
 use crate::networks::plan;
@@ -277,6 +280,101 @@ fn a_likelihood_stops_when_asked() {
     assert!(rounds > 2, "the first two rows were done");
 }
 
+/// Bounds at draws of the target, and ln p_L(x̃) − D ln(1/α_L) at the same rows with the noise of the last level, row by row.
+fn bounds(target: &IsotropicMixture, model: &IsotropicMixture, schedule: &Ends, n: usize) -> [Vec<f64>; 2] {
+    let (x, device, streams) = (to_array(draws(target, n, "bound").0), device(), Streams::new(8));
+    let spread = 1.0;
+    let what = LikelihoodBound { terminal: Terminal::Target(target), spread, chunk: 512, streams, device: &device };
+    let found = likelihood_bound(&exact(model.clone()), schedule, &x, what);
+    let noisy = stein_core::to_tensor(&with_last_noise(schedule, &x, streams, &device), &device);
+    let volume = x.row_length() as f64 * schedule.last().alpha.ln();
+    let truth = to_host(target.log_density(noisy, &at(schedule.last(), n)));
+    [found, truth.into_iter().map(|t| f64::from(t) + volume).collect()]
+}
+
+/// Mean and standard error of the differences.
+fn apart([a, b]: &[Vec<f64>; 2]) -> Estimate {
+    Estimate::mean_of(&a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>())
+}
+
+/// With the true score and the true density at the first level, the bound is the log-likelihood.
+#[test]
+fn the_bound_is_tight_at_the_truth() {
+    let target = modes(4);
+    for schedule in both(30.0, 0.05) {
+        let found = bounds(&target, &target, &schedule, 4000);
+        let gap = apart(&found);
+        assert!(gap.value.abs() < 4.0 * gap.standard_error && gap.standard_error < 0.05, "{gap:?}");
+        // The twins: an integral of half the weight, and one without −D, which is D ln(ρ₁/ρ_L) off.
+        let integral = gap.value + Estimate::mean_of(&found[1]).value - terminal(&target, &schedule);
+        assert!((0.5 * integral).abs() > 20.0 * gap.standard_error, "{integral}");
+        assert!(4.0 * schedule.span() > 20.0 * gap.standard_error);
+        // The chunk does not matter.
+        let (x, device, terminal) = (to_array(draws(&target, 9, "bound").0), device(), Terminal::Target(&target));
+        let bound = |chunk| {
+            let what = LikelihoodBound { terminal, spread: 1.0, chunk, streams: Streams::new(8), device: &device };
+            likelihood_bound(&exact(target.clone()), &schedule, &x, what)
+        };
+        assert_eq!(bound(1000), bound(130));
+    }
+}
+
+/// E ln q_1(y_1), the density at the first level in the unit of y.
+fn terminal(target: &IsotropicMixture, schedule: &Ends) -> f64 {
+    let (level, n) = (schedule.first(), 4000);
+    let (x, z) = draws(target, n, "terminal");
+    let end = to_host(target.log_density(x * level.alpha + z * level.sigma, &at(level, n)));
+    Estimate::mean_of(&end.into_iter().map(f64::from).collect::<Vec<_>>()).value + 4.0 * level.alpha.ln()
+}
+
+/// N(0, s²) by the score of N(0, t²). The reverse SDE has the variance m with dm/dv = 2m/(t² + v) − 1, v = ρ², the flow that with
+/// dm/dv = m/(t² + v); the bound is off by ½∫E‖S − ∇ln q‖² dv.
+#[test]
+fn the_bound_is_below_the_sde_by_what_is_known() {
+    let (s, t, d) = (1.0f64, 1.3f64, 2);
+    let (target, model) = (gaussian(vec![0.0; d], s), gaussian(vec![0.0; d], t));
+    for schedule in both(8.0, 0.2) {
+        let [most, least] = [schedule.first(), schedule.last()].map(|l| (l.sigma / l.alpha).powi(2));
+        let (here, there) = (t * t + least, t * t + most);
+        let sde = here + (s * s - t * t) * (here / there).powi(2);
+        let flow = (s * s + most) * here / there;
+        // E ln N(y; 0, m) − E ln N(y; 0, q) over y from N(0, q).
+        let missing = |m: f64| {
+            let q = s * s + least;
+            d as f64 / 2.0 * ((q / m).ln() + 1.0 - q / m)
+        };
+        // (s² + v)(1/(s² + v) − 1/(t² + v))² = (t² − s²)²/((s² + v)(t² + v)²), by Simpson's rule in ln v.
+        let error = |log_v: f64| {
+            let v = log_v.exp();
+            v * (t * t - s * s).powi(2) / ((s * s + v) * (t * t + v).powi(2))
+        };
+        let (n, h) = (2000, (most / least).ln() / 2000.0);
+        let weight = |i: usize| if i == 0 || i == n { 1.0 } else { 2.0 * (1 + i % 2) as f64 };
+        let integral: f64 = (0..=n).map(|i| weight(i) * error(least.ln() + i as f64 * h)).sum::<f64>() * h / 3.0;
+        let expected = -0.5 * d as f64 * integral;
+        let gap = apart(&bounds(&target, &model, &schedule, 20_000));
+        assert!((gap.value - expected).abs() < 4.0 * gap.standard_error, "{gap:?}, not {expected}");
+        assert!(gap.standard_error < 0.1 * expected.abs(), "{gap:?} must tell {expected} from nothing");
+        assert!(expected < missing(sde), "a bound: {expected}, {}", missing(sde));
+
+        // And the likelihood by the flow is the flow's.
+        let (x, truth) = rows(&target, &schedule, 2000);
+        let device = device();
+        let what = Likelihood {
+            divergence: Trace::Exact,
+            probes: 1,
+            tolerance: Tolerance::default(),
+            terminal: Terminal::Target(&target),
+            chunk: 500,
+            streams: Streams::new(3),
+            device: &device,
+        };
+        let found = log_likelihood(&exact(model.clone()), &schedule, &x, what, &mut |_| ControlFlow::Continue(()));
+        let gap = apart(&[found.expect("solved").nats(), truth.into_iter().map(f64::from).collect()]);
+        assert!((gap.value - missing(flow)).abs() < 4.0 * gap.standard_error, "{gap:?}, not {}", missing(flow));
+    }
+}
+
 /// The metrics of an experiment whose network is the target's own score, or whatever `network` says.
 fn metrics(tables: &str) -> Vec<stein_record::MetricRecord> {
     let plan = plan(&format!("{tables}\n[training]\nsteps = 0\n"));
@@ -321,7 +419,37 @@ fn held_out_rows_have_the_log_likelihood_of_their_law() {
         let error = metric(&found("gaussian"), "log-likelihood-error").estimate.value;
         assert!(error.abs() < 0.01, "{error}");
         assert!(known.iter().all(|m| m.name != "bits-per-dimension"), "no integers, no bits");
+        assert!(known.iter().all(|m| m.name != "likelihood-bound"), "without the level's noise there is no bound");
+        // With it the law is N(0, s² + ρ²) itself, and with the exact score the bound is the likelihood.
+        let noisy = found("target\", noisy = true, divergence = \"exact");
+        let [own, bound] = ["log-likelihood", "likelihood-bound"].map(|name| metric(&noisy, name).estimate);
+        let expected = -d / 2.0 * ((2.0 * std::f64::consts::PI * v).ln() + 1.0);
+        assert!((own.value - expected).abs() < 4.0 * own.standard_error, "{own:?}, not {expected}");
+        assert!((bound.value - expected).abs() < 4.0 * bound.standard_error, "{bound:?}, not {expected}");
     }
+}
+
+#[test]
+fn likelihoods_that_cannot_be_are_refused() {
+    let refused = |tables: &str| {
+        let registry = stein_experiment::builtin();
+        let text = format!("[network]\nkind = \"mlp\"\nhidden = [4]\n{tables}");
+        let source = stein_record::source::Source::new("test.toml", text.as_bytes()).expect("text");
+        let plan = stein_experiment::Experiment::read(&source, &registry)
+            .and_then(|experiment| stein_experiment::Plan::build(experiment, &registry));
+        source.render(&plan.expect_err("refused"), false)
+    };
+    let digits = "[data]\nkind = \"digits\"\n";
+    let wide = "[data]\nkind = \"gaussian\"\ndimension = 1025\ntrain = 128\nheld-out = 8\n";
+    let asked = |data: &str, how: &str| refused(&format!("{data}[evaluation]\nlikelihood = {{ {how} }}\n"));
+    assert!(asked(digits, "terminal = \"target\"").contains("density is not known"));
+    let message = asked(wide, "");
+    assert!(message.contains("1025") && message.contains("\"hutchinson\""), "{message}");
+    let message = asked(&format!("{digits}[schedule]\nkind = \"geometric\"\nlevels = 1\n"), "");
+    assert!(message.contains("at least two levels"), "{message}");
+    let message = asked(digits, "rtol = 1e-9");
+    assert!(message.contains("rtol") && message.contains("1e-7"), "{message}");
+    assert!(asked(digits, "probe = 2").contains("probes"));
 }
 
 /// −log₂(p)/D + log₂ 17 for digits, which are (v + u)/17.

@@ -13,6 +13,7 @@ use stein_jet::Jet;
 use stein_samplers::{Convention, Hmc, Langevin, Mala, Phase, StepSize, leapfrog};
 
 use crate::common::{Sigmas, at, device, draws, exact, gaussian, noise, three_modes};
+use crate::networks::planned;
 
 const N: usize = 100_000;
 
@@ -239,6 +240,10 @@ fn what_is_no_number_is_rejected() {
         let x = sampler.sample(&score, &schedule, start, &mut chains(1000), &mut NoObserver).expect("no stop");
         let x = to_host(x);
         assert!(x.iter().all(|x| *x <= 1.5), "{sampler:?}");
+        // A chain that starts there cannot leave, and does not look as if it had moved.
+        let beyond = matrix(vec![2.0, 0.0], 1, &device());
+        let end = sampler.sample(&score, &schedule, beyond, &mut chains(2), &mut NoObserver).expect("no stop");
+        assert_eq!(to_host(end).into_iter().map(f32::is_nan).collect::<Vec<_>>(), [true, false], "{sampler:?}");
         let (v, _) = moment(&x, 2);
         // The chains move all the same: N(0, 1) cut off at 1.5 has the second moment 1 − 1.5 φ(1.5)/Φ(1.5).
         assert!((v - 0.792).abs() < 0.15, "{sampler:?}: {v}");
@@ -268,6 +273,24 @@ fn what_has_no_density_is_refused() {
         assert_eq!(end.expect_err("no density"), SampleError::NoLogDensity);
     }
     assert!(!Langevin::default().needs_log_density());
+}
+
+/// Whether a network has a density is seen before anything runs.
+#[test]
+fn plans_without_a_density_are_refused() {
+    let text = |network: &str, sampler: &str| {
+        format!(
+            "training.steps = 0\n[data]\nkind = \"gaussian-mixture\"\nmeans = [[0.0, 1.0]]\n[network]\nkind = \"{network}\"\n\
+             [sampler]\nkind = \"{sampler}\"\n"
+        )
+    };
+    for sampler in ["mala", "hmc"] {
+        let said = planned(&text("mlp", sampler)).expect_err("a free network");
+        let named = format!("`{sampler}` needs the log density, which a network of kind `mlp` does not have");
+        assert!(said.contains(&named) && said.contains("test.toml:8:8"), "{said}");
+        assert!(planned(&text("exact", sampler)).is_ok());
+    }
+    assert!(planned(&text("mlp", "langevin")).is_ok());
 }
 
 #[test]

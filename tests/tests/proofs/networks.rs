@@ -12,11 +12,16 @@ use stein_train::Layout;
 use crate::common::{device, levels, noise};
 
 pub(crate) fn plan(text: &str) -> Plan {
+    planned(text).unwrap_or_else(|said| panic!("{said}"))
+}
+
+/// The plan, or what is said of its mistakes.
+pub(crate) fn planned(text: &str) -> Result<Plan, String> {
     let registry = builtin();
     let source = Source::new("test.toml", text.as_bytes()).expect("text");
     Experiment::read(&source, &registry)
         .and_then(|experiment| Plan::build(experiment, &registry))
-        .unwrap_or_else(|problems| panic!("{}", source.render(&problems, false)))
+        .map_err(|problems| source.render(&problems, false))
 }
 
 const MLP: &str = "[data]\nkind = \"gaussian-mixture\"\nmeans = [[0.0, 1.0, 2.0]]\n[network]\nkind = \"mlp\"\n";

@@ -10,9 +10,9 @@ use stein_core::{
 use stein_data::IsotropicMixture;
 use stein_record::Array;
 use stein_samplers::{
-    AnnealedLangevin, ConsistentAnnealed, Convention, Corrector, Ddim, DpmSolverPp2m, Draw, Edm, EulerMaruyama, Hmc,
-    Langevin, Mala, Norms, Order, Predictor, PredictorCorrector, ProbabilityFlow, Start, Starts, StepSize, denoise,
-    draw,
+    AnnealedLangevin, Annealing, ConsistentAnnealed, Convention, Corrector, Ddim, DpmSolverPp2m, Draw, Edm,
+    EulerMaruyama, Hmc, Langevin, Mala, Norms, Order, Predictor, PredictorCorrector, ProbabilityFlow, Start, Starts,
+    StepSize, Technique4, denoise, draw,
 };
 
 use crate::common::{Sigmas, device, draws, exact, gaussian, noise, three_modes};
@@ -488,6 +488,36 @@ fn churn_keeps_the_variance() {
     }
 }
 
+/// A score that notes the largest |α² + σ² − 1| at which it is asked for.
+struct Preserved(stein_core::ExactScore, std::sync::Mutex<f64>);
+
+impl stein_core::ScoreNetwork for Preserved {
+    fn jet(&self, x: stein_jet::Jet<2>, condition: &stein_core::Condition) -> stein_jet::Jet<2> {
+        let levels = crate::common::levels(condition);
+        let off = (levels.alpha.square() + levels.sigma.square() - 1.0).abs().max().into_scalar::<f32>();
+        let mut most = self.1.lock().expect("no panic before");
+        *most = most.max(f64::from(off));
+        self.0.jet(x, condition)
+    }
+
+    fn log_density(&self, _: Tensor<2>, _: &stein_core::Condition) -> Option<Tensor<1>> {
+        None
+    }
+}
+
+/// The flow does not care in which α it is written, a network does: it is asked only for levels of its own schedule.
+#[test]
+fn churn_stays_on_the_schedule() {
+    let off = |schedule: &Sigmas| {
+        let score = Preserved(exact(gaussian(vec![0.0], 0.5)), 0.0.into());
+        let edm = Edm { churn: 20.0, ..Edm::default() };
+        edm.sample(&score, schedule, normals(4, 1.0), &mut chains(4), &mut NoObserver).expect("no stop");
+        score.1.into_inner().expect("no panic before")
+    };
+    assert!(off(&preserving(20.0, 0.1, 16)) < 1e-5);
+    assert!(off(&karras(20.0, 0.1, 16)) > 1.0);
+}
+
 #[test]
 fn churn_out_of_range_is_refused() {
     let wrong = |edm: Edm| Component::check(&edm).expect_err("out of range").key;
@@ -762,4 +792,59 @@ fn ladders_that_cannot_be_walked_are_refused() {
     for (sampler, _) in walkers(&rising) {
         assert!(sampler.expect_err("σ/α rises").contains("level 2 has no less of it than level 1"));
     }
+}
+
+/// The variance of chains of point-mass data over σ_i² is technique 4's recursion, by which its two step sizes are the best.
+#[test]
+fn technique_4_has_the_variance_that_it_says() {
+    let (n, levels, steps) = (40_000usize, 12usize, 3usize);
+    let sigmas: Vec<f64> = (0..levels).map(|i| 4.0 * 0.025f64.powf(i as f64 / (levels - 1) as f64)).collect();
+    let schedule = Sigmas::new(&sigmas);
+    let gamma = sigmas[0] / sigmas[1];
+    let technique = Technique4 { gamma, steps_per_level: steps };
+    // Points are Gaussians too narrow to be seen.
+    let score = exact(gaussian(vec![0.0, 0.0], 1e-6));
+    let ended = |step_size, convention| {
+        let sampler = AnnealedLangevin { steps_per_level: steps, step_size, convention, denoise: false };
+        let sampler = build(&sampler, &schedule).expect("a geometric ladder");
+        let start = Streams::new(8).chains("start", 0..n as u64).normals(2).iter().map(|z| 4.0 * z).collect();
+        let x = matrix(start, 2, &device());
+        let x = sampler.sample(&score, &schedule, x, &mut chains(n as u64), &mut NoObserver).expect("no stop");
+        let settled = sampler.settled(&schedule)[0].1;
+        (moments(&to_array(x)).1 / sigmas[levels - 1].powi(2), settled / sigmas[levels - 1].powi(2))
+    };
+    // Standard error of a variance of 2n numbers.
+    let error = 4.0 * (2.0 / (2 * n) as f64).sqrt();
+    let mut ends = Vec::new();
+    for (word, best) in
+        [(Annealing::T4, technique.best_step()), (Annealing::T4Accumulated, technique.best_step_accumulated(levels))]
+    {
+        let expected = technique.accumulated(best, levels)[levels - 1];
+        for (convention, factor) in [(Convention::Repository, 1.0), (Convention::Paper, 2.0)] {
+            let (found, settled) = ended(StepSize::Auto(word), convention);
+            assert!((settled / (factor * best) - 1.0).abs() < 1e-9, "{word:?}: {settled}, not {factor} × {best}");
+            assert!((found / expected - 1.0).abs() < error, "{word:?}: {found}, not {expected}");
+        }
+        ends.push((expected - 1.0).abs());
+    }
+    assert!(ends[1] < ends[0], "{ends:?}");
+    // The twin that takes technique 4's ε for the paper's ends elsewhere.
+    let wrong = technique.best_step() * sigmas[levels - 1].powi(2);
+    let (found, _) = ended(StepSize::Value(wrong), Convention::Paper);
+    assert!((found / technique.accumulated(technique.best_step(), levels)[levels - 1] - 1.0).abs() > 10.0 * error);
+}
+
+#[test]
+fn technique_4_is_refused_where_it_says_nothing() {
+    let sampler = AnnealedLangevin { step_size: StepSize::Auto(Annealing::T4), ..AnnealedLangevin::default() };
+    let wrong = |schedule: Sigmas| {
+        let context = SamplerContext { schedule: &schedule, dimension: 1 };
+        let error = Component::build(&sampler, context).expect_err("no ladder of technique 4's");
+        assert_eq!(error.key.as_deref(), Some("step-size"));
+        error.message
+    };
+    assert!(wrong(Sigmas::new(&[4.0, 2.0, 0.5])).contains("needs a geometric ladder"));
+    assert!(wrong(Sigmas::new(&[4.0])).contains("at least 2"));
+    let shrinking = [(0.5, 0.8), (0.8, 0.5)].map(|(alpha, sigma)| Level { alpha, sigma });
+    assert!(wrong(Sigmas(shrinking.to_vec())).contains("variance-exploding"));
 }

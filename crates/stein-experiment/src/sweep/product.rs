@@ -5,7 +5,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::axis::{Axis, lists};
-use super::{DEFAULT_MOST_CELLS, MOST_CELLS};
+use super::{DEFAULT_MOST_CELLS, MOST_CELLS, MOST_MEASURES};
 use crate::section::{article, read};
 
 /// Combinations that are looked through at most, before `exclude` leaves some out.
@@ -18,6 +18,7 @@ pub(super) struct Reserved<'s> {
     zip: Option<Spanned<DeValue<'s>>>,
     exclude: Option<Spanned<DeValue<'s>>>,
     best_of: Option<Spanned<DeValue<'s>>>,
+    measure: Option<Spanned<DeValue<'s>>>,
     max_cells: usize,
     max_cells_span: Option<Span>,
 }
@@ -31,7 +32,7 @@ impl<'s> Reserved<'s> {
             return Err(vec![Diagnostic::new(what).at(Some(key.span()), "").help(help)]);
         }
         let (zip, exclude, best_of) = (table.remove("zip"), table.remove("exclude"), table.remove("best-of"));
-        let max_cells = table.remove("max-cells");
+        let (measure, max_cells) = (table.remove("measure"), table.remove("max-cells"));
         let max_cells_span = max_cells.as_ref().map(Spanned::span);
         let max_cells = match max_cells.map(|value| read::<u64>("sweep", "max-cells", value)).transpose() {
             Ok(None) => DEFAULT_MOST_CELLS,
@@ -42,7 +43,7 @@ impl<'s> Reserved<'s> {
             }
             Err(diagnostic) => return Err(vec![diagnostic]),
         };
-        Ok(Self { zip, exclude, best_of, max_cells, max_cells_span })
+        Ok(Self { zip, exclude, best_of, measure, max_cells, max_cells_span })
     }
 }
 
@@ -194,6 +195,34 @@ pub(super) fn best_of(axes: &[Axis<'_>], reserved: &Reserved<'_>) -> Result<Vec<
             return Err(Diagnostic::new(what).at(Some(name.span()), "").help("seeds are averaged over"));
         }
         out.push(axis);
+    }
+    Ok(out)
+}
+
+/// The metrics that cells are compared by. Which there are is known only when cells have been evaluated.
+pub(super) fn measures(reserved: &Reserved<'_>) -> Result<Vec<String>, Diagnostic> {
+    let Some(value) = &reserved.measure else { return Ok(Vec::new()) };
+    let help = "write measure = \"mode-weight-error\": a metric's name, as evaluation.json has it, or a list of them";
+    let wrong = |what: String, span: Span| Err(Diagnostic::new(what).at(Some(span), "").help(help));
+    let items = match value.get_ref() {
+        DeValue::Array(items) if (1..=MOST_MEASURES).contains(&items.len()) => &items[..],
+        DeValue::Array(items) => {
+            let what = format!("`measure` in [sweep] names {} metrics; 1 to {MOST_MEASURES} are allowed", items.len());
+            return wrong(what, value.span());
+        }
+        _ => std::slice::from_ref(value),
+    };
+    let mut out: Vec<String> = Vec::new();
+    for item in items {
+        let Some(name) = item.get_ref().as_str() else {
+            let found = article(item.get_ref().type_str());
+            return wrong(format!("`measure` in [sweep] must be a metric's name, found {found}"), item.span());
+        };
+        if name.is_empty() || out.iter().any(|known| known == name) {
+            let problem = if name.is_empty() { "has an empty name".into() } else { format!("names `{name}` twice") };
+            return wrong(format!("`measure` in [sweep] {problem}"), item.span());
+        }
+        out.push(name.to_owned());
     }
     Ok(out)
 }

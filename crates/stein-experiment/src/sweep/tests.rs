@@ -241,6 +241,11 @@ fn axes_that_cannot_be_are_refused() {
     refuses("objective = [{ kind = \"sliced\", name = \"\" }]", "a.toml:2:40", &["1 to 60 characters"]);
     refuses("seed = [0]\nbest-of = [\"seed\"]", "a.toml:3:12", &["best of several seeds"]);
     refuses("seed = [0]\nbest-of = \"seed\"", "a.toml:3:11", &["must be a list of axes"]);
+    refuses("seed = [0]\nmeasure = 3", "a.toml:3:11", &["must be a metric's name, found an integer"]);
+    refuses("seed = [0]\nmeasure = [\"a\", {}]", "a.toml:3:17", &["found a table"]);
+    refuses("seed = [0]\nmeasure = [\"a\", \"a\"]", "a.toml:3:17", &["names `a` twice"]);
+    refuses("seed = [0]\nmeasure = []", "a.toml:3:11", &["names 0 metrics; 1 to 8 are allowed"]);
+    refuses("seed = [0]\nmeasure = \"\"", "a.toml:3:11", &["has an empty name"]);
     refuses("seed = [0]\nmax-cells = 0", "a.toml:3:13", &["from 1 to 10000"]);
     refuses("\"schedule.levels\" = [3]\nschedule.levels = [4]", "a.toml:3:10", &["twice"]);
     refuses(
@@ -296,6 +301,23 @@ fn the_record_says_what_each_axis_is() {
         (record.cells[5].cell.as_str(), record.cells[5].values["objective.kind"].as_str()),
         ("cell-5", "denoising")
     );
+}
+
+#[test]
+fn measures_are_recorded_and_change_no_cell() {
+    let recorded = |text: &str| {
+        let source = source(text);
+        let sweep = Sweep::read(&source).unwrap();
+        let names: Vec<String> = sweep.cells(&builtin()).unwrap().into_iter().map(|c| c.cell.name).collect();
+        let record = sweep.record("a", &names);
+        (names, record)
+    };
+    let (names, none) = recorded("seed = [0, 1]");
+    assert!(none.measures.is_empty() && !serde_json::to_string(&none).unwrap().contains("measures"));
+    let (same, one) = recorded("seed = [0, 1]\nmeasure = \"variance\"");
+    assert_eq!((same, one.measures), (names, vec!["variance".to_owned()]));
+    let (_, two) = recorded("seed = [0, 1]\nmeasure = [\"variance\", \"mean\"]");
+    assert_eq!(two.measures, ["variance", "mean"]);
 }
 
 #[test]

@@ -9,11 +9,12 @@ use crate::palette::Tone;
 const WIDTH: f64 = 330.0;
 const ARROWS_ACROSS: usize = 19;
 
-/// True and learned score at a large, a middle and the smallest noise level.
-pub(crate) fn figure(field: &Field) -> Drawn {
+/// True and learned score at a large, a middle and the smallest noise level; where nothing was `trained`, they are one.
+pub(crate) fn figure(field: &Field, trained: bool) -> Drawn {
     if !field.has_learned() {
         return Ok(None);
     }
+    let two = trained && field.has_truth();
     let mut panels = Vec::new();
     for level in field.some_levels(3) {
         let norms = |score: &dyn Fn(usize, usize) -> Option<[f64; 2]>| -> Vec<f64> {
@@ -35,16 +36,17 @@ pub(crate) fn figure(field: &Field) -> Drawn {
             });
             Ok(())
         };
-        if field.has_truth() {
+        if two {
             panel("True", Tone::Truth, score_arrows(field, ARROWS_ACROSS, longest, truth))?;
         }
-        panel("Learned", Tone::Train, score_arrows(field, ARROWS_ACROSS, longest, learned))?;
+        let (name, tone) = if trained { ("Learned", Tone::Train) } else { ("Exact", Tone::Truth) };
+        panel(name, tone, score_arrows(field, ARROWS_ACROSS, longest, learned))?;
     }
     let shaded = if field.density(0).is_some() { " Shading is the density smoothed by that noise." } else { "" };
     let caption = format!(
         "The score ∇log p points to where the noisy data are denser.{} Arrow lengths grow with the square root of its norm, on one scale at each noise level, up to its 90th percentile.{shaded} Axes are the data's two coordinates.",
-        if field.has_truth() { " The two columns should agree wherever there is shading." } else { "" }
+        if two { " The two columns should agree wherever there is shading." } else { "" }
     );
-    let layout = if field.has_truth() { Layout::Pairs } else { Layout::Tiles };
+    let layout = if two { Layout::Pairs } else { Layout::Tiles };
     Ok(Some(Figure { panels, layout, legend: None, caption }))
 }

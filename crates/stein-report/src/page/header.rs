@@ -56,7 +56,10 @@ fn summary(run: &Run) -> String {
     } else {
         trained(record)
     };
-    let steps = || format!("step {} of {}", grouped(progress.step as f64), grouped(progress.steps as f64));
+    let place = || match progress.steps {
+        0 => "while samples were drawn or measured".into(),
+        steps => format!("at step {} of {}", grouped(progress.step as f64), grouped(steps as f64)),
+    };
     match record.state {
         State::Finished => match &run.evaluation {
             Some(e) => format!(
@@ -67,10 +70,10 @@ fn summary(run: &Run) -> String {
             ),
             None => format!("{what}. There is no evaluation of its samples."),
         },
-        State::Running => format!("{what}. It is still running, or its process died without a word, at {}.", steps()),
-        State::Interrupted => format!("{what}. It was interrupted at {} and can be resumed.", steps()),
-        State::Diverged => format!("{what}. It diverged at {}: something was no longer finite.", steps()),
-        State::Failed => format!("{what}. It stopped with an error at {}.", steps()),
+        State::Running => format!("{what}. It is still running, or its process died without a word, {}.", place()),
+        State::Interrupted => format!("{what}. It was interrupted {} and can be resumed.", place()),
+        State::Diverged => format!("{what}. It diverged {}: something was no longer finite.", place()),
+        State::Failed => format!("{what}. It stopped with an error {}.", place()),
     }
 }
 
@@ -94,15 +97,11 @@ fn facts(run: &Run) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     if let Some(record) = &run.record {
         let (timings, progress) = (record.timings, record.progress);
-        facts.push((
-            "steps",
-            if progress.step == progress.steps {
-                grouped(progress.step as f64)
-            } else {
-                format!("{} / {}", grouped(progress.step as f64), grouped(progress.steps as f64))
-            },
-        ));
-        if timings.training > 0.0 {
+        if run.is_trained() {
+            let (step, steps) = (grouped(progress.step as f64), grouped(progress.steps as f64));
+            facts.push(("steps", if step == steps { step } else { format!("{step} / {steps}") }));
+        }
+        if run.is_trained() && timings.training > 0.0 {
             facts.push(("training", duration(timings.training)));
         }
         if timings.steps_per_second > 0.0 {

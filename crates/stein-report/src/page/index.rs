@@ -25,7 +25,8 @@ pub(crate) struct Row {
     file: String,
     state: Markup,
     seed: String,
-    training: String,
+    /// How long it was trained; `None` if there was nothing to train.
+    training: Option<String>,
     metrics: Vec<(String, String, Better, Estimate)>,
     picture: Option<(Vec<u8>, (u32, u32))>,
 }
@@ -33,13 +34,15 @@ pub(crate) struct Row {
 impl Row {
     /// The row of a run whose page is `file`; `index` rows come before it.
     pub(crate) fn of(run: &Run, file: String, index: usize) -> Self {
-        let metrics = run.evaluation.iter().flat_map(|e| &e.metrics);
+        let metrics = run.metrics_of_interest();
         Self {
             name: run.cell.clone(),
             file,
             state: header::state(run),
             seed: run.record.as_ref().map_or_else(|| "–".into(), |r| r.seed.to_string()),
-            training: run.record.as_ref().map_or_else(|| "–".into(), |r| duration(r.timings.training)),
+            training: run
+                .is_trained()
+                .then(|| run.record.as_ref().map_or_else(|| "–".into(), |r| duration(r.timings.training))),
             metrics: metrics.map(|m| (m.name.clone(), m.label.clone(), m.better, m.estimate)).collect(),
             picture: if index < MOST_PICTURES { picture(run) } else { None },
         }
@@ -104,6 +107,7 @@ pub(super) fn table(rows: &[Row]) -> Markup {
             scores.filter(|s| s.is_finite()).min_by(f64::total_cmp)
         })
         .collect();
+    let trained = rows.iter().any(|r| r.training.is_some());
     html! {
         div.scroll tabindex="0" {
             table.cells {
@@ -112,7 +116,7 @@ pub(super) fn table(rows: &[Row]) -> Markup {
                     th scope="col" { "Samples" }
                     th scope="col" { "State" }
                     th.number scope="col" { "Seed" }
-                    th.number scope="col" { "Training" }
+                    @if trained { th.number scope="col" { "Training" } }
                     @for (_, label, better) in &columns {
                         th.number scope="col" { (visible(label)) " " (metrics::direction(*better)) }
                     }
@@ -125,7 +129,7 @@ pub(super) fn table(rows: &[Row]) -> Markup {
                         } }
                         td { (row.state) }
                         td.number { (row.seed) }
-                        td.number { (row.training) }
+                        @if trained { td.number { (row.training.as_deref().unwrap_or("–")) } }
                         @for ((name, _, better), best) in columns.iter().zip(&best) {
                             @let found = value(row, name);
                             @let wins = found.is_some_and(|e| Some(badness(*better, e.value)) == *best);

@@ -11,10 +11,10 @@ use crate::run::Run;
 use crate::text::visible;
 
 pub(super) fn section(run: &Run) -> Markup {
-    let Some(evaluation) = &run.evaluation else {
+    if run.evaluation.is_none() {
         return absent("The samples have not been evaluated yet.");
-    };
-    if evaluation.metrics.is_empty() {
+    }
+    if run.metrics_of_interest().next().is_none() {
         return absent("The evaluation holds no metrics of the samples.");
     }
     html! {
@@ -31,7 +31,7 @@ pub(super) fn section(run: &Run) -> Markup {
                     }
                     th scope="col" { "Verdict" }
                 } }
-                @for metric in &evaluation.metrics { (row(metric)) }
+                @for metric in run.metrics_of_interest() { (row(metric)) }
             }
         }
         p.aside { "↑ larger is better, ↓ smaller is better, → nearer to that value is better. “As real data”: within two standard errors of the difference. The line places the samples (dot, ± 2 standard errors) between the fitted Gaussian (left) and real data (right)." }

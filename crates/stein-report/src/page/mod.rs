@@ -38,12 +38,14 @@ pub(crate) fn run(run: &Run, index: Option<&str>) -> String {
     let mut sections = vec![
         Section { id: "samples", title: "Samples", body: samples::section(run) },
         Section { id: "metrics", title: "Metrics", body: metrics::section(run) },
-        Section { id: "training", title: "Training", body: training::section(run) },
-        Section { id: "levels", title: "Noise levels", body: levels::section(run) },
     ];
     if let Some(inverse) = run.evaluation.as_ref().and_then(|e| e.inverse.as_ref()) {
         let body = completions::section(run, inverse);
         sections.insert(1, Section { id: "completions", title: "Completions", body });
+    }
+    if run.is_trained() {
+        sections.push(Section { id: "training", title: "Training", body: training::section(run) });
+        sections.push(Section { id: "levels", title: "Noise levels", body: levels::section(run) });
     }
     if let Some(records) = run.evaluation.as_ref().map(|e| &e.estimators).filter(|e| !e.is_empty()) {
         sections.push(Section { id: "estimators", title: "Estimators", body: estimators::section(records) });

@@ -12,8 +12,10 @@ pub(super) fn section(run: &Run) -> Markup {
         return absent("The score has not been evaluated on a grid yet.");
     };
     html! {
-        (figure(score_field::figure(field), "The grid holds no learned score."))
-        h3 { "Where the score is wrong" }
-        (figure(error_map::figure(field), "The true score is not known, so there is nothing to compare with."))
+        (figure(score_field::figure(field, run.is_trained()), "The grid holds no learned score."))
+        @if run.is_trained() {
+            h3 { "Where the score is wrong" }
+            (figure(error_map::figure(field), "The true score is not known, so there is nothing to compare with."))
+        }
     }
 }

@@ -64,15 +64,17 @@ fn facts(record: &RunRecord) -> Markup {
     ];
 
     let times = record.timings;
-    let mut cost = vec![
-        ("Steps", html! { (grouped(record.progress.step as f64)) " of " (grouped(record.progress.steps as f64)) }),
-        (
+    let mut cost = Vec::new();
+    if record.network.parameters > 0 {
+        let progress = record.progress;
+        cost.push(("Steps", html! { (grouped(progress.step as f64)) " of " (grouped(progress.steps as f64)) }));
+        cost.push((
             "Training",
             html! { (duration(times.training)) ", " (significant(times.steps_per_second, 3)) " steps a second" },
-        ),
-        ("Sampling", html! { (duration(times.sampling)) }),
-        ("Evaluation", html! { (duration(times.evaluation)) }),
-    ];
+        ));
+    }
+    cost.push(("Sampling", html! { (duration(times.sampling)) }));
+    cost.push(("Evaluation", html! { (duration(times.evaluation)) }));
     if let Some(memory) = record.peak_memory {
         cost.push(("Peak memory", html! { (bytes(memory)) }));
     }

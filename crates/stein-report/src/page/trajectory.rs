@@ -44,7 +44,7 @@ fn animation(run: &Run, gif: &[u8]) -> Markup {
             }
             figcaption {
                 "The same in motion; it pauses on the finished samples."
-                @if run.is_plane() { " Particles move over the learned score (arrows) and the density (shading) at each moment's noise level, where these are known." }
+                @if run.is_plane() { " Particles move over the score (arrows) and the density (shading) at each moment's noise level, where these are known." }
             }
         }
     }

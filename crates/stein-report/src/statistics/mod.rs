@@ -1,9 +1,11 @@
 //! What repetitions of a run say: means over them, and which differences are more than chance.
 
 mod compare;
+mod slope;
 mod student;
 
 pub(crate) use compare::{Mark, marks};
+pub(crate) use slope::log_log_slope;
 
 use stein_record::{Better, Estimate};
 

@@ -2,7 +2,7 @@
 
 use stein_record::{Better, Estimate};
 
-use super::table::Primary;
+use super::measure::{Measure, is_of_score};
 use super::{Cell, Numbers, Row, at};
 use crate::number::{duration, grouped};
 use crate::statistics::{Mark, Repeated, badness, marks, repeated};
@@ -21,9 +21,12 @@ pub(crate) enum Role {
 /// One quantity of every row.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Column {
+    /// What files call it: a metric's name, or what it is and in which unit.
+    pub(crate) name: String,
     pub(crate) label: String,
     pub(crate) role: Role,
-    pub(crate) better: Better,
+    /// Which values are good; `None` if none is better than another.
+    pub(crate) better: Option<Better>,
     /// For each row the mean over its repetitions.
     pub(crate) cells: Vec<Option<Repeated>>,
     pub(crate) marks: Vec<Mark>,
@@ -43,65 +46,108 @@ pub(crate) enum Reference {
 }
 
 /// The column of a training step's time.
-pub(crate) const STEP_COST: &str = "ms a step";
+pub(crate) const STEP_COST: &str = "step-ms";
 /// The column of the distance to the clean density.
-pub(crate) const CLEAN: &str = "F to the clean density, at the smallest σ";
+pub(crate) const CLEAN: &str = "clean-fisher";
 /// The column of the largest resident set.
-pub(crate) const MEMORY: &str = "peak memory, MB";
+pub(crate) const MEMORY: &str = "peak-memory-mb";
+/// The column of score evaluations.
+pub(crate) const NFE: &str = "nfe";
+/// The column of a sample's time.
+pub(crate) const SAMPLING: &str = "sampling-ms";
 
-/// The metric that is the mean of σ²·F over the levels, which has its column already.
-const MEAN_OF_LEVELS: &str = "sigma2-fisher";
-/// The metric that is the Fisher divergence over the score's mean square.
-const RELATIVE_FISHER: &str = "relative-fisher";
-
-/// All columns that any row has a value in; the primary one is first.
-pub(super) fn columns(rows: &[Row<'_>], primary: &Primary) -> Vec<Column> {
-    let column = |label: &str, role, better| Draft { rows, label: label.into(), role, better, by_levels: false };
-    let mut out = Vec::new();
-    out.push(primary.column(column("", Role::Quality, primary.better())));
-    out.extend(during_training(rows));
-    // Where nothing else tells how it ended; losses of different objectives are no comparison, so nobody is marked.
-    if out.iter().all(Option::is_none) {
-        let last = |n: &Numbers| n.loss.last().map(|l| Estimate::new(l.1, f64::NAN));
-        out.push(column("held-out loss", Role::Quality, Better::Lower).of(last).map(unmarked));
+/// All columns that any row has a value in; those of the measures are first, in their order.
+pub(super) fn columns(rows: &[Row<'_>], measures: &[&Measure], trained: bool) -> Vec<Column> {
+    let mut out: Vec<Column> = Vec::new();
+    for measure in measures {
+        out.extend(measure.column(Draft::new(rows, measure.name(), measure.label(), Role::Quality, measure.better())));
     }
-    let noiseless = || rows.iter().flat_map(|r| r.numbers()).all(|n| n.span().is_none_or(|s| s.1 == 0.0));
-    if !noiseless() {
-        out.push(column(CLEAN, Role::Quality, Better::Lower).of(Numbers::clean));
+    if trained {
+        out.extend(of_score(rows, out.is_empty()));
     }
-    let exact = |value: f64| Some(Estimate::new(value, f64::NAN));
-    let cost = |label| column(label, Role::Cost, Better::Lower);
-    out.push(cost(STEP_COST).of(|n| exact(1e3 * n.step_seconds?)));
-    out.push(cost("gradient noise").by_levels().of(|n| n.gradient).map(|column| relative(column, rows)));
-    out.push(cost("training, s").of(|n| exact(n.training)));
-    out.push(cost(MEMORY).of(|n| exact(n.peak_memory? as f64 / 1e6)));
-    out.push(cost("NFE a sample").of(|n| exact(n.nfe as f64)));
-    out.extend(samples(rows, primary).into_iter().map(Some));
-    let mut out: Vec<Column> = out.into_iter().flatten().collect();
+    out.extend(costs(rows, trained));
+    let named = |metric: &str| measures.iter().any(|m| m.name() == metric);
+    // An exact score is at no distance from itself.
+    out.extend(samples(rows, |metric| named(metric) || !trained && is_of_score(metric)));
     // Groups stand together, in the order of their roles.
     out.sort_by_key(|column| column.role);
     out
 }
 
+/// How near the learned score is to the truth, beside the measures; `alone` if these say nothing.
+fn of_score(rows: &[Row<'_>], alone: bool) -> Vec<Column> {
+    let quality = |name, label| Draft::new(rows, name, label, Role::Quality, Better::Lower);
+    let mut out: Vec<Column> = during_training(rows).into_iter().flatten().collect();
+    // Where nothing else tells how it ended; losses of different objectives are no comparison, so nobody is marked.
+    if alone && out.is_empty() {
+        let last = |n: &Numbers| n.loss.last().map(|l| Estimate::new(l.1, f64::NAN));
+        out.extend(quality("held-out-loss", "held-out loss").of(last).map(unmarked));
+    }
+    let noiseless = rows.iter().flat_map(|r| r.numbers()).all(|n| n.span().is_none_or(|s| s.1 == 0.0));
+    if !noiseless {
+        out.extend(quality(CLEAN, "F to the clean density, at the smallest σ").of(Numbers::clean));
+    }
+    out
+}
+
+/// What rows cost: training where there was some, drawing where rows differ in it or nothing else was done.
+fn costs(rows: &[Row<'_>], trained: bool) -> Vec<Column> {
+    let exact = |value: f64| Some(Estimate::new(value, f64::NAN));
+    let cost = |name, label| Draft::new(rows, name, label, Role::Cost, Better::Lower);
+    let mut out = Vec::new();
+    if trained {
+        out.push(cost(STEP_COST, "ms a step").of(|n| exact(1e3 * n.step_seconds?)));
+        let noise = cost("gradient-noise", "gradient noise").by_levels().of(|n| n.gradient);
+        out.push(noise.map(|column| relative(column, rows)));
+        out.push(cost("training-seconds", "training, s").of(|n| exact(n.training)));
+    }
+    out.push(cost(MEMORY, "peak memory, MB").of(|n| exact(n.peak_memory? as f64 / 1e6)));
+    let nfe = cost(NFE, "NFE a sample").of(|n| exact(n.nfe as f64));
+    let draws_differ = nfe.as_ref().is_some_and(Column::varies);
+    out.push(nfe);
+    if !trained || draws_differ {
+        out.push(cost(SAMPLING, "sampling, ms a sample").of(|n| exact(1e3 * n.sampling?)));
+    }
+    let acceptance = Draft { better: None, ..cost("acceptance", "proposals accepted") };
+    out.push(acceptance.of(|n| exact(n.acceptance?)));
+    out.into_iter().flatten().collect()
+}
+
+impl Column {
+    /// A row's mean, if all its repetitions are finite.
+    pub(crate) fn finite(&self, row: usize) -> Option<Estimate> {
+        let cell = self.cells.get(row).copied().flatten()?;
+        (cell.not_finite == 0 && cell.mean.value.is_finite()).then_some(cell.mean)
+    }
+
+    /// Whether rows differ in it.
+    pub(crate) fn varies(&self) -> bool {
+        let mut values = self.cells.iter().flatten().map(|c| c.mean.value).filter(|v| v.is_finite());
+        let first = values.next();
+        values.any(|v| Some(v) != first)
+    }
+}
+
 /// A column without its values.
 pub(super) struct Draft<'t, 'a> {
     rows: &'t [Row<'a>],
+    name: String,
     label: String,
     role: Role,
-    better: Better,
+    better: Option<Better>,
     /// Whether values over different ranges of noise levels are different quantities.
     by_levels: bool,
 }
 
 impl<'t, 'a> Draft<'t, 'a> {
+    /// One that is compared between all rows on the same data.
+    fn new(rows: &'t [Row<'a>], name: &str, label: &str, role: Role, better: Better) -> Self {
+        Self { rows, name: name.into(), label: label.into(), role, better: Some(better), by_levels: false }
+    }
+
     /// The rows that it is about.
     pub(super) fn rows(&self) -> &'t [Row<'a>] {
         self.rows
-    }
-
-    /// The same with another label.
-    pub(super) fn named(self, label: String) -> Self {
-        Self { label, ..self }
     }
 
     /// The same, compared only between rows with the same range of noise levels.
@@ -111,7 +157,7 @@ impl<'t, 'a> Draft<'t, 'a> {
 
     /// The column of a quantity; `None` if no row has it.
     pub(super) fn of(self, quantity: impl Fn(&Numbers) -> Option<Estimate>) -> Option<Column> {
-        let Self { rows, label, role, better, by_levels } = self;
+        let Self { rows, name, label, role, better, by_levels } = self;
         let each = |row: &Row<'_>| -> Vec<Option<Estimate>> {
             row.repetitions.iter().map(|cell| quantity(cell.as_ref()?.numbers()?)).collect()
         };
@@ -120,7 +166,7 @@ impl<'t, 'a> Draft<'t, 'a> {
             values.iter().map(|row| repeated(&row.iter().flatten().copied().collect::<Vec<_>>())).collect();
         // A run that diverged has no numbers, and is as bad as can be; its cost is another matter.
         let score = |cell: &Option<&Cell>, value: &Option<Estimate>| match value {
-            Some(value) => Some(badness(better, value.value)),
+            Some(value) => better.map(|better| badness(better, value.value)),
             None => (role != Role::Cost && cell.is_some_and(Cell::diverged)).then_some(f64::INFINITY),
         };
         let scores: Vec<Vec<Option<f64>>> = rows
@@ -131,7 +177,7 @@ impl<'t, 'a> Draft<'t, 'a> {
         let family = |i: usize| (rows[i].data, if by_levels { rows[i].family } else { 0 });
         let marks = marks_within(&scores, family);
         let found = cells.iter().any(Option::is_some);
-        found.then_some(Column { label, role, better, cells, marks, floor: None, baseline: None })
+        found.then_some(Column { name, label, role, better, cells, marks, floor: None, baseline: None })
     }
 }
 
@@ -153,7 +199,7 @@ fn marks_within<F: Ord>(scores: &[Vec<Option<f64>>], family: impl Fn(usize) -> F
 
 /// The Fisher divergence at the last step that all runs reach, and at the time at which the first of them is done.
 fn during_training(rows: &[Row<'_>]) -> [Option<Column>; 2] {
-    let column = |label| Draft { rows, label, role: Role::Quality, better: Better::Lower, by_levels: true };
+    let column = |name, label: String| Draft::new(rows, name, &label, Role::Quality, Better::Lower).by_levels();
     let ends = rows.iter().flat_map(|r| r.numbers()).filter_map(|n| Some((n.fisher.last()?.0, n.step_seconds)));
     let (mut steps, mut seconds) = (f64::INFINITY, f64::INFINITY);
     for (end, step_seconds) in ends {
@@ -161,10 +207,12 @@ fn during_training(rows: &[Row<'_>]) -> [Option<Column>; 2] {
         seconds = step_seconds.map_or(seconds, |s| seconds.min(end * s));
     }
     let estimate = |value: Option<f64>| value.map(|v| Estimate::new(v, f64::NAN));
-    let at_step = column(format!("σ²F at step {}", grouped(steps))).of(|n| estimate(at(&n.fisher, steps)));
+    let at_step = column("sigma2-fisher-at-step", format!("σ²F at step {}", grouped(steps)))
+        .of(|n| estimate(at(&n.fisher, steps)));
     // Rounding must not push the end of the shortest run beyond its end.
     let at_time = |n: &Numbers| at(&n.fisher, (seconds / n.step_seconds?).min(n.fisher.last()?.0));
-    [at_step, column(format!("after {}", duration(seconds).replace(' ', "\u{a0}"))).of(|n| estimate(at_time(n)))]
+    let after = format!("after {}", duration(seconds).replace(' ', "\u{a0}"));
+    [at_step, column("sigma2-fisher-after", after).of(|n| estimate(at_time(n)))]
 }
 
 fn unmarked(column: Column) -> Column {
@@ -188,20 +236,18 @@ fn relative(mut column: Column, rows: &[Row<'_>]) -> Column {
     column
 }
 
-/// The metrics of the samples, each with what real data and a fitted Gaussian get.
-fn samples(rows: &[Row<'_>], primary: &Primary) -> Vec<Column> {
+/// The metrics of the samples that are not `told` elsewhere, each with what real data and a fitted Gaussian get.
+fn samples(rows: &[Row<'_>], told: impl Fn(&str) -> bool) -> Vec<Column> {
     let mut names: Vec<(String, String, Better)> = Vec::new();
     for metric in rows.iter().flat_map(|r| r.numbers()).flat_map(|n| &n.metrics) {
-        let has_column = primary.is_metric(&metric.name) || primary.is_levels() && metric.name == MEAN_OF_LEVELS;
-        if !has_column && !names.iter().any(|n| n.0 == metric.name) {
+        if !told(&metric.name) && !names.iter().any(|n| n.0 == metric.name) {
             names.push((metric.name.clone(), metric.label.clone(), metric.better));
         }
     }
     let column = |(name, label, better): (String, String, Better)| {
         // What is relative to the score's own size is about the score, at its own noise levels.
-        let of_score = name == RELATIVE_FISHER;
-        let role = if of_score { Role::Quality } else { Role::Samples };
-        let draft = Draft { rows, label, role, better, by_levels: of_score };
+        let role = if is_of_score(&name) { Role::Quality } else { Role::Samples };
+        let draft = Draft { by_levels: is_of_score(&name), ..Draft::new(rows, &name, &label, role, better) };
         Some(with_references(draft.of(|n| n.metric(&name).map(|m| m.estimate))?, rows, &name))
     };
     names.into_iter().filter_map(column).collect()
@@ -268,7 +314,7 @@ mod tests {
             numbers.gradient = Some(Estimate::new(variance, 1.0));
         }
         let table = Table::of(&sweep);
-        let noise: Vec<_> = table.column("gradient noise").unwrap().cells.iter().map(|c| c.unwrap().mean).collect();
+        let noise: Vec<_> = table.column("gradient-noise").unwrap().cells.iter().map(|c| c.unwrap().mean).collect();
         assert_eq!(noise, [Estimate::new(3.0, 0.1), Estimate::new(1.0, 0.1)]);
     }
 

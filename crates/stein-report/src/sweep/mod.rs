@@ -2,12 +2,14 @@
 
 mod column;
 mod curve;
+mod measure;
 mod numbers;
 mod row;
 mod table;
 
-pub(crate) use column::{CLEAN, Column, MEMORY, Reference, Role, STEP_COST};
+pub(crate) use column::{CLEAN, Column, MEMORY, NFE, Reference, Role, SAMPLING, STEP_COST};
 pub(crate) use curve::{at, mean};
+pub(crate) use measure::is_of_score;
 pub(crate) use numbers::{Distance, Numbers};
 pub(crate) use row::Row;
 pub(crate) use table::Table;
@@ -23,6 +25,8 @@ const NO_LABEL: &str = "–";
 #[derive(Debug)]
 pub(crate) struct Sweep {
     pub(crate) experiment: String,
+    /// The metrics that it names to be compared by.
+    pub(crate) measures: Vec<String>,
     pub(crate) axes: Vec<SweepAxis>,
     pub(crate) cells: Vec<Cell>,
     /// Runs in the experiment's directory that are none of its cells.
@@ -58,9 +62,17 @@ impl Cell {
         }
     }
 
+    /// Where a run that has no numbers stands.
+    pub(crate) fn state(&self) -> Option<State> {
+        match &self.found {
+            Found::Short { state, .. } => *state,
+            Found::Nothing | Found::Numbers(_) => None,
+        }
+    }
+
     /// Whether something was no longer finite while it ran.
     pub(crate) fn diverged(&self) -> bool {
-        matches!(self.found, Found::Short { state: Some(State::Diverged), .. })
+        self.state() == Some(State::Diverged)
     }
 }
 
@@ -72,7 +84,7 @@ pub(crate) fn is_data(axis: &SweepAxis) -> bool {
 impl Sweep {
     /// The sweep of a record, of which no run has been seen yet.
     pub(crate) fn new(record: SweepRecord) -> Self {
-        let SweepRecord { experiment, mut axes, cells, .. } = record;
+        let SweepRecord { experiment, measures, mut axes, cells, .. } = record;
         // Rows on the same data stand together: only they can be compared.
         axes.sort_by_key(|axis| !is_data(axis));
         let label = |values: &std::collections::BTreeMap<String, String>, axis: &SweepAxis| {
@@ -86,7 +98,7 @@ impl Sweep {
                 found: Found::Nothing,
             })
             .collect();
-        Self { experiment, axes, cells, strangers: 0 }
+        Self { experiment, measures, axes, cells, strangers: 0 }
     }
 
     /// Takes what the comparison needs from a run whose page is `file`.
@@ -107,9 +119,19 @@ impl Sweep {
         self.strangers += usize::from(!known);
     }
 
+    /// The numbers of the cells that have some.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = &Numbers> {
+        self.cells.iter().filter_map(Cell::numbers)
+    }
+
+    /// Whether any cell had a network to train.
+    pub(crate) fn is_trained(&self) -> bool {
+        self.numbers().any(|n| n.parameters > 0)
+    }
+
     /// Finished cells.
     pub(crate) fn finished(&self) -> usize {
-        self.cells.iter().filter(|c| c.numbers().is_some()).count()
+        self.numbers().count()
     }
 }
 
@@ -143,6 +165,7 @@ pub(crate) mod tests {
         let mut sweep = Sweep::new(SweepRecord {
             schema: 1,
             experiment: "x".into(),
+            measures: Vec::new(),
             axes: axes.iter().map(axis).collect(),
             cells: cells.iter().map(cell).collect(),
         });

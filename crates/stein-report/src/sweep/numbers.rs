@@ -26,8 +26,14 @@ pub(crate) struct Numbers {
     pub(crate) step_seconds: Option<f64>,
     /// Seconds of training.
     pub(crate) training: f64,
-    /// Network evaluations a sample.
+    /// Trainable numbers of the network; none of the target's own score.
+    pub(crate) parameters: usize,
+    /// Evaluations of the score a sample.
     pub(crate) nfe: u64,
+    /// Seconds of drawing one sample.
+    pub(crate) sampling: Option<f64>,
+    /// The mean probability with which proposals were accepted.
+    pub(crate) acceptance: Option<f64>,
     /// Bytes.
     pub(crate) peak_memory: Option<u64>,
     /// The variance of one example's gradient, by its geometric mean over the levels.
@@ -78,13 +84,16 @@ pub(super) fn of(run: &Run) -> Result<Numbers, (Option<State>, String)> {
     };
     let RunRecord { state, progress, .. } = record;
     if *state != State::Finished {
-        let at = || format!("at step {} of {}", grouped(progress.step as f64), grouped(progress.steps as f64));
+        let at = || match progress.steps {
+            0 => "while samples were drawn or measured".into(),
+            steps => format!("at step {} of {}", grouped(progress.step as f64), grouped(steps as f64)),
+        };
         return Err((Some(*state), record.reason.clone().unwrap_or_else(at)));
     }
     let Some(evaluation) = &run.evaluation else {
         return Err((Some(*state), "but its evaluation is missing or cannot be read".into()));
     };
-    let Evaluation { metrics, levels, estimators, nfe, .. } = evaluation;
+    let Evaluation { metrics, levels, estimators, nfe, samples, sampling_seconds, acceptance, .. } = evaluation;
     Ok(Numbers {
         metrics: metrics.iter().map(|m| MetricRecord { about: String::new(), ..m.clone() }).collect(),
         levels: levels.iter().filter(|l| l.sigma.is_finite() && l.sigma >= 0.0).map(distance).collect(),
@@ -92,7 +101,10 @@ pub(super) fn of(run: &Run) -> Result<Numbers, (Option<State>, String)> {
         loss: thin(series(&run.metrics, "loss")),
         step_seconds: Some(1.0 / record.timings.steps_per_second).filter(|s| s.is_finite() && *s > 0.0),
         training: record.timings.training,
+        parameters: record.network.parameters,
         nfe: *nfe,
+        sampling: Some(sampling_seconds / *samples as f64).filter(|s| s.is_finite() && *s > 0.0),
+        acceptance: *acceptance,
         peak_memory: record.peak_memory,
         gradient: gradient(estimators),
         device: record.device.description.clone(),
@@ -149,7 +161,10 @@ mod tests {
                 loss: Vec::new(),
                 step_seconds: Some(0.01),
                 training: 1.0,
+                parameters: 1000,
                 nfe: 100,
+                sampling: None,
+                acceptance: None,
                 peak_memory: None,
                 gradient: None,
                 device: "CPU".into(),

@@ -1,20 +1,12 @@
-//! The comparison: rows, columns and the quantity that ranks them.
+//! The comparison: rows, columns and the quantities that they are compared by.
 
-use stein_record::{AxisRole, Better, Estimate, SweepAxis};
+use stein_record::{AxisRole, SweepAxis};
 
-use super::column::{self, Column, Draft};
+use super::Sweep;
+use super::column::{self, Column};
+use super::measure::{self, Measure, Measures};
 use super::row::{self, Row};
-use super::{Numbers, Sweep};
 use crate::statistics::badness;
-
-/// The quantity that rows are ranked by.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Primary {
-    /// The mean of σ²·F over the levels, where the density is known.
-    Levels,
-    /// A metric of the samples: its name, its label and which values are good.
-    Metric(String, String, Better),
-}
 
 /// A comparison.
 #[derive(Debug)]
@@ -25,86 +17,51 @@ pub(crate) struct Table<'a> {
     pub(crate) repeated: Vec<&'a SweepAxis>,
     /// The axes of which only the best value is shown.
     pub(crate) best: Vec<&'a SweepAxis>,
-    pub(crate) primary: Primary,
+    /// What rows are ranked by.
+    pub(crate) primary: Measure,
+    /// What else the sweep compares them by.
+    pub(crate) further: Vec<Measure>,
+    /// Measures that the sweep names, but no finished cell has, and the metrics that there are.
+    pub(crate) unknown: (Vec<String>, Vec<&'a str>),
+    /// Whether anything was trained; if not, all scores are the targets' own.
+    pub(crate) trained: bool,
     pub(crate) rows: Vec<Row<'a>>,
-    /// The primary one first, if any row has it.
+    /// Those of the measures first, as far as any row has them.
     pub(crate) columns: Vec<Column>,
-}
-
-impl Primary {
-    fn of(sweep: &Sweep) -> Self {
-        let numbers = || sweep.cells.iter().filter_map(|c| c.numbers());
-        let first = numbers().find_map(|n| n.metrics.first());
-        match first {
-            Some(metric) if !numbers().any(|n| n.scaled().is_some()) => {
-                Self::Metric(metric.name.clone(), metric.label.clone(), metric.better)
-            }
-            _ => Self::Levels,
-        }
-    }
-
-    /// What it is called.
-    pub(crate) fn label(&self) -> &str {
-        match self {
-            Self::Levels => "mean σ²·Fisher divergence",
-            Self::Metric(_, label, _) => label,
-        }
-    }
-
-    /// Which values are good.
-    pub(crate) fn better(&self) -> Better {
-        match self {
-            Self::Levels => Better::Lower,
-            Self::Metric(_, _, better) => *better,
-        }
-    }
-
-    /// Whether it is measured level by level.
-    pub(crate) fn is_levels(&self) -> bool {
-        matches!(self, Self::Levels)
-    }
-
-    pub(super) fn is_metric(&self, name: &str) -> bool {
-        matches!(self, Self::Metric(own, ..) if own == name)
-    }
-
-    fn value(&self, numbers: &Numbers) -> Option<Estimate> {
-        match self {
-            Self::Levels => numbers.scaled(),
-            Self::Metric(name, ..) => numbers.metric(name).map(|m| m.estimate),
-        }
-    }
-
-    /// Its column.
-    pub(super) fn column(&self, draft: Draft<'_, '_>) -> Option<Column> {
-        let rows = draft.rows();
-        let draft = draft.named(self.label().to_owned());
-        match self {
-            Self::Levels => draft.by_levels().of(|n| self.value(n)),
-            Self::Metric(name, ..) => Some(column::with_references(draft.of(|n| self.value(n))?, rows, name)),
-        }
-    }
 }
 
 impl<'a> Table<'a> {
     /// Compares the cells of a sweep.
     pub(crate) fn of(sweep: &'a Sweep) -> Self {
         let axes = |role| sweep.axes.iter().filter(|a| a.role == role).collect();
-        let primary = Primary::of(sweep);
+        let Measures { primary, further, unknown } = Measures::of(sweep);
         let rows = row::rows(sweep, primary.better(), |n| primary.value(n));
-        let columns = column::columns(&rows, &primary);
+        let trained = sweep.is_trained();
+        let measures: Vec<&Measure> = std::iter::once(&primary).chain(&further).collect();
+        let columns = column::columns(&rows, &measures, trained);
         let (compared, repeated, best) = (axes(AxisRole::Compare), axes(AxisRole::Repeat), axes(AxisRole::Best));
-        Self { compared, repeated, best, primary, rows, columns }
+        let unknown = (unknown, measure::names(sweep));
+        Self { compared, repeated, best, primary, further, unknown, trained, rows, columns }
     }
 
-    /// The column of that label.
-    pub(crate) fn column(&self, label: &str) -> Option<&Column> {
-        self.columns.iter().find(|c| c.label == label)
+    /// The quantities that rows are compared by, the one that ranks first.
+    pub(crate) fn measures(&self) -> impl Iterator<Item = &Measure> {
+        std::iter::once(&self.primary).chain(&self.further)
+    }
+
+    /// The columns of the measures, as far as any row has them.
+    pub(crate) fn measured(&self) -> impl Iterator<Item = &Column> {
+        self.measures().filter_map(|m| self.column(m.name()))
+    }
+
+    /// The column of that name.
+    pub(crate) fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|c| c.name == name)
     }
 
     /// The primary column.
     pub(crate) fn primary_column(&self) -> Option<&Column> {
-        self.column(self.primary.label())
+        self.column(self.primary.name())
     }
 
     /// How bad a row is by the primary quantity; infinite if that is unknown.

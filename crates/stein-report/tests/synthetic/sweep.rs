@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use stein_record::run_record::{NetworkRecord, Progress};
 use stein_record::{
-    AxisRole, Estimate, EstimatorRecord, Evaluation, LevelRecord, MetricLine, RunDir, Split, State, SweepAxis,
-    SweepCell, SweepRecord,
+    AxisRole, Better, Estimate, EstimatorRecord, Evaluation, LevelRecord, MetricLine, MetricRecord, RunDir, Split,
+    State, SweepAxis, SweepCell, SweepRecord,
 };
 
 use super::{Noise, cell, geometric, metrics, record};
@@ -180,7 +181,70 @@ pub(crate) fn sweep_runs(runs: &Path, experiment: &str) -> PathBuf {
         axis("rate", AxisRole::Best, &RATES),
         axis("seed", AxisRole::Repeat, &["0", "1", "2"]),
     ];
-    SweepRecord { schema: 1, experiment: experiment.into(), axes, cells }.write(&folder).unwrap();
+    SweepRecord { schema: 1, experiment: experiment.into(), measures: Vec::new(), axes, cells }.write(&folder).unwrap();
+    folder
+}
+
+/// A sweep of two samplers over steps and step sizes with a score that nobody trained, compared by `measures`. The error of
+/// `ula` falls with the number of steps, that of `mala` with its square; one cell diverged.
+pub(crate) fn exact_sweep(runs: &Path, experiment: &str, measures: &[&str]) -> PathBuf {
+    let (steps, sizes) = (["10", "20", "40"], ["0.1", "0.4"]);
+    let mut cells = Vec::new();
+    for (order, sampler) in ["ula", "mala"].into_iter().enumerate() {
+        for size in sizes {
+            for step in steps {
+                for seed in 0..3u64 {
+                    let name = format!("{sampler}-{size}-{step}-seed-{seed}-{:08x}", cells.len());
+                    let made = Made { error: 0.0, seconds: 1.0, sigmas: vec![1.0], gradient: 1.0, memory: 50_000_000 };
+                    let dir = finished(runs, experiment, &name, seed, &made);
+                    std::fs::write(dir.metrics(), "").unwrap();
+                    let mut about = dir.read_record().unwrap().unwrap();
+                    about.network = NetworkRecord { kind: "exact".into(), parameters: 0 };
+                    about.timings.training = 0.0;
+                    about.timings.steps_per_second = 0.0;
+                    about.progress = Progress { step: 0, steps: 0 };
+                    if (sampler, size, step, seed) == ("ula", "0.4", "10", 1) {
+                        about.state = State::Diverged;
+                    }
+                    dir.write_record(&about).unwrap();
+                    let n: f64 = step.parse().unwrap();
+                    let error =
+                        size.parse::<f64>().unwrap() * n.powi(-1 - order as i32) * [1.0, 1.1, 0.9][seed as usize];
+                    let metric = |name: &str, label: &str, value: f64| MetricRecord {
+                        name: name.into(),
+                        label: label.into(),
+                        about: String::new(),
+                        better: Better::Lower,
+                        estimate: Estimate::new(value, 0.01 * value),
+                        floor: (name == "bias").then(|| Estimate::new(0.001, 0.0002)),
+                        baseline: None,
+                    };
+                    let mut evaluation = dir.read_evaluation().unwrap().unwrap();
+                    evaluation.metrics = vec![
+                        metric("sigma2-fisher", "mean σ²·Fisher divergence", 0.0),
+                        metric("stray", "share of stray samples", 0.25),
+                        metric("bias", "bias of the variance", error),
+                    ];
+                    evaluation.estimators.clear();
+                    evaluation.nfe = step.parse().unwrap();
+                    evaluation.acceptance = (sampler == "mala").then_some(0.6);
+                    dir.write_evaluation(&evaluation).unwrap();
+                    let seed = seed.to_string();
+                    let labels = [("sampler", sampler), ("step-size", size), ("steps", step), ("seed", &*seed)];
+                    cells.push(swept(&name, &labels));
+                }
+            }
+        }
+    }
+    let folder = runs.join(experiment);
+    let axes = vec![
+        axis("sampler", AxisRole::Compare, &["ula", "mala"]),
+        axis("step-size", AxisRole::Compare, &sizes),
+        axis("steps", AxisRole::Compare, &steps),
+        axis("seed", AxisRole::Repeat, &["0", "1", "2"]),
+    ];
+    let measures = measures.iter().map(|m| (*m).into()).collect();
+    SweepRecord { schema: 1, experiment: experiment.into(), measures, axes, cells }.write(&folder).unwrap();
     folder
 }
 
@@ -210,6 +274,6 @@ pub(crate) fn numbers_sweep(runs: &Path, experiment: &str) -> PathBuf {
     let folder = runs.join(experiment);
     let labels: Vec<&str> = objectives.iter().map(String::as_str).collect();
     let axes = vec![axis("objective", AxisRole::Compare, &labels), axis("network.hidden", AxisRole::Compare, &widths)];
-    SweepRecord { schema: 1, experiment: experiment.into(), axes, cells }.write(&folder).unwrap();
+    SweepRecord { schema: 1, experiment: experiment.into(), measures: Vec::new(), axes, cells }.write(&folder).unwrap();
     folder
 }

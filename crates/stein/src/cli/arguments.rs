@@ -72,7 +72,7 @@ pub(crate) enum Command {
     Sample(Sample),
     /// Write report pages again, from the run directories alone
     Report(Report),
-    /// Check losses and gradients against test vectors of another implementation
+    /// Check losses, gradients and samples against test vectors of another implementation
     Verify(Verify),
     /// Print the levels of a noise schedule: σ and α of each
     Sigmas(Sigmas),
@@ -271,16 +271,23 @@ A vector is a safetensors file of f32 tensors: x [B, D]; noise [B, D] and sigma 
 are needed; network.N.weight [out, in] and network.N.bias [out] of the linear layers in order; loss [1]; grad.N.weight and
 grad.N.bias. Its metadata: experiment, TOML with [network] and [objective]; source, free text. What these leave out is the
 plainest: no weighting, no embedding of σ, s = F. What is judged is computed in double precision, so that only formulae can
-differ; the errors in single precision, as training computes, stand beside it. Exits 1 if any vector is above the tolerance,
-3 if a file is no vector.")]
+differ; the errors in single precision, as training computes, stand beside it.
+
+A sampler's vector holds x [B, D], where the chains start; noise [K, B, D], standard normals in the order in which the
+algorithm's published form draws them (rows beyond what it draws are ignored; edm draws one a step whatever its churn); and
+expected [B, D], where the chains end. Its experiment has [data], [network] kind = \"exact\", [schedule] and [sampler]. Samplers
+that accept and reject, or choose their own steps, have no such vectors.
+
+Exits 1 if any vector is above the tolerance, 3 if a file is no vector.")]
 pub(crate) struct Verify {
     /// The vectors
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
-    /// The largest relative error of a loss, and of a whole gradient in norm
-    #[arg(long, default_value_t = 1e-4, value_name = "ERROR", value_parser = positive)]
-    pub(crate) tolerance: f64,
-    /// As JSON: an array of {file, loss, loss_error, gradient_error, pass}
+    /// The largest relative error: of a loss, and of a whole gradient in norm [default: 1e-4]; of samples, max |x - expected|
+    /// over max |expected| [default: 1e-3]
+    #[arg(long, value_name = "ERROR", value_parser = positive)]
+    pub(crate) tolerance: Option<f64>,
+    /// As JSON: an array of {file, loss, loss_error, gradient_error, pass}, or {file, sample_error, pass}
     #[arg(long)]
     pub(crate) json: bool,
 }

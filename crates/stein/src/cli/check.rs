@@ -1,7 +1,9 @@
 //! `stein check`.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
-use stein_core::Registry;
+use stein_core::{NoiseSchedule, Registry};
 use stein_device::choose;
 
 use super::arguments::{Check, Voice};
@@ -24,6 +26,7 @@ pub(crate) fn check(arguments: &Check, registry: &Registry, voice: Voice) -> Out
     let state = directory.read_record()?.map(|r| r.state.to_string());
     let chosen = choose(&experiment.device).map_err(|e| Failure::usage(e.to_string()))?;
     let (parameters, nfe) = (plan.parameters(), plan.sampler.evaluations(&*plan.schedule));
+    let settled = plan.sampler.settled(&*plan.schedule);
     let metrics: Vec<&str> = plan.metrics.iter().map(|(kind, _)| *kind).collect();
     voice.more("doing a few steps to see what they cost");
     let cost = stein_train::measure(&plan, &chosen.device)?;
@@ -39,6 +42,9 @@ pub(crate) fn check(arguments: &Check, registry: &Registry, voice: Voice) -> Out
             "parameters": parameters,
             "steps": experiment.training.steps,
             "levels": plan.schedule.levels().len(),
+            "sigma_max": plan.schedule.first().sigma,
+            "sigma_min": plan.schedule.last().sigma,
+            "settled": settled.iter().copied().collect::<BTreeMap<_, _>>(),
             "evaluations_per_sample": nfe,
             "seconds_per_step": cost.map(|c| c.seconds),
             "memory_bytes": cost.and_then(|c| c.memory),
@@ -61,6 +67,7 @@ pub(crate) fn check(arguments: &Check, registry: &Registry, voice: Voice) -> Out
         data.dimension(),
         data.spread()
     ));
+    print(&format!("levels   {}", levels(&*plan.schedule)));
     print(&format!("network  {parameters} parameters"));
     let batch = experiment.training.batch_size * experiment.training.accumulate;
     let about = cost.map(|c| {
@@ -72,6 +79,7 @@ pub(crate) fn check(arguments: &Check, registry: &Registry, voice: Voice) -> Out
         format!("{n} evaluations of the score each")
     });
     print(&format!("sampling {} samples, {each}", experiment.evaluation.samples));
+    settled.iter().for_each(|(key, value)| print(&format!("         {key} {value:.4e}")));
     print(&format!("metrics  {}", metrics.join(", ")));
     print(&format!("device   {}", chosen.description));
     chosen.notes.iter().for_each(|note| print(&format!("         {note}")));
@@ -81,6 +89,16 @@ pub(crate) fn check(arguments: &Check, registry: &Registry, voice: Voice) -> Out
         record.axes.iter().for_each(|axis| print(&format!("         {}", cells::axis(axis))));
     }
     Ok(())
+}
+
+/// How many, and between which σ.
+fn levels(schedule: &dyn NoiseSchedule) -> String {
+    let (first, last) = (schedule.first(), schedule.last());
+    match schedule.levels().len() {
+        1 if first.is_clean() => "no noise".into(),
+        1 => format!("1, σ = {}", first.sigma),
+        n => format!("{n}, σ from {} to {}", first.sigma, last.sigma),
+    }
 }
 
 /// Seconds, as a person would say them.

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use stein_core::Registry;
-use stein_schedules::{Ends, MOST_OVERLAP, MOST_ROWS, Walk, largest_distance};
+use stein_samplers::Technique4;
+use stein_schedules::{Ends, MOST_OVERLAP, MOST_ROWS, largest_distance};
 
 use super::arguments::{Suggest, Voice};
 use super::{Failure, Outcome, load, print, print_json};
@@ -126,7 +127,7 @@ impl Suggestion {
             None => levels_exact.ceil() as usize,
         };
         let gamma = ends.gamma(levels);
-        let walk = Walk { gamma, steps_per_level };
+        let walk = Technique4 { gamma, steps_per_level };
         let (best, accumulated) = (walk.best_step(), walk.best_step_accumulated(levels));
         let last = sigma_min * sigma_min;
         Ok(Self {

@@ -6,28 +6,31 @@ use serde_json::{Value, json};
 use stein_core::Registry;
 use stein_record::RecordError;
 use stein_record::arrays::ArrayFile;
-use stein_train::{VectorError, Verified};
+use stein_train::{VectorError, Verified, VerifiedSamples, holds_samples, verify_samples};
 
 use super::arguments::Verify;
 use super::{Failure, Outcome, print, print_json};
 
 pub(crate) fn verify(arguments: &Verify, registry: &Registry) -> Outcome {
     let (mut rows, mut failed, mut wrong) = (Vec::new(), 0usize, 0usize);
+    let mut tolerances: Vec<f64> = Vec::new();
     for path in &arguments.files {
         let name = path.display().to_string();
-        match one(path, &name, registry) {
+        match Found::of(path, &name, registry) {
             Ok(found) => {
-                // A loss that is no number passes nothing.
-                let within = |error: f64| error <= arguments.tolerance;
-                let pass = within(found.double.loss_error) && within(found.double.gradient_error);
+                let tolerance = arguments.tolerance.unwrap_or_else(|| found.tolerance());
+                if !tolerances.contains(&tolerance) {
+                    tolerances.push(tolerance);
+                }
+                let pass = found.within(tolerance);
                 failed += usize::from(!pass);
                 if !arguments.json {
-                    print(&line(&name, &found, pass));
+                    print(&found.line(&name, pass));
                 }
-                for tensor in &found.unused {
+                for tensor in found.unused() {
                     eprintln!("note: {name}: nothing reads the tensor `{tensor}`");
                 }
-                rows.push(row(&name, &found, pass));
+                rows.push(found.row(&name, pass));
             }
             Err(failure) => {
                 wrong += 1;
@@ -41,9 +44,11 @@ pub(crate) fn verify(arguments: &Verify, registry: &Registry) -> Outcome {
     if arguments.json {
         print_json(&Value::from(rows));
     } else {
-        let (files, tolerance) = (arguments.files.len(), arguments.tolerance);
+        let files = arguments.files.len();
+        let within: Vec<String> = tolerances.iter().map(|t| format!("{t:e}")).collect();
+        let within = if within.is_empty() { String::new() } else { format!(" within {}", within.join(" or ")) };
         let not = if wrong > 0 { format!(", {wrong} are no vectors") } else { String::new() };
-        print(&format!("{} of {files} within {tolerance:e}{not}", files - failed - wrong));
+        print(&format!("{} of {files}{within}{not}", files - failed - wrong));
     }
     match (failed, wrong) {
         (0, 0) => Ok(()),
@@ -52,39 +57,89 @@ pub(crate) fn verify(arguments: &Verify, registry: &Registry) -> Outcome {
     }
 }
 
-fn one(path: &Path, name: &str, registry: &Registry) -> Result<Verified, Failure> {
-    let not_a_vector = |problem: String| Failure::Message(format!("{name}: {problem}"), 3);
-    let file = match ArrayFile::read(path) {
-        Ok(Some(file)) => file,
-        Ok(None) => return Err(not_a_vector("there is no such file".into())),
-        Err(RecordError::Damaged { problem, .. }) => {
-            return Err(not_a_vector(format!("not a safetensors file of f32: {problem}")));
+/// The largest relative error of a loss and of a gradient, where nobody says.
+const LOSS_TOLERANCE: f64 = 1e-4;
+/// That of samples, which are drawn in single precision.
+const SAMPLE_TOLERANCE: f64 = 1e-3;
+
+/// What a vector tells.
+enum Found {
+    Loss(Verified),
+    Samples(VerifiedSamples),
+}
+
+impl Found {
+    fn of(path: &Path, name: &str, registry: &Registry) -> Result<Self, Failure> {
+        let not_a_vector = |problem: String| Failure::Message(format!("{name}: {problem}"), 3);
+        let file = match ArrayFile::read(path) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Err(not_a_vector("there is no such file".into())),
+            Err(RecordError::Damaged { problem, .. }) => {
+                return Err(not_a_vector(format!("not a safetensors file of f32: {problem}")));
+            }
+            Err(RecordError::Io { action, error, .. }) => {
+                return Err(not_a_vector(format!("cannot {action}: {error}")));
+            }
+        };
+        let found = if holds_samples(&file) {
+            verify_samples(name, &file, registry).map(Self::Samples)
+        } else {
+            stein_train::verify(name, &file, registry).map(Self::Loss)
+        };
+        found.map_err(|e| match e {
+            VectorError::File(problem) => not_a_vector(problem),
+            VectorError::Experiment(source, diagnostics) => Failure::Experiment(source, diagnostics),
+        })
+    }
+
+    /// What may be wrong by rounding, where nobody says how much.
+    fn tolerance(&self) -> f64 {
+        match self {
+            Self::Loss(_) => LOSS_TOLERANCE,
+            Self::Samples(_) => SAMPLE_TOLERANCE,
         }
-        Err(RecordError::Io { action, error, .. }) => return Err(not_a_vector(format!("cannot {action}: {error}"))),
-    };
-    stein_train::verify(name, &file, registry).map_err(|e| match e {
-        VectorError::File(problem) => not_a_vector(problem),
-        VectorError::Experiment(source, diagnostics) => Failure::Experiment(source, diagnostics),
-    })
-}
+    }
 
-fn line(name: &str, found: &Verified, pass: bool) -> String {
-    let word = if pass { "ok    " } else { "FAILED" };
-    let (double, single) = (found.double, found.single);
-    format!(
-        "{word} {name}  loss {:.6e}  error: loss {:.1e}, gradient {:.1e} (in single precision {:.1e}, {:.1e})",
-        double.loss, double.loss_error, double.gradient_error, single.loss_error, single.gradient_error
-    )
-}
+    /// An error that is no number is within nothing.
+    fn within(&self, tolerance: f64) -> bool {
+        match self {
+            Self::Loss(Verified { double, .. }) => double.loss_error <= tolerance && double.gradient_error <= tolerance,
+            Self::Samples(samples) => samples.sample_error <= tolerance,
+        }
+    }
 
-fn row(name: &str, found: &Verified, pass: bool) -> Value {
-    // JSON has no NaN.
-    let number = |x: f64| if x.is_finite() { json!(x) } else { json!(x.to_string()) };
-    json!({
-        "file": name,
-        "loss": number(found.double.loss),
-        "loss_error": number(found.double.loss_error),
-        "gradient_error": number(found.double.gradient_error),
-        "pass": pass,
-    })
+    fn unused(&self) -> &[String] {
+        match self {
+            Self::Loss(loss) => &loss.unused,
+            Self::Samples(samples) => &samples.unused,
+        }
+    }
+
+    fn line(&self, name: &str, pass: bool) -> String {
+        let word = if pass { "ok    " } else { "FAILED" };
+        match self {
+            Self::Loss(Verified { double, single, .. }) => format!(
+                "{word} {name}  loss {:.6e}  error: loss {:.1e}, gradient {:.1e} (in single precision {:.1e}, {:.1e})",
+                double.loss, double.loss_error, double.gradient_error, single.loss_error, single.gradient_error
+            ),
+            Self::Samples(samples) => format!("{word} {name}  error: samples {:.1e}", samples.sample_error),
+        }
+    }
+
+    fn row(&self, name: &str, pass: bool) -> Value {
+        // JSON has no NaN.
+        let number = |x: f64| if x.is_finite() { json!(x) } else { json!(x.to_string()) };
+        match self {
+            Self::Loss(Verified { double, .. }) => json!({
+                "file": name,
+                "loss": number(double.loss),
+                "loss_error": number(double.loss_error),
+                "gradient_error": number(double.gradient_error),
+                "pass": pass,
+            }),
+            Self::Samples(samples) => {
+                json!({ "file": name, "sample_error": number(samples.sample_error), "pass": pass })
+            }
+        }
+    }
 }

@@ -45,6 +45,7 @@ fn draw(table: &Table<'_>, pick: fn(&Distance) -> Option<Estimate>, label: &str,
         x_label: "noise level σ",
         y_label: label,
         band: false,
+        references: Vec::new(),
         caption: format!("{caption}{}{left_out}", errors(table, "Bars")),
     };
     lines.draw(table, &design, points)

@@ -63,6 +63,37 @@ impl Design {
         Self { facets, left_out: left_out.into_iter().map(visible).collect() }
     }
 
+    /// One panel with a colour for each combination of the axes other than `along`, if so many can be told apart; data have
+    /// panels all the same.
+    pub(crate) fn together(table: &Table<'_>, along: Option<usize>) -> Self {
+        let (panels, others): (Vec<usize>, Vec<usize>) =
+            (0..table.compared.len()).filter(|a| Some(*a) != along).partition(|&a| is_data(table.compared[a]));
+        let mut combinations: Vec<Vec<&str>> = Vec::new();
+        let mut facets: Vec<Facet> = Vec::new();
+        for (i, row) in table.rows.iter().enumerate() {
+            let labels: Vec<&str> = others.iter().map(|&a| row.labels[a]).collect();
+            let place = combinations.iter().position(|c| *c == labels).unwrap_or_else(|| {
+                combinations.push(labels.clone());
+                combinations.len() - 1
+            });
+            let title = title(table, row, &panels);
+            let at = facets.iter().position(|f| f.title == title).unwrap_or_else(|| {
+                facets.push(Facet { title, lines: Vec::new() });
+                facets.len() - 1
+            });
+            let ((tone, dashed), label) = (line(place), short(&labels.join(" · ")));
+            let lines = &mut facets[at].lines;
+            match lines.iter_mut().find(|l| (l.tone, l.dashed) == (tone, dashed)) {
+                Some(line) => line.rows.push(i),
+                None => lines.push(Line { label, tone, dashed, rows: vec![i] }),
+            }
+        }
+        if combinations.len() > MOST_LINES {
+            return Self::of(table, along);
+        }
+        Self { facets, left_out: Vec::new() }
+    }
+
     /// A panel for each of the first rows: for lines that no axis holds together.
     pub(crate) fn apart(table: &Table<'_>) -> Self {
         let shared = Self::of(table, None);
@@ -161,6 +192,23 @@ mod tests {
         let along = Design::of(&table, Some(1));
         assert_eq!(along.facets.len(), 1);
         assert_eq!(along.lines().map(|l| l.rows.clone()).collect::<Vec<_>>(), [[0, 1, 2], [3, 4, 5]]);
+    }
+
+    #[test]
+    fn combinations_share_a_panel_while_they_can_be_told_apart() {
+        let axes = [
+            ("sampler", AxisRole::Compare, "a b"),
+            ("churn", AxisRole::Compare, "0 1"),
+            ("levels", AxisRole::Compare, "5 9"),
+        ];
+        let cells = ["a 0 5", "a 0 9", "a 1 5", "a 1 9", "b 0 5", "b 0 9"].map(|c| (c, 1.0));
+        let sweep = sweep(&axes, &cells);
+        let table = Table::of(&sweep);
+        let design = Design::together(&table, Some(2));
+        assert_eq!(design.facets.len(), 1);
+        assert_eq!(design.lines().map(|l| l.label.as_str()).collect::<Vec<_>>(), ["a · 0", "a · 1", "b · 0"]);
+        assert_eq!(design.lines().map(|l| l.rows.clone()).collect::<Vec<_>>(), [[0, 1], [2, 3], [4, 5]]);
+        assert_eq!(Design::of(&table, Some(2)).facets.len(), 2);
     }
 
     #[test]

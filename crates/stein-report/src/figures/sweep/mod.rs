@@ -3,9 +3,11 @@
 pub(crate) mod along;
 pub(crate) mod by_sigma;
 pub(crate) mod design;
+pub(crate) mod map;
 pub(crate) mod strip;
 pub(crate) mod trade;
 pub(crate) mod training;
+pub(crate) mod work;
 
 use design::{Design, Line};
 
@@ -32,6 +34,8 @@ struct Lines<'f> {
     y_label: &'f str,
     /// Whether errors are bands.
     band: bool,
+    /// Lines that every panel has beside those of rows.
+    references: Vec<Series>,
     caption: String,
 }
 
@@ -59,7 +63,7 @@ impl Lines<'_> {
                 y,
                 x_label: self.x_label.into(),
                 y_label: self.y_label.into(),
-                series: dodged(series),
+                series: dodged(series).into_iter().chain(self.references.iter().cloned()).collect(),
                 broken: broken.into_iter().take(50).collect(),
             };
             panels.push((facet.title.clone(), alt, chart.draw()?));
@@ -96,6 +100,17 @@ fn around(points: &[(f64, f64, f64)]) -> Axis {
     let lowest = points.iter().map(|p| p.1).filter(|y| y.is_finite()).fold(f64::INFINITY, f64::min);
     let ends = points.iter().flat_map(|p| [p.1, p.1 - p.2, p.1 + p.2]);
     Axis::auto(ends.filter(|v| *v > 0.0 || lowest <= 0.0).collect::<Vec<_>>())
+}
+
+/// The same with `also` inside; logarithmic where it can be.
+fn log_around(points: &[(f64, f64, f64)], also: Option<f64>) -> Axis {
+    let finite = || points.iter().filter(|p| p.1.is_finite());
+    if finite().all(|p| p.1 > 0.0) {
+        // An error bar that reaches to 0 would take the axis with it.
+        let ends = finite().flat_map(|p| [p.1, p.1 + p.2, (p.1 - p.2).max(0.3 * p.1)]);
+        return Axis::log(ends.chain(also));
+    }
+    Axis::linear_around(finite().flat_map(|p| [p.1, p.1 - p.2, p.1 + p.2]).chain(also))
 }
 
 /// Lines of a single point are set side by side.

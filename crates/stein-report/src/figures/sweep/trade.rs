@@ -34,9 +34,9 @@ pub(crate) fn figure(table: &Table<'_>, cost: &Column) -> Drawn {
         }
     }
     let corner = match quality.better {
-        Better::Lower => "lower left is better on both counts",
-        Better::Higher => "upper left is better on both counts",
-        Better::Near(_) => "left is cheaper",
+        Some(Better::Lower) => "lower left is better on both counts",
+        Some(Better::Higher) => "upper left is better on both counts",
+        Some(Better::Near(_)) | None => "left is cheaper",
     };
     let caption = format!(
         "What a row buys against what a step of its training costs: {corner}.{}{}{}",

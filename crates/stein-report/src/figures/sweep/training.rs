@@ -48,7 +48,15 @@ pub(crate) fn losses(table: &Table<'_>) -> Drawn {
 }
 
 fn lines<'f>(x_label: &'f str, y_label: &'f str) -> Lines<'f> {
-    Lines { x: Axis::linear(0.0, 1.0), y: None, x_label, y_label, band: true, caption: String::new() }
+    Lines {
+        x: Axis::linear(0.0, 1.0),
+        y: None,
+        x_label,
+        y_label,
+        band: true,
+        references: Vec::new(),
+        caption: String::new(),
+    }
 }
 
 /// One axis for steps and seconds.

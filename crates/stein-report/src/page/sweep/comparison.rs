@@ -13,7 +13,7 @@ use crate::page::figure::svg;
 use crate::page::metrics::direction;
 use crate::palette::Tone;
 use crate::statistics::{Mark, Repeated};
-use crate::sweep::{Column, Reference, Role, Row, STEP_COST, Table};
+use crate::sweep::{Column, NFE, Reference, Role, Row, STEP_COST, Table};
 use crate::text::visible;
 
 pub(super) fn section(table: &Table<'_>) -> Markup {
@@ -29,6 +29,7 @@ pub(super) fn section(table: &Table<'_>) -> Markup {
                 (references(table))
             }
         }
+        p.aside { "The table for other programs: " a href="comparison.csv" { "CSV" } ", " a href="comparison.json" { "JSON" } "." }
         div.notes { @for note in notes::of(table) { p.aside { (note) } } }
     }
 }
@@ -54,7 +55,7 @@ fn head(table: &Table<'_>) -> Markup {
                 @if !table.best.is_empty() { th scope="col" { (names(&table.best)) ", best" } }
                 th.number scope="col" { "runs" }
                 @for (i, column) in table.columns.iter().enumerate() {
-                    th.number.first[starts(table, i)] scope="col" { (visible(&column.label)) " " (direction(column.better)) }
+                    th.number.first[starts(table, i)] scope="col" { (visible(&column.label)) @if let Some(better) = column.better { " " (direction(better)) } }
                 }
             }
         }
@@ -69,6 +70,8 @@ fn starts(table: &Table<'_>, column: usize) -> bool {
 fn line(table: &Table<'_>, design: &Design, index: usize, row: &Row<'_>) -> Markup {
     // A rule where the first axis changes.
     let begins = index == 0 || table.rows[index - 1].labels.first() != row.labels.first();
+    let measured = table.measured().count();
+    let cost = if table.trained { STEP_COST } else { NFE };
     let (tone, _) = design.tone(index).unwrap_or((Tone::Muted, false));
     html! {
         tr.begins[begins] {
@@ -84,7 +87,7 @@ fn line(table: &Table<'_>, design: &Design, index: usize, row: &Row<'_>) -> Mark
             @if !table.best.is_empty() { td { (choice(row)) } }
             td.number { (runs(row)) }
             @for (i, column) in table.columns.iter().enumerate() {
-                @let drawn = (i == 0 || column.label == STEP_COST).then(|| strip::draw(column, index, tone));
+                @let drawn = (i < measured || column.name == cost).then(|| strip::draw(column, index, tone));
                 (value(column, index, row, drawn.and_then(|d| d.ok().flatten()), starts(table, i)))
             }
         }

@@ -1,25 +1,33 @@
 //! The figures of the comparison.
 
 use maud::{Markup, html};
+use stein_record::Estimate;
 
-use crate::figures::sweep::{along, by_sigma, trade, training};
+use crate::figures::sweep::{along, by_sigma, map, trade, training, work};
+use crate::number::estimate;
 use crate::page::figure::figure;
 use crate::page::{Section, absent};
-use crate::sweep::{MEMORY, STEP_COST, Table};
+use crate::sweep::{Column, MEMORY, NFE, SAMPLING, STEP_COST, Table};
 use crate::text::visible;
 
 /// The sections between the table and the cells.
 pub(super) fn sections(table: &Table<'_>) -> Vec<Section> {
-    let mut sections = vec![
-        Section { id: "levels", title: "Noise levels", body: levels(table) },
-        Section { id: "training", title: "Training", body: over_training(table) },
-    ];
-    if table.primary_column().is_some() {
-        sections.push(Section { id: "cost", title: "Quality against cost", body: cost(table) });
+    let mut sections = Vec::new();
+    if table.trained {
+        sections.push(Section { id: "levels", title: "Noise levels", body: levels(table) });
+        sections.push(Section { id: "training", title: "Training", body: over_training(table) });
+    }
+    let work = table.column(NFE).is_some_and(Column::varies);
+    if table.primary_column().is_some() && (table.trained || work) {
+        sections.push(Section { id: "cost", title: "Quality against cost", body: cost(table, work) });
     }
     let axes = along::axes(table);
     if !axes.is_empty() {
         sections.push(Section { id: "along", title: "Along an axis", body: courses(table, &axes) });
+    }
+    if let Some(axes) = map::axes(table) {
+        let body = html! { @for column in table.measured() { (figure(map::figure(table, axes, column), "")) } };
+        sections.push(Section { id: "map", title: "Over two axes", body });
     }
     sections
 }
@@ -53,20 +61,62 @@ fn over_training(table: &Table<'_>) -> Markup {
     }
 }
 
-fn cost(table: &Table<'_>) -> Markup {
-    match table.column(STEP_COST) {
-        Some(cost) => figure(trade::figure(table, cost), "No row has both a finite quality and a cost."),
-        None => absent("The time of a step was not recorded."),
+/// Quality against training, where there was any, and against score evaluations, where rows differ in them.
+fn cost(table: &Table<'_>, work: bool) -> Markup {
+    html! {
+        @if table.trained {
+            @match table.column(STEP_COST) {
+                Some(cost) => (figure(trade::figure(table, cost), "No row has both a finite quality and a cost.")),
+                None => (absent("The time of a step was not recorded.")),
+            }
+        }
+        @if work {
+            @for column in table.measured() {
+                (figure(work::figure(table, column), "No row has a finite quality."))
+            }
+        }
     }
 }
 
 fn courses(table: &Table<'_>, axes: &[usize]) -> Markup {
-    let primary = table.primary.label();
+    let costs = if table.trained { &[STEP_COST, MEMORY][..] } else { &[SAMPLING] };
+    let columns: Vec<&Column> = table.measured().chain(costs.iter().filter_map(|name| table.column(name))).collect();
     html! {
         @for &axis in axes {
             h3 { (visible(&table.compared[axis].name)) }
-            @for label in [primary, STEP_COST, MEMORY] {
-                @if let Some(column) = table.column(label) { (figure(along::figure(table, axis, column), "")) }
+            @for column in &columns { (figure(along::figure(table, axis, column), "")) }
+            (slopes(table, axis, &columns))
+        }
+    }
+}
+
+/// The orders that lines have along an axis.
+fn slopes(table: &Table<'_>, axis: usize, columns: &[&Column]) -> Markup {
+    let slopes: Vec<(&Column, Vec<(String, Estimate)>)> = columns
+        .iter()
+        .map(|column| (*column, along::slopes(table, axis, column)))
+        .filter(|s| !s.1.is_empty())
+        .collect();
+    let mut lines: Vec<&String> = Vec::new();
+    for (line, _) in slopes.iter().flat_map(|s| &s.1) {
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    let slope = |of: &[(String, Estimate)], line: &String| of.iter().find(|s| s.0 == *line).map(|s| estimate(&s.1));
+    html! {
+        @if !lines.is_empty() {
+            div.scroll tabindex="0" {
+                table.slopes {
+                    thead { tr {
+                        th scope="col" { "slope of ln y on ln " bdi { (visible(&table.compared[axis].name)) } }
+                        @for (column, _) in &slopes { th.number scope="col" { (visible(&column.label)) } }
+                    } }
+                    tbody { @for line in lines { tr {
+                        th scope="row" { bdi { (line) } }
+                        @for (_, of) in &slopes { td.number { (slope(of, line).unwrap_or_else(|| "–".into())) } }
+                    } } }
+                }
             }
         }
     }

@@ -22,6 +22,7 @@ pub(super) fn header(sweep: &Sweep, table: &Table<'_>) -> Markup {
                 @else { (finished) " of " (count(all, "cell")) " finished; " (all - finished) " missing." }
             }
             (missing(sweep))
+            (unknown(table))
             @if sweep.strangers > 0 {
                 p.notice {
                     "Not in the comparison, but below: " (count(sweep.strangers, "run"))
@@ -33,6 +34,29 @@ pub(super) fn header(sweep: &Sweep, table: &Table<'_>) -> Markup {
                 (axes("Repeated", &table.repeated, "averaged over"))
                 (axes("Best of", &table.best, "only the best value of each row is shown"))
             }
+        }
+    }
+}
+
+/// Measures that the sweep names, but no finished cell has.
+fn unknown(table: &Table<'_>) -> Markup {
+    let (unknown, known) = &table.unknown;
+    if unknown.is_empty() || known.is_empty() {
+        return html! {};
+    }
+    let list = |names: &[&str]| {
+        html! {
+            @for (i, name) in names.iter().enumerate() {
+                @if i > 0 { ", " }
+                code { (visible(name)) }
+            }
+        }
+    };
+    let unknown: Vec<&str> = unknown.iter().map(String::as_str).collect();
+    html! {
+        p.notice {
+            "No finished cell has the " (if unknown.len() == 1 { "measure" } else { "measures" }) " " (list(&unknown))
+            " that [sweep] names. There are: " (list(known)) ". Cells are ranked by “" (visible(table.primary.label())) "”."
         }
     }
 }

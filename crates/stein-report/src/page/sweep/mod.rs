@@ -11,9 +11,8 @@ use super::index::{self, Row};
 use super::{Section, absent, contents, document};
 use crate::sweep::{Sweep, Table};
 
-/// The page; `rows` are those of the table of cells.
-pub(crate) fn page(sweep: &Sweep, rows: &[Row]) -> String {
-    let table = Table::of(sweep);
+/// The page about a sweep and its comparison; `rows` are those of the table of cells.
+pub(crate) fn page(sweep: &Sweep, table: &Table<'_>, rows: &[Row]) -> String {
     let cells = if rows.is_empty() {
         absent("No cell has been run yet.")
     } else {
@@ -22,10 +21,10 @@ pub(crate) fn page(sweep: &Sweep, rows: &[Row]) -> String {
             (index::table(rows))
         }
     };
-    let mut sections = vec![Section { id: "comparison", title: "Comparison", body: comparison::section(&table) }];
+    let mut sections = vec![Section { id: "comparison", title: "Comparison", body: comparison::section(table) }];
     if !table.columns.is_empty() {
-        sections.extend(figures::sections(&table));
+        sections.extend(figures::sections(table));
     }
     sections.push(Section { id: "cells", title: "Cells", body: cells });
-    document(&sweep.experiment, &html! { (header::header(sweep, &table)) (contents(&sections)) })
+    document(&sweep.experiment, &html! { (header::header(sweep, table)) (contents(&sections)) })
 }

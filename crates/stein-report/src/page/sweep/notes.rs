@@ -9,8 +9,15 @@ const MOST_DEVICES: usize = 8;
 
 /// A paragraph each.
 pub(super) fn of(table: &Table<'_>) -> Vec<String> {
-    let notes =
-        [Some(errors(table)), Some(marks(table)), chosen(table), primary(table), during(table), gradient(table)];
+    let notes = [
+        Some(errors(table)),
+        Some(marks(table)),
+        chosen(table),
+        primary(table),
+        untrained(table),
+        during(table),
+        gradient(table),
+    ];
     notes.into_iter().chain([not_finite(table)]).chain(times(table)).flatten().collect()
 }
 
@@ -71,6 +78,12 @@ fn primary(table: &Table<'_>) -> Option<String> {
 fn during(table: &Table<'_>) -> Option<String> {
     let told = numbers(table).any(|n| !n.fisher.is_empty());
     told.then(|| "“σ²F at step” and “after”: σ² times the Fisher divergence, mean over held-out rows at drawn noise levels, at the last step that all rows reach and at the time at which the fastest run is done; linear in between, and – where a row was not measured before that time.".into())
+}
+
+fn untrained(table: &Table<'_>) -> Option<String> {
+    (!table.trained).then(|| {
+        "Nothing was trained: all scores are the targets' own, so what rows differ by is the sampler's.".into()
+    })
 }
 
 fn gradient(table: &Table<'_>) -> Option<String> {

@@ -1,0 +1,182 @@
+//! The comparison as files for other programs.
+
+use serde_json::{Map, Value, json};
+use stein_record::{AxisRole, Better, Estimate, SweepAxis};
+
+use crate::figures::sweep::along;
+use crate::statistics::Mark;
+use crate::sweep::{Column, Reference, Role, Row, Table};
+
+/// A line a row: labels, repetitions, and of each column what is known. Empty where nothing is, `NaN` and `inf` where a number
+/// is no number.
+pub(crate) fn csv(table: &Table<'_>) -> String {
+    let mut out = String::new();
+    line(&mut out, head(table).into_iter());
+    for (i, row) in table.rows.iter().enumerate() {
+        let labels = row.labels.iter().chain(&row.choice.labels).map(|l| (*l).to_owned());
+        let (finished, all) = row.count();
+        let values = table.columns.iter().flat_map(|column| values(column, i));
+        line(&mut out, labels.chain([finished.to_string(), all.to_string()]).chain(values));
+    }
+    out
+}
+
+fn head(table: &Table<'_>) -> Vec<String> {
+    let axes = table.compared.iter().chain(&table.best).map(|axis| axis.name.clone());
+    let columns = table.columns.iter().flat_map(|column| {
+        let mut parts = vec!["", ".standard-error", ".n"];
+        parts.extend(column.floor.map(|_| ".floor"));
+        parts.extend(column.baseline.map(|_| ".baseline"));
+        parts.into_iter().map(|part| format!("{}{part}", column.name))
+    });
+    axes.chain(["finished".into(), "repetitions".into()]).chain(columns).collect()
+}
+
+fn values(column: &Column, row: usize) -> Vec<String> {
+    let mut out = match column.cells[row] {
+        Some(of) => {
+            let error = of.mean.standard_error;
+            let error = if error.is_nan() { String::new() } else { error.to_string() };
+            vec![of.mean.value.to_string(), error, of.n.to_string()]
+        }
+        None => vec![String::new(); 3],
+    };
+    out.extend([column.floor, column.baseline].into_iter().flatten().map(|reference| match reference {
+        Reference::One(of) => of.value.to_string(),
+        Reference::Between(low, high) => format!("{low} to {high}"),
+    }));
+    out
+}
+
+/// Fields by RFC 4180.
+fn line(out: &mut String, fields: impl Iterator<Item = String>) {
+    for (i, field) in fields.enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        if field.contains(['"', ',', '\n', '\r']) {
+            out.push_str(&format!("\"{}\"", field.replace('"', "\"\"")));
+        } else {
+            out.push_str(&field);
+        }
+    }
+    out.push_str("\r\n");
+}
+
+/// The same as one JSON object, with the slopes along axes of numbers.
+pub(crate) fn json(experiment: &str, table: &Table<'_>) -> Value {
+    let axis = |axis: &&SweepAxis| json!({ "name": axis.name, "values": axis.values, "numbers": axis.numbers, "role": role(axis.role) });
+    let axes = table.compared.iter().chain(&table.best).chain(&table.repeated);
+    json!({
+        "schema": 1,
+        "experiment": experiment,
+        "axes": axes.map(axis).collect::<Vec<_>>(),
+        "measures": table.measures().map(|m| m.name()).collect::<Vec<_>>(),
+        "columns": table.columns.iter().map(column).collect::<Vec<_>>(),
+        "rows": table.rows.iter().enumerate().map(|(i, r)| row(table, i, r)).collect::<Vec<_>>(),
+        "slopes": slopes(table),
+    })
+}
+
+fn role(role: AxisRole) -> &'static str {
+    match role {
+        AxisRole::Compare => "compare",
+        AxisRole::Repeat => "repeat",
+        AxisRole::Best => "best",
+    }
+}
+
+fn column(column: &Column) -> Value {
+    let role = match column.role {
+        Role::Quality => "quality",
+        Role::Cost => "cost",
+        Role::Samples => "samples",
+    };
+    let better = match column.better {
+        None => Value::Null,
+        Some(Better::Lower) => json!("lower"),
+        Some(Better::Higher) => json!("higher"),
+        Some(Better::Near(goal)) => json!({ "near": goal }),
+    };
+    let reference = |reference: Option<Reference>| match reference {
+        None => Value::Null,
+        Some(Reference::One(of)) => json!(of),
+        Some(Reference::Between(low, high)) => json!({ "from": low, "to": high }),
+    };
+    json!({
+        "name": column.name,
+        "label": column.label,
+        "role": role,
+        "better": better,
+        "floor": reference(column.floor),
+        "baseline": reference(column.baseline),
+    })
+}
+
+fn row(table: &Table<'_>, index: usize, row: &Row<'_>) -> Value {
+    let labelled = |axes: &[&SweepAxis], labels: &[&str]| -> Map<String, Value> {
+        axes.iter().zip(labels).map(|(axis, label)| (axis.name.clone(), json!(label))).collect()
+    };
+    let value = |column: &Column| {
+        let of = column.cells[index]?;
+        let mark = match column.marks[index] {
+            Mark::Plain => Value::Null,
+            Mark::Best => json!("best"),
+            Mark::Tied => json!("tied"),
+        };
+        let mean = json!({ "mean": of.mean, "n": of.n, "not_finite": of.not_finite, "mark": mark });
+        Some((column.name.clone(), mean))
+    };
+    let (finished, all) = row.count();
+    json!({
+        "labels": labelled(&table.compared, &row.labels),
+        "chosen": labelled(&table.best, &row.choice.labels),
+        "finished": finished,
+        "repetitions": all,
+        "values": table.columns.iter().filter_map(value).collect::<Map<_, _>>(),
+    })
+}
+
+fn slopes(table: &Table<'_>) -> Vec<Value> {
+    let slope = |axis: usize, column: &Column, (line, of): (String, Estimate)| json!({ "axis": table.compared[axis].name, "column": column.name, "line": line, "slope": of });
+    let of_axis = |axis: usize| {
+        let of_column =
+            move |column| along::slopes(table, axis, column).into_iter().map(move |s| slope(axis, column, s));
+        table.columns.iter().flat_map(of_column)
+    };
+    along::axes(table).into_iter().flat_map(of_axis).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::Found;
+    use crate::sweep::tests::sweep;
+
+    #[test]
+    fn files_say_what_the_table_says() {
+        let axes = [("sampler", AxisRole::Compare, "a,\"b c"), ("seed", AxisRole::Repeat, "0 1")];
+        let mut sweep = sweep(&axes, &[("a,\"b 0", 1.0), ("a,\"b 1", 3.0), ("c 0", 5.0), ("c 1", f64::INFINITY)]);
+        sweep.cells[2].found = Found::Nothing;
+        let table = Table::of(&sweep);
+        let text = csv(&table);
+        let lines: Vec<&str> = text.split("\r\n").collect();
+        assert!(
+            lines[0].starts_with(
+                "sampler,finished,repetitions,sigma2-fisher,sigma2-fisher.standard-error,sigma2-fisher.n,"
+            ),
+            "{text}"
+        );
+        // The mean of 1 and 3 with its standard error 1, not their deviation √2.
+        assert!(lines[1].starts_with("\"a,\"\"b\",2,2,2,1,2,"), "{text}");
+        assert!(lines[2].starts_with("c,1,2,inf,,0,"), "{text}");
+        let fields = |line: &str| line.replace("\"a,\"\"b\"", "x").split(',').count();
+        assert!(lines[..3].iter().all(|l| fields(l) == fields(lines[0])) && lines[3].is_empty());
+
+        let all = json("x", &table);
+        assert_eq!(all["rows"][0]["labels"]["sampler"], "a,\"b");
+        assert_eq!(all["rows"][0]["values"]["sigma2-fisher"]["mean"], json!({ "value": 2.0, "standard_error": 1.0 }));
+        assert_eq!(all["rows"][1]["values"]["sigma2-fisher"]["not_finite"], 1);
+        assert_eq!(all["columns"][0]["better"], "lower");
+    }
+}

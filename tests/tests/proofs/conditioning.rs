@@ -244,7 +244,7 @@ fn every_sampler_draws_given_a_measurement() {
     let case = first_seen(Method::MomentMatching, sigma_y);
     let truth = prior.given(&case.a, &case.y, sigma_y);
     let samplers: Vec<(Box<dyn Sampler>, usize)> = vec![
-        (Box::new(AnnealedLangevin { steps_per_level: 20, ..Default::default() }), 30),
+        (Box::new(AnnealedLangevin { steps_per_level: 100, ..Default::default() }), 30),
         (Box::new(ConsistentAnnealed::default()), 300),
         (Box::new(Ddim::default()), 300),
         (Box::new(DpmSolverPp2m::default()), 100),

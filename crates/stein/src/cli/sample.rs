@@ -5,6 +5,7 @@ use stein_core::Registry;
 use stein_device::choose;
 use stein_experiment::MOST_SAMPLES;
 use stein_record::RunDir;
+use stein_samplers::{Starts, interpolates};
 use stein_train::More;
 
 use super::arguments::{Sample, Voice};
@@ -35,6 +36,10 @@ pub(crate) fn sample(arguments: &Sample, registry: &Registry, voice: Voice) -> O
         return Err(Failure::usage(format!("{shown} has no trained network yet; stein run goes on with it")));
     }
     let plan = load::plan(&run.experiment(), &arguments.set, registry)?;
+    if arguments.interpolate.is_some() {
+        let starts = Starts::new(&plan.experiment.start, &plan.dataset);
+        interpolates(&*plan.sampler, plan.experiment.sampler.kind(), &starts).map_err(|e| Failure::usage(e.message))?;
+    }
     let chosen = choose(&plan.experiment.device).map_err(|e| Failure::usage(e.to_string()))?;
     let stop = signals::install().map_err(|e| Failure::Message(format!("cannot handle signals: {e}"), 1))?;
     voice.say(&format!("device  {}", chosen.description));

@@ -1,17 +1,24 @@
 //! The experiments that ship, as a user runs them, against the numbers that they promise.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use stein_record::{Evaluation, RunDir, RunRecord};
 
-/// Runs a shipped experiment in a fresh folder; its cells by name, and its page.
-fn cells(name: &str) -> (Vec<(String, Evaluation, RunRecord)>, String) {
+#[path = "accept/claims.rs"]
+mod claims;
+
+/// An experiment that ships.
+fn experiment(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments").join(format!("{name}.toml"))
+}
+
+/// Runs a shipped experiment in a fresh folder.
+fn run(name: &str) -> (Evaluation, RunRecord, String) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments").join(format!("{name}.toml"));
     let output = Command::new(env!("CARGO_BIN_EXE_stein"))
         .arg("run")
-        .arg(file)
+        .arg(experiment(name))
         .args(["--set", "device=cpu"])
         .current_dir(folder.path())
         .stdin(Stdio::null())
@@ -21,19 +28,13 @@ fn cells(name: &str) -> (Vec<(String, Evaluation, RunRecord)>, String) {
     assert!(output.status.success(), "{said}");
     println!("{}", String::from_utf8_lossy(&output.stdout));
     let runs = stein_record::run_dir::list(&folder.path().join("runs")).expect("runs");
+    let [run]: [RunDir; 1] = runs.try_into().expect("one run");
     let page = std::fs::read_to_string(folder.path().join(format!("reports/{name}/index.html"))).expect("a page");
-    let read = |run: &RunDir| {
-        let evaluation = run.read_evaluation().expect("readable").expect("there");
-        (run.name(), evaluation, run.read_record().expect("readable").expect("there"))
-    };
-    (runs.iter().map(read).collect(), page)
-}
-
-/// The same of an experiment of one cell.
-fn run(name: &str) -> (Evaluation, RunRecord, String) {
-    let (cells, page) = cells(name);
-    let [(_, evaluation, record)] = cells.try_into().expect("one run");
-    (evaluation, record, page)
+    (
+        run.read_evaluation().expect("readable").expect("there"),
+        run.read_record().expect("readable").expect("there"),
+        page,
+    )
 }
 
 fn value(evaluation: &Evaluation, metric: &str) -> f64 {
@@ -82,24 +83,4 @@ fn the_mixture_is_learned_and_sampled() {
     for words in ["Score field", "Where the score is wrong", "Mode weights"] {
         assert!(page.contains(words), "the page says nothing of {words:?}");
     }
-}
-
-#[test]
-fn halves_of_digits_are_completed() {
-    let (cells, _) = cells("inpainting");
-    let of = |conditioning: &str| {
-        let cell = cells.iter().find(|(name, ..)| name.starts_with(&format!("conditioning-{conditioning}")));
-        &cell.unwrap_or_else(|| panic!("no cell {conditioning}")).1
-    };
-    let (projection, posterior) = (of("projection"), of("posterior"));
-    let error = |evaluation| value(evaluation, "completion-error");
-    let gaussian = posterior.metric("completion-error").expect("measured").baseline.expect("a baseline").value;
-    let (projected, guided) = (error(projection), error(posterior));
-    // No linear guess, however much is known of means and covariances, is as near.
-    assert!(guided < 0.95 * gaussian, "guided {guided}, Gaussian's {gaussian}");
-    assert!(guided < projected, "guided {guided}, projected {projected}");
-    let calibration = value(posterior, "completion-calibration");
-    assert!((calibration - 1.0).abs() < 0.2, "{calibration}");
-    let residual = |evaluation| value(evaluation, "completion-residual");
-    assert!(residual(projection) < 1e-5 && residual(posterior) < 0.02, "y is agreed with");
 }

@@ -96,10 +96,14 @@ fn problems_that_cannot_be_posed_are_refused() {
     refused(&["inverse.conditioning=projecting"], "projecting");
     refused(&["sampler.kind=mala"], "`mala` as it is set cannot draw given a measurement");
     refused(&["sampler.kind=probability-flow", "sampler.method=dormand-prince"], "at its own pace");
-    refused(
-        &["schedule.kind=none", "sampler.kind=langevin", "sampler.step-size=0.01", "inverse.sigma-y=0"],
-        "`sigma-y` above 0",
-    );
+
+    let levels = "[schedule]\nsigma-max = 8.0\nsigma-min = 0.05\nlevels = 40\n";
+    let clean = SEEN
+        .replace(levels, "[schedule]\nkind = \"none\"\n")
+        .replace("kind = \"edm\"", "kind = \"langevin\"\nstep-size = 0.01")
+        .replace("sigma-y = 0.05", "sigma-y = 0.0");
+    let said = Folder::with(&clean).stein(&["check", "small.toml"]).exits(2);
+    assert!(said.err().contains("`sigma-y` above 0") && said.err().contains("small.toml:23:"), "{}", said.err());
 }
 
 #[test]

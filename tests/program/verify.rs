@@ -339,7 +339,21 @@ fn a_missing_factor_fails() {
 fn files_that_are_no_samplers_vectors_are_told_apart() {
     let folder = Folder::new();
     type Change = fn(&mut ArrayFile);
-    let cases: [(&str, Change, &str); 17] = [
+    let cases: [(&str, Change, &str); 19] = [
+        (
+            "langevin-paper",
+            |f| experiment(f, |t| t.replace("kind = \"langevin\"", "kind = \"mala\"")),
+            "the sampler accepts and rejects: no vector can follow it",
+        ),
+        (
+            "heun",
+            |f| {
+                experiment(f, |t| {
+                    t.replace("kind = \"probability-flow\"", "kind = \"probability-flow\"\nmethod = \"dormand-prince\"")
+                })
+            },
+            "the sampler chooses its own steps as it goes: no vector can follow it",
+        ),
         ("langevin-paper", |f| drop(f.arrays.remove("x")), "there is no tensor `x`"),
         ("langevin-paper", |f| drop(f.arrays.remove("noise")), "draws 30 rows of noise; `noise` has 0"),
         (

@@ -40,18 +40,37 @@ impl IsotropicMixture {
         Self { empirical: true, ..Self::new(means, vec![0.0; k], vec![1.0; k]) }
     }
 
-    /// The mixture on slices, where x lies on the host, is not too wide, and all of its rows are at one level.
-    fn on_slices(&self, x: &Tensor<2>, condition: &Condition) -> Option<slices::mixture::Mixture> {
+    /// What `of` gives for all rows, by the mixture on slices, where x lies on the host and is not too wide. Rows go by runs
+    /// that are at one level: at what levels a row's neighbours are does not change its bits.
+    fn on_slices(
+        &self,
+        x: &Tensor<2>,
+        condition: &Condition,
+        of: fn(&slices::mixture::Mixture, &[f32]) -> Vec<f32>,
+    ) -> Option<Vec<f32>> {
         if !is_host(&x.device()) || x.dtype() != DType::F32 || self.dimension > MOST_ON_SLICES {
             return None;
         }
-        let (alpha, sigma) = match &condition.levels {
-            None => (1.0, 0.0),
-            Some(levels) => (the_one(&levels.alpha)?, the_one(&levels.sigma)?),
+        let levels: Vec<(f32, f32)> = match &condition.levels {
+            None => vec![(1.0, 0.0); x.dims()[0]],
+            Some(levels) => to_host(levels.alpha.clone()).into_iter().zip(to_host(levels.sigma.clone())).collect(),
         };
+        let rows = to_host(x.clone());
+        let (mut out, mut first) = (Vec::new(), 0);
+        for run in levels.chunk_by(|a, b| a == b) {
+            let last = first + run.len();
+            out.extend(of(&self.at(run[0]), &rows[first * self.dimension..last * self.dimension]));
+            first = last;
+        }
+        Some(out)
+    }
+
+    /// The mixture at a level (α, σ).
+    fn at(&self, (alpha, sigma): (f32, f32)) -> slices::mixture::Mixture {
+        let (alpha, sigma) = (f64::from(alpha), f64::from(sigma));
         let means: Vec<f64> = self.means.iter().flatten().map(|m| alpha * m).collect();
         let variances: Vec<f64> = self.std.iter().map(|s| alpha * alpha * s * s + sigma * sigma).collect();
-        Some(slices::mixture::Mixture::new(&means, &variances, &self.weights))
+        slices::mixture::Mixture::new(&means, &variances, &self.weights)
     }
 
     fn means(&self, device: &Device) -> Tensor<2> {
@@ -97,13 +116,6 @@ pub(crate) fn columns(condition: &Condition, batch: usize, device: &Device) -> (
     }
 }
 
-/// The value that all of a vector have.
-fn the_one(values: &Tensor<1>) -> Option<f64> {
-    let values = to_host(values.clone());
-    let first = *values.first()?;
-    values.iter().all(|v| *v == first).then_some(f64::from(first))
-}
-
 impl Target for IsotropicMixture {
     fn dimension(&self) -> usize {
         self.dimension
@@ -118,9 +130,8 @@ impl Target for IsotropicMixture {
     }
 
     fn log_density(&self, x: Tensor<2>, condition: &Condition) -> Tensor<1> {
-        if let Some(mixture) = self.on_slices(&x, condition) {
-            let device = x.device();
-            return vector(mixture.log_density(&to_host(x)), &device);
+        if let Some(values) = self.on_slices(&x, condition, slices::mixture::Mixture::log_density) {
+            return vector(values, &x.device());
         }
         let (log_joint, _) = self.log_joint(&x, condition);
         let most = log_joint.clone().max_dim(1);
@@ -130,8 +141,8 @@ impl Target for IsotropicMixture {
 
     fn score(&self, x: Tensor<2>, condition: &Condition) -> Tensor<2> {
         let device = x.device();
-        if let Some(mixture) = self.on_slices(&x, condition) {
-            return matrix(mixture.score(&to_host(x)), self.dimension, &device);
+        if let Some(values) = self.on_slices(&x, condition, slices::mixture::Mixture::score) {
+            return matrix(values, self.dimension, &device);
         }
         let (log_joint, variance) = self.log_joint(&x, condition);
         // Σ_k r_k (α m_k − x)/v_k with responsibilities r.

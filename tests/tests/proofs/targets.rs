@@ -443,3 +443,19 @@ fn ten_thousand_chains() {
         assert!(to_host(x.expect("nobody stops it")).iter().all(|x| x.is_finite()));
     });
 }
+
+/// A row's density and score are the same to the bit whatever rows, at whatever levels, it is evaluated with.
+#[test]
+fn a_row_does_not_see_its_neighbours() {
+    let target = three_modes();
+    let (x, _) = draws(&target, 24, "neighbours");
+    let levels: Vec<Level> = (0..24).map(|i| Level::exploding([0.3, 0.3, 1.0, 4.0][i % 4])).collect();
+    let together = Condition::at(&levels, &device());
+    let (density, score) = (target.log_density(x.clone(), &together), target.score(x.clone(), &together));
+    let (density, score) = (to_host(density), to_host(score));
+    for (i, &level) in levels.iter().enumerate() {
+        let row = x.clone().narrow(0, i, 1);
+        assert_eq!(to_host(target.log_density(row.clone(), &at(level, 1))), density[i..=i]);
+        assert_eq!(to_host(target.score(row, &at(level, 1))), score[2 * i..2 * i + 2]);
+    }
+}

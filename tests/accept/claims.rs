@@ -1,0 +1,147 @@
+//! What the experiments on samplers say in their comments, at fewer seeds.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use stein_record::{Evaluation, RunDir, SweepRecord};
+
+use crate::{experiment, value};
+
+/// A cell's labels, and what it measured.
+type Cell = (BTreeMap<String, String>, Evaluation);
+
+/// Runs a shipped sweep in a fresh folder with some changes.
+fn sweep(name: &str, changes: &[&str]) -> Vec<Cell> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stein"));
+    command.arg("run").arg(experiment(name)).args(["--set", "device=cpu", "--quiet"]);
+    changes.iter().for_each(|change| drop(command.args(["--set", change])));
+    let output = command.current_dir(folder.path()).stdin(Stdio::null()).output().expect("stein starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let runs = folder.path().join("runs").join(name);
+    let record = SweepRecord::read(&runs).expect("readable").expect("there");
+    let read = |cell: &str| RunDir::new(runs.join(cell)).read_evaluation().expect("readable").expect("there");
+    record.cells.into_iter().map(|cell| (cell.values, read(&cell.cell))).collect()
+}
+
+/// The cells that have this label on an axis.
+fn of<'c>(cells: &'c [Cell], axis: &'c str, label: &'c str) -> impl Iterator<Item = &'c Cell> {
+    cells.iter().filter(move |cell| cell.0[axis] == label)
+}
+
+fn number(cell: &Cell, axis: &str) -> f64 {
+    cell.0[axis].parse().expect("a number")
+}
+
+/// The least-squares slope of ln y on ln x.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let n = points.len() as f64;
+    let logs: Vec<(f64, f64)> = points.iter().map(|p| (p.0.ln(), p.1.ln())).collect();
+    let (x, y) = (logs.iter().map(|p| p.0).sum::<f64>() / n, logs.iter().map(|p| p.1).sum::<f64>() / n);
+    logs.iter().map(|p| (p.0 - x) * (p.1 - y)).sum::<f64>() / logs.iter().map(|p| (p.0 - x).powi(2)).sum::<f64>()
+}
+
+fn file(name: &str) -> String {
+    std::fs::read_to_string(Path::new(&experiment(name))).expect("an experiment")
+}
+
+#[test]
+fn annealing_finds_the_weights_that_langevin_misses() {
+    let cells = sweep("ncsn-figure-3", &[]);
+    let weight = |cell: &Cell| cell.1.mode_weights.as_ref().expect("modes are known")[0];
+    for (label, expected) in [("Langevin", 0.507), ("annealed", 0.78)] {
+        let weights: Vec<f64> = of(&cells, "dynamics", label).map(weight).collect();
+        assert_eq!(weights.len(), 5);
+        assert!(weights.iter().all(|w| (w - expected).abs() <= 0.04), "{label}: {weights:?}");
+    }
+}
+
+#[test]
+fn solvers_have_their_orders() {
+    let cells = sweep("solver-order", &["sweep.seed=[0]", "sweep.schedule.levels=[17,33,65,129]"]);
+    for (kind, order) in [("ddim", 1.0), ("edm", 2.0)] {
+        // N levels are N − 1 steps.
+        let points: Vec<(f64, f64)> = of(&cells, "sampler.kind", kind)
+            .map(|cell| (number(cell, "schedule.levels") - 1.0, value(&cell.1, "solver-error")))
+            .collect();
+        assert_eq!(points.len(), 4);
+        let slope = slope(&points);
+        assert!((slope + order).abs() < 0.15, "{kind}: slope {slope} of {points:?}");
+    }
+}
+
+#[test]
+fn unadjusted_langevin_is_biased_and_mala_is_not() {
+    let cells = sweep("langevin-bias", &["sweep.seed=[0]"]);
+    for cell in &cells {
+        let alpha = number(cell, "sampler.step-size");
+        let variance = cell.1.metric("variance").expect("measured").estimate;
+        let biased = 1.0 / (1.0 - alpha / 4.0);
+        let (expected, other) = match cell.0["sampler.kind"].as_str() {
+            "langevin" => (biased, 1.0),
+            _ => (1.0, biased),
+        };
+        let off = |from: f64| (variance.value - from).abs() / variance.standard_error;
+        assert!(off(expected) < 4.0, "{:?}: variance {variance:?}, not {expected}", cell.0);
+        assert!(alpha < 0.5 || off(other) > 8.0, "{:?}: the bias must be seen", cell.0);
+        let rejects = cell.0["sampler.kind"] == "mala";
+        assert_eq!(cell.1.acceptance.is_some_and(|a| a > 0.3 && a < 1.0), rejects, "{:?}", cell.1.acceptance);
+    }
+}
+
+#[test]
+fn langevin_dynamics_is_exact_in_a_limit_of_two_things() {
+    let cells = sweep("langevin-limit", &[]);
+    for cell in of(&cells, "data", "N(0, 1)") {
+        let (alpha, steps) = (number(cell, "sampler.step-size"), number(cell, "sampler.steps"));
+        let kept = (1.0 - alpha / 2.0).powf(steps);
+        let law = [("mean", 3.0 * kept), ("variance", (1.0 - kept * kept) / (1.0 - alpha / 4.0))];
+        for (name, expected) in law {
+            let found = cell.1.metric(name).expect("measured").estimate;
+            let off = (found.value - expected).abs();
+            assert!(off < 4.5 * found.standard_error, "{:?}: {name} {found:?}, not {expected}", cell.0);
+        }
+    }
+    // The mixture's mean is 0; chains that began at 3 have not left their mode, but for the largest steps.
+    for cell in of(&cells, "data", "two modes").filter(|c| number(c, "sampler.step-size") < 0.5) {
+        assert!(value(&cell.1, "mean") > 2.9, "{:?}", cell.0);
+    }
+}
+
+#[test]
+fn technique_4_does_not_do_what_it_claims() {
+    let cells = sweep("t4-corrected", &["sweep.seed=[0]", "sweep.sampler.steps-per-level=[3,5]"]);
+    assert!(file("t4-corrected").contains("levels = 40"));
+    for cell in &cells {
+        let steps = number(cell, "sampler.steps-per-level") as usize;
+        let technique = stein::samplers::Technique4 { gamma: 1000f64.powf(1.0 / 39.0), steps_per_level: steps };
+        let best = match cell.0["sampler.step-size"].as_str() {
+            "t4" => technique.best_step(),
+            _ => technique.best_step_accumulated(40),
+        };
+        let accumulated = technique.accumulated(best, 40)[39];
+        let claimed = technique.variance_ratio(best);
+        let found = cell.1.metric("residual-noise").expect("measured").estimate;
+        let off = |from: f64| (found.value - from).abs() / found.standard_error;
+        assert!(off(accumulated) < 5.0, "{:?}: {found:?}, not {accumulated}", cell.0);
+        assert!(off(claimed) > 8.0, "{:?}: {found:?} is not what is claimed, {claimed}", cell.0);
+    }
+}
+
+#[test]
+fn halves_of_digits_are_completed() {
+    let cells = sweep("inpainting", &[]);
+    let cell = |label| &of(&cells, "inverse.conditioning", label).next().expect("a cell").1;
+    let (projection, posterior) = (cell("projection"), cell("posterior"));
+    let error = |evaluation| value(evaluation, "completion-error");
+    let gaussian = posterior.metric("completion-error").expect("measured").baseline.expect("a baseline").value;
+    let (projected, guided) = (error(projection), error(posterior));
+    // No linear guess, however much is known of means and covariances, is as near.
+    assert!(guided < 0.95 * gaussian, "guided {guided}, Gaussian's {gaussian}");
+    assert!(guided < projected, "guided {guided}, projected {projected}");
+    let calibration = value(posterior, "completion-calibration");
+    assert!((calibration - 1.0).abs() < 0.2, "{calibration}");
+    let residual = |evaluation| value(evaluation, "completion-residual");
+    assert!(residual(projection) < 1e-5 && residual(posterior) < 0.02, "y is agreed with");
+}

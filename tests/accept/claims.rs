@@ -16,7 +16,9 @@ fn sweep(name: &str, changes: &[&str]) -> Vec<Cell> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut command = Command::new(env!("CARGO_BIN_EXE_stein"));
     command.arg("run").arg(experiment(name)).args(["--set", "device=cpu", "--quiet"]);
-    changes.iter().for_each(|change| drop(command.args(["--set", change])));
+    for change in changes {
+        command.args(["--set", change]);
+    }
     let output = command.current_dir(folder.path()).stdin(Stdio::null()).output().expect("stein starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let runs = folder.path().join("runs").join(name);

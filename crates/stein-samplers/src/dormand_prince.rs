@@ -39,6 +39,9 @@ const PAIR: Tableau = Tableau {
 const MOST_STEPS: usize = 10_000;
 /// The least step, over the time: levels in single precision are no finer.
 const LEAST_STEP: f64 = 1e-7;
+/// The factor that a step may pass in time, which is a noise level. From where the noise hides all else a longer one may seem to
+/// fit, and step over every scale that the data have: slopes on both sides of a bend tell nothing of it.
+const WIDEST: f64 = 4.0;
 /// A step is aimed at this part of what its error would allow.
 const SAFETY: f64 = 0.9;
 /// By how much a step may be shorter and longer than the one before.
@@ -199,10 +202,12 @@ impl Chain {
 }
 
 impl Way {
-    /// The step of a chain, cut at the end; what would leave a sliver takes it along.
+    /// The step of a chain, no wider than [`WIDEST`], cut at the end; what would leave a sliver takes it along.
     fn within(&self, chain: &Chain) -> f64 {
         let rest = self.to - chain.time;
-        if chain.step.abs() * 1.01 >= rest.abs() { rest } else { chain.step }
+        let widest = if self.to < self.from { 1.0 - 1.0 / WIDEST } else { WIDEST - 1.0 } * chain.time.abs();
+        let step = chain.step.clamp(-widest, widest);
+        if step.abs() * 1.01 >= rest.abs() { rest } else { step }
     }
 
     /// One step of each chain from slopes that are known.

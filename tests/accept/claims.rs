@@ -134,9 +134,9 @@ fn technique_4_does_not_do_what_it_claims() {
 #[test]
 fn halves_of_digits_are_completed() {
     let cells = sweep("inpainting", &[]);
-    let cell = |label| &of(&cells, "inverse.conditioning", label).next().expect("a cell").1;
-    let (projection, posterior) = (cell("projection"), cell("posterior"));
-    let error = |evaluation| value(evaluation, "completion-error");
+    let of = |label| &of(&cells, "inverse.conditioning", label).next().expect("a cell").1;
+    let (projection, posterior) = (of("projection"), of("posterior"));
+    let error = |evaluation: &Evaluation| value(evaluation, "completion-error");
     let gaussian = posterior.metric("completion-error").expect("measured").baseline.expect("a baseline").value;
     let (projected, guided) = (error(projection), error(posterior));
     // No linear guess, however much is known of means and covariances, is as near.
@@ -144,6 +144,6 @@ fn halves_of_digits_are_completed() {
     assert!(guided < projected, "guided {guided}, projected {projected}");
     let calibration = value(posterior, "completion-calibration");
     assert!((calibration - 1.0).abs() < 0.2, "{calibration}");
-    let residual = |evaluation| value(evaluation, "completion-residual");
+    let residual = |evaluation: &Evaluation| value(evaluation, "completion-residual");
     assert!(residual(projection) < 1e-5 && residual(posterior) < 0.02, "y is agreed with");
 }

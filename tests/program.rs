@@ -2,6 +2,8 @@
 
 #[path = "program/broken.rs"]
 mod broken;
+#[path = "program/conditioning.rs"]
+mod conditioning;
 #[path = "program/errors.rs"]
 mod errors;
 #[path = "program/harness.rs"]

@@ -130,3 +130,20 @@ fn technique_4_does_not_do_what_it_claims() {
         assert!(off(claimed) > 5.0, "{:?}: {found:?} is not what is claimed, {claimed}", cell.0);
     }
 }
+
+#[test]
+fn halves_of_digits_are_completed() {
+    let cells = sweep("inpainting", &[]);
+    let of = |label| &of(&cells, "inverse.conditioning", label).next().expect("a cell").1;
+    let (projection, posterior) = (of("projection"), of("posterior"));
+    let error = |evaluation: &Evaluation| value(evaluation, "completion-error");
+    let gaussian = posterior.metric("completion-error").expect("measured").baseline.expect("a baseline").value;
+    let (projected, guided) = (error(projection), error(posterior));
+    // No linear guess, however much is known of means and covariances, is as near.
+    assert!(guided < 0.95 * gaussian, "guided {guided}, Gaussian's {gaussian}");
+    assert!(guided < projected, "guided {guided}, projected {projected}");
+    let calibration = value(posterior, "completion-calibration");
+    assert!((calibration - 1.0).abs() < 0.2, "{calibration}");
+    let residual = |evaluation: &Evaluation| value(evaluation, "completion-residual");
+    assert!(residual(projection) < 1e-5 && residual(posterior) < 0.02, "y is agreed with");
+}

@@ -4,6 +4,8 @@
 mod cells;
 #[path = "proofs/common.rs"]
 mod common;
+#[path = "proofs/conditioning.rs"]
+mod conditioning;
 #[path = "proofs/levels.rs"]
 mod levels;
 #[path = "proofs/likelihood.rs"]

@@ -13,6 +13,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use stein_record::Array;
 use toml::Spanned;
 use toml::de::DeTable;
 
@@ -330,6 +331,8 @@ parts! {
     NetworkPart: "network", "network", NetworkContext<'a> => AnyNetwork;
     /// Data sources, `[data]`.
     DataPart: "data", "data source", Streams => Dataset;
+    /// Inverse problems, `[inverse]`: the rows of A in y = A x + noise, `[m, D]`.
+    InversePart: "inverse", "inverse problem", &'a Dataset => Array;
     /// Metrics, named in `[evaluation]`.
     MetricPart: "evaluation", "metric", () => Box<dyn Metric>;
 }
@@ -347,6 +350,8 @@ pub struct Registry {
     pub networks: Catalogue<NetworkPart>,
     /// Data sources.
     pub data: Catalogue<DataPart>,
+    /// Inverse problems.
+    pub inverse: Catalogue<InversePart>,
     /// Metrics.
     pub metrics: Catalogue<MetricPart>,
 }

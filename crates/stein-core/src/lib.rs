@@ -33,7 +33,8 @@ mod target;
 
 pub use component::{Catalogue, Component, Configured, Entry, Invalid, Part, Registry, without_defaults};
 pub use component::{
-    DataPart, MetricPart, NetworkContext, NetworkPart, ObjectivePart, SamplerContext, SamplerPart, SchedulePart,
+    DataPart, InversePart, MetricPart, NetworkContext, NetworkPart, ObjectivePart, SamplerContext, SamplerPart,
+    SchedulePart,
 };
 pub use dataset::{Dataset, ImageShape};
 pub use erased::{AnyNetwork, ErasedNetwork};

@@ -25,6 +25,12 @@ pub struct StepInfo {
 pub trait Observer {
     /// Called after each step with the state `[B, D]`.
     fn step(&mut self, info: StepInfo, x: &Tensor<2>) -> ControlFlow<()>;
+
+    /// Called before that by samplers that [can](Sampler::conditions), with the level that the state `[B, D]` is now at: moves
+    /// it to where it has to be, for what is known of it. By default it stays.
+    fn project(&mut self, _level: Level, x: Tensor<2>) -> Tensor<2> {
+        x
+    }
 }
 
 /// Watches nothing.
@@ -122,6 +128,12 @@ pub trait Sampler: Debug + Send + Sync {
         noise: &mut ChainNoise,
         observer: &mut dyn Observer,
     ) -> Result<Tensor<2>, SampleError>;
+
+    /// Whether samples can be drawn given a measurement: the score is asked for at all chains at once, in their order, and
+    /// [`Observer::project`] may move them after each step.
+    fn conditions(&self) -> bool {
+        false
+    }
 
     /// Whether it solves the probability flow: no noise is drawn but for the start, which alone decides where a chain ends.
     fn solves_flow(&self) -> bool {

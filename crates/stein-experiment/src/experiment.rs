@@ -17,6 +17,7 @@ use stein_schedules::Density;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::inverse::{Conditioning, Inverse, take_inverse};
 use crate::preset::Preset;
 use crate::section::{Places, Section, article, read, unknown_key};
 use crate::settings::{Evaluation, Runtime, Training};
@@ -28,7 +29,7 @@ const OBJECTIVE_KEYS: [&str; 2] = ["weighting", "importance-correction"];
 const SCHEDULE_KEYS: [&str; 1] = ["density"];
 const SAMPLER_KEYS: [&str; 1] = ["start"];
 
-pub(crate) const TABLES: [&str; 13] = [
+pub(crate) const TABLES: [&str; 14] = [
     "name",
     "preset",
     "seed",
@@ -39,19 +40,25 @@ pub(crate) const TABLES: [&str; 13] = [
     "schedule",
     "training",
     "sampler",
+    "inverse",
     "evaluation",
     "runtime",
     "sweep",
 ];
 
 /// Keys that belong to every kind of their table: they stay when the kind is changed.
-pub(crate) const COMMON_KEYS: [&str; 8] = [
+pub(crate) const COMMON_KEYS: [&str; 13] = [
     "parameterization",
     "sigma-data",
     "weighting",
     "importance-correction",
     "density",
     "start",
+    "conditioning",
+    "sigma-y",
+    "observed",
+    "repeats",
+    "iterations",
     "convention",
     "denoise",
 ];
@@ -97,6 +104,8 @@ pub struct Experiment {
     pub sampler: Box<dyn Configured<SamplerPart>>,
     /// `[sampler] start`.
     pub start: Start,
+    /// `[inverse]`, if there is one.
+    pub inverse: Option<Inverse>,
     /// `[evaluation]`.
     pub evaluation: Evaluation,
     /// `[evaluation] estimators`.
@@ -116,6 +125,7 @@ pub(crate) struct AllPlaces {
     pub(crate) schedule: Places,
     pub(crate) training: Places,
     pub(crate) sampler: Places,
+    pub(crate) inverse: Places,
     pub(crate) evaluation: Places,
 }
 
@@ -202,6 +212,9 @@ impl Experiment {
         let sampler = take_sampler(&mut root, registry, &mut places.sampler);
         let sampler = problems.many(sampler);
 
+        let inverse = take_inverse(&mut root, registry, &mut places.inverse);
+        let inverse = problems.many(inverse);
+
         let evaluation = Section::take(&mut root, "evaluation").map_err(|d| vec![d]).and_then(|mut section| {
             places.evaluation = section.places();
             let estimators = Estimator::list(section.tables("estimators")?, registry)?;
@@ -241,6 +254,7 @@ impl Experiment {
                 training: training?,
                 sampler,
                 start,
+                inverse: inverse?,
                 evaluation,
                 estimators,
                 runtime: runtime?,
@@ -301,6 +315,9 @@ impl Experiment {
         component("objective", &&*self.objective, common);
         component("schedule", &&*self.schedule, settings.common("density", &self.density, &Density::default()));
         component("sampler", &&*self.sampler, settings.common("start", &self.start, &Start::default()));
+        if let Some(inverse) = &self.inverse {
+            component("inverse", &&*inverse.problem, settings.table::<Conditioning>(&inverse.conditioning));
+        }
         let mut plain = |name: &str, table: toml::Table| {
             if settings.full || !table.is_empty() {
                 out.insert(name.into(), table.into());

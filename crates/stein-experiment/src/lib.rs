@@ -12,6 +12,7 @@
 
 mod cell;
 mod experiment;
+mod inverse;
 mod names;
 mod plan;
 mod preset;
@@ -27,6 +28,7 @@ mod weights;
 
 pub use cell::Cell;
 pub use experiment::{Estimator, Experiment};
+pub use inverse::{Conditioning, Inverse};
 pub use names::checked_name;
 pub use plan::{NamedMetric, NamedObjective, Plan};
 pub use sample_vector::SampleParts;
@@ -51,6 +53,7 @@ pub fn builtin() -> Registry {
     stein_samplers::register(&mut registry.samplers);
     stein_networks::register(&mut registry.networks);
     stein_data::register(&mut registry.data);
+    stein_samplers::inverse::register(&mut registry.inverse);
     stein_metrics::register(&mut registry.metrics);
     registry
 }

@@ -10,10 +10,11 @@ use stein_core::{
 };
 use stein_networks::Parameterized;
 use stein_objectives::Weighting;
+use stein_record::Array;
 use stein_record::source::{Diagnostic, Span};
 use stein_samplers::{MOST_EXACT, Trace};
 
-use crate::{Experiment, LEAST_ROWS, Terminal, Weights};
+use crate::{Experiment, Inverse, LEAST_ROWS, Terminal, Weights};
 
 /// An objective with the name that reports give it.
 pub type NamedObjective = (String, Arc<dyn Objective>);
@@ -33,6 +34,8 @@ pub struct Plan {
     pub objective: Arc<dyn Objective>,
     /// The sampler.
     pub sampler: Box<dyn Sampler>,
+    /// A of `[inverse]`, `[m, D]`, if there is one.
+    pub inverse: Option<Array>,
     /// The metrics that say something about these data, by kind.
     pub metrics: Vec<NamedMetric>,
     /// The objectives that are measured at the trained network, by name.
@@ -108,6 +111,7 @@ impl Plan {
                 problems.push(diagnostic.related(places.schedule.of(None), "with this schedule"));
             })
             .ok();
+        let inverse = inverse(&experiment, &dataset, &*schedule, sampler.as_deref()).map_err(|e| problems.push(e)).ok();
         if experiment.evaluation.solver_error && sampler.as_ref().is_some_and(|s| !s.solves_flow()) {
             let kind = experiment.sampler.kind();
             problems.push(
@@ -134,9 +138,9 @@ impl Plan {
             }
             Err(e) => problems.push(places.network.diagnostic(&e).related(places.data.of(None), "with these data")),
         }
-        match (sampler, metrics, estimators) {
-            (Some(sampler), Some(metrics), Some(estimators)) if problems.is_empty() => {
-                Ok(Self { experiment, dataset, schedule, objective, sampler, metrics, estimators, streams })
+        match (sampler, metrics, estimators, inverse) {
+            (Some(sampler), Some(metrics), Some(estimators), Some(inverse)) if problems.is_empty() => {
+                Ok(Self { experiment, dataset, schedule, objective, sampler, inverse, metrics, estimators, streams })
             }
             _ => Err(problems),
         }
@@ -355,6 +359,22 @@ fn network(
     let mut noise = streams.at("network", 0);
     let raw = experiment.network.build(NetworkContext { dataset, schedule, device, noise: &mut noise })?;
     Ok(Parameterized::new(raw, experiment.parameterization).with_sigma_data(experiment.sigma_data))
+}
+
+/// A of `[inverse]`, if it goes with the other tables.
+fn inverse(
+    experiment: &Experiment,
+    dataset: &Dataset,
+    schedule: &dyn NoiseSchedule,
+    sampler: Option<&dyn Sampler>,
+) -> Result<Option<Array>, Diagnostic> {
+    let (places, Some(inverse)) = (&experiment.places, &experiment.inverse) else { return Ok(None) };
+    if let Some(sampler) = sampler {
+        Inverse::accepts(sampler, experiment.sampler.kind())
+            .map_err(|e| places.inverse.diagnostic(&e).related(places.sampler.of(Some("kind")), "this sampler"))?;
+    }
+    let a = inverse.build(dataset, schedule);
+    a.map(Some).map_err(|e| places.inverse.diagnostic(&e).related(places.data.of(None), "with these data"))
 }
 
 fn metrics(

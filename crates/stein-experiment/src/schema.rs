@@ -9,6 +9,7 @@ use stein_samplers::Start;
 use stein_schedules::Density;
 
 use crate::experiment::DEFAULT_KINDS;
+use crate::inverse::{Conditioning, INVERSE_KEYS};
 use crate::preset::Preset;
 use crate::settings::{Evaluation, Runtime, Training};
 use crate::sweep::{DEFAULT_MOST_CELLS, MOST_CELLS, MOST_MEASURES};
@@ -43,6 +44,7 @@ pub fn schema(registry: &Registry) -> Value {
             "objective": table(&registry.objectives),
             "schedule": table(&registry.schedules),
             "sampler": table(&registry.samplers),
+            "inverse": table(&registry.inverse),
             "training": inline::<Training>(),
             "evaluation": evaluation,
             "runtime": inline::<Runtime>(),
@@ -124,6 +126,11 @@ pub fn common_keys(table: &str, kind: &str) -> Vec<(&'static str, Value)> {
         ],
         "schedule" => vec![("density", with_default(inline::<Density>(), "levels".into()))],
         "sampler" => vec![("start", with_default(inline::<Start>(), "prior".into()))],
+        "inverse" => {
+            let schema = inline::<Conditioning>();
+            let of = |key: &'static str| Some((key, schema["properties"].get(key)?.clone()));
+            INVERSE_KEYS.into_iter().filter_map(of).collect()
+        }
         _ => Vec::new(),
     }
 }

@@ -14,6 +14,7 @@
 //! fitted to the training rows. The numerics are in [`stats`], free of tensors.
 
 mod compare;
+mod completions;
 mod known_density;
 mod moments;
 mod nearest_training;
@@ -21,6 +22,7 @@ mod residual_noise;
 pub mod stats;
 mod two_sample;
 
+pub use completions::{Baseline, Completions, completion_metrics};
 pub use known_density::{FisherDivergence, ModeWeights, count_modes};
 pub use moments::Moments;
 pub use nearest_training::NearestTraining;

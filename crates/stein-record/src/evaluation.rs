@@ -139,6 +139,27 @@ pub struct Modes {
     pub stray_truth: Estimate,
 }
 
+/// What was drawn given a measurement, y = A x + σ_y n.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InverseRecord {
+    /// The kind of measurement.
+    pub kind: String,
+    /// How samples were made to agree with it.
+    pub method: String,
+    /// σ_y.
+    pub sigma_y: f64,
+    /// Held-out rows that were measured.
+    pub observed: usize,
+    /// Samples for each of them.
+    pub repeats: usize,
+    /// The rank of A.
+    pub measurements: usize,
+    /// Evaluations of the score, and of its derivatives, that such a sample took.
+    pub nfe: f64,
+    /// Seconds that it took.
+    pub seconds: f64,
+}
+
 /// The evaluation of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -167,6 +188,9 @@ pub struct Evaluation {
     /// What belongs to `mode_weights`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modes: Option<Modes>,
+    /// What was drawn given a measurement; its metrics are `completion-…`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inverse: Option<InverseRecord>,
     /// σ at each frame of `samples/trajectory.npy`; 0 for the final, denoised one.
     #[serde(default)]
     pub trajectory_sigmas: Vec<f64>,

@@ -26,6 +26,12 @@ pub(crate) struct Run {
     pub(crate) held_out: Option<Array>,
     /// `[n, D]`, for the first samples.
     pub(crate) nearest: Option<Array>,
+    /// `[N R, D]`, R for each measured row.
+    pub(crate) completions: Option<Array>,
+    /// What was measured, seen as rows, `[N, D]`.
+    pub(crate) measured: Option<Array>,
+    /// The rows that were measured, `[N, D]`.
+    pub(crate) measured_truth: Option<Array>,
     /// `[F, n, D]`.
     pub(crate) trajectory: Option<Array>,
     pub(crate) gif: Option<Vec<u8>>,
@@ -59,6 +65,9 @@ impl Run {
         run.samples = rows("final.npy", 2);
         run.held_out = rows("held-out.npy", 2);
         run.nearest = rows("nearest.npy", 2);
+        run.completions = rows("completions.npy", 2);
+        run.measured = rows("measured.npy", 2);
+        run.measured_truth = rows("measured-truth.npy", 2);
         run.trajectory = rows("trajectory.npy", 3);
         run.gif = file(&dir.sample("trajectory.gif"), &mut notes).filter(|b| b.starts_with(b"GIF8"));
         run.field = keep(ArrayFile::read(&dir.field()), &mut notes).and_then(|arrays| {

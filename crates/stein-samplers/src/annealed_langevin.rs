@@ -94,7 +94,7 @@ impl Sampler for AnnealedLangevin {
             for _ in 0..self.steps_per_level {
                 let z = matrix(noise.normals(d), d, &device);
                 let s = score.score(x.clone(), &condition);
-                x = x + s * drift + z * diffusion;
+                x = walk.arrive(level, x + s * drift + z * diffusion);
                 walk.step(level, &x)?;
             }
         }
@@ -102,6 +102,10 @@ impl Sampler for AnnealedLangevin {
             x = walk.denoise(score, x, schedule.last())?;
         }
         Ok(x)
+    }
+
+    fn conditions(&self) -> bool {
+        true
     }
 
     fn settled(&self, schedule: &dyn NoiseSchedule) -> Vec<(&'static str, f64)> {

@@ -95,6 +95,7 @@ impl Sampler for ConsistentAnnealed {
             let z = matrix(noise.normals(d), d, &device);
             let s = score_at(score, &x, level);
             x = x + s * (eta * level.sigma * level.sigma) + z * (next.sigma * beta);
+            x = walk.arrive(next, x);
             walk.step(level, &x)?;
         }
         let level = schedule.last();
@@ -105,6 +106,10 @@ impl Sampler for ConsistentAnnealed {
         x = x + s * (eta * level.sigma * level.sigma);
         walk.step(level, &x)?;
         Ok(x)
+    }
+
+    fn conditions(&self) -> bool {
+        true
     }
 
     fn settled(&self, schedule: &dyn NoiseSchedule) -> Vec<(&'static str, f64)> {

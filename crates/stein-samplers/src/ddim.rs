@@ -54,12 +54,17 @@ impl Sampler for Ddim {
             let z = s.clone() * -level.sigma;
             let clean = (x + s * (level.sigma * level.sigma)) / level.alpha;
             x = clean * next.alpha + z * next.sigma;
+            x = walk.arrive(next, x);
             walk.step(level, &x)?;
         }
         if self.denoise {
             x = walk.denoise(score, x, schedule.last())?;
         }
         Ok(x)
+    }
+
+    fn conditions(&self) -> bool {
+        true
     }
 
     fn solves_flow(&self) -> bool {

@@ -64,12 +64,17 @@ impl Sampler for DpmSolverPp2m {
             // 1 − e^{−h}, to all digits where h is small.
             x = x * (next.sigma / level.sigma) + middle * (next.alpha * -(-h).exp_m1());
             before = Some((clean, h));
+            x = walk.arrive(next, x);
             walk.step(level, &x)?;
         }
         if self.denoise {
             x = walk.denoise(score, x, schedule.last())?;
         }
         Ok(x)
+    }
+
+    fn conditions(&self) -> bool {
+        true
     }
 
     fn solves_flow(&self) -> bool {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use burn::tensor::{Device, Tensor};
 use stein_core::{
-    Condition, Divergence, Jet, NoiseSchedule, Observer, SampleError, Sampler, ScoreNetwork, StepInfo, Streams, matrix,
-    to_array, to_host,
+    Condition, Divergence, Jet, Level, NoiseSchedule, Observer, SampleError, Sampler, ScoreNetwork, StepInfo, Streams,
+    matrix, to_array, to_host,
 };
 use stein_record::Array;
 
@@ -53,7 +53,7 @@ pub fn draw(
     mut observe: impl FnMut(usize) -> Box<dyn Observer>,
 ) -> Result<Drawn, SampleError> {
     let (d, chunk) = (what.starts.dimension(), what.chunk.max(1));
-    let counted = Counted { score, rows: AtomicU64::new(0) };
+    let counted = Counted::new(score);
     let (mut data, mut acceptance) = (Vec::new(), Mean::default());
     for first in (0..what.samples).step_by(chunk) {
         let last = (first + chunk).min(what.samples);
@@ -75,7 +75,7 @@ pub fn draw(
     }
     Ok(Drawn {
         samples: Array::new([what.samples, d], data),
-        evaluations: counted.rows.into_inner() as f64 / what.samples.max(1) as f64,
+        evaluations: counted.each(what.samples),
         acceptance: acceptance.value(),
     })
 }
@@ -100,13 +100,22 @@ impl Mean {
     }
 }
 
-/// Counts the rows at which the score is evaluated.
-struct Counted<'a> {
+/// Counts the rows at which the score is evaluated, and those of its derivatives.
+pub(crate) struct Counted<'a> {
     score: &'a dyn ScoreNetwork,
     rows: AtomicU64,
 }
 
-impl Counted<'_> {
+impl<'a> Counted<'a> {
+    pub(crate) fn new(score: &'a dyn ScoreNetwork) -> Self {
+        Self { score, rows: AtomicU64::new(0) }
+    }
+
+    /// Rows a sample.
+    pub(crate) fn each(self, samples: usize) -> f64 {
+        self.rows.into_inner() as f64 / samples.max(1) as f64
+    }
+
     fn count(&self, rows: usize) {
         self.rows.fetch_add(rows as u64, Ordering::Relaxed);
     }
@@ -114,7 +123,7 @@ impl Counted<'_> {
 
 impl ScoreNetwork for Counted<'_> {
     fn jet(&self, x: Jet<2>, condition: &Condition) -> Jet<2> {
-        self.count(x.value().dims()[0]);
+        self.count(x.batch() * (1 + x.directions()));
         self.score.jet(x, condition)
     }
 
@@ -185,11 +194,15 @@ impl Observer for Guard<'_> {
         }
         self.inner.step(info, x)
     }
+
+    fn project(&mut self, level: Level, x: Tensor<2>) -> Tensor<2> {
+        self.inner.project(level, x)
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use stein_core::{ChainNoise, Dataset, Level, NoObserver};
+    use stein_core::{ChainNoise, Dataset, NoObserver};
 
     use super::*;
     use crate::Start;

@@ -103,6 +103,7 @@ impl Sampler for Edm {
             let euler = (y.clone() + slope.clone() * step) * next.alpha;
             let slope_there = score_at(score, &euler, next) * -next.sigma;
             x = (y + (slope + slope_there) * (step / 2.0)) * next.alpha;
+            x = walk.arrive(next, x);
             walk.step(level, &x)?;
         }
         if self.denoise {
@@ -111,6 +112,10 @@ impl Sampler for Edm {
             x = walk.denoise(score, y * raised.alpha, raised)?;
         }
         Ok(x)
+    }
+
+    fn conditions(&self) -> bool {
+        true
     }
 
     fn solves_flow(&self) -> bool {

@@ -57,12 +57,17 @@ impl Sampler for EulerMaruyama {
             let z = matrix(noise.normals(d), d, &device);
             let s = score_at(score, &x, level);
             x = x * (1.0 + (1.0 - keep * keep) / 2.0) + s * variance + z * variance.sqrt();
+            x = walk.arrive(next, x);
             walk.step(level, &x)?;
         }
         if self.denoise {
             x = walk.denoise(score, x, schedule.last())?;
         }
         Ok(x)
+    }
+
+    fn conditions(&self) -> bool {
+        true
     }
 
     fn evaluations(&self, schedule: &dyn NoiseSchedule) -> Option<u64> {

@@ -69,13 +69,17 @@ impl Sampler for Langevin {
         for _ in 0..self.steps {
             let z = matrix(noise.normals(d), d, &device);
             let s = score.score(x.clone(), &condition);
-            x = x + s * drift + z * diffusion;
+            x = walk.arrive(level, x + s * drift + z * diffusion);
             walk.step(level, &x)?;
         }
         if self.denoise {
             x = walk.denoise(score, x, level)?;
         }
         Ok(x)
+    }
+
+    fn conditions(&self) -> bool {
+        true
     }
 
     fn settled(&self, schedule: &dyn NoiseSchedule) -> Vec<(&'static str, f64)> {

@@ -18,7 +18,7 @@
 //! of its flow: more of them are finer steps of the same continuous time.
 //!
 //! Chains begin where [`Start`] says. [`draw()`] runs a sampler for any number of chains in chunks; a chain's noise is its own, so samples do not depend on the
-//! chunk. The last step can replace x by its Tweedie mean ([`denoise()`]).
+//! chunk. [`inverse`] is about samples that agree with a measurement. The last step can replace x by its Tweedie mean ([`denoise()`]).
 //!
 //! [`log_likelihood()`] follows the probability flow the other way, for the density that it makes;
 //! [`likelihood_bound()`] bounds that of the reverse SDE.
@@ -35,6 +35,8 @@ mod edm;
 mod euler_maruyama;
 mod flow;
 mod hmc;
+mod interpolate;
+pub mod inverse;
 mod langevin;
 mod likelihood;
 mod likelihood_bound;
@@ -59,6 +61,7 @@ pub use draw::{Draw, Drawn, draw};
 pub use edm::Edm;
 pub use euler_maruyama::EulerMaruyama;
 pub use hmc::{Hmc, Phase, leapfrog};
+pub use interpolate::{interpolate, interpolates};
 pub use langevin::Langevin;
 pub use likelihood::{Likelihood, LogLikelihood, MOST_EXACT, Terminal, Trace, log_likelihood};
 pub use likelihood_bound::{LikelihoodBound, likelihood_bound, with_last_noise};

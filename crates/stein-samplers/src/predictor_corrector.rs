@@ -224,6 +224,7 @@ impl Sampler for PredictorCorrector {
                     self.correct(score, predicted, below, noise)
                 }
             };
+            x = walk.arrive(pair.1, x);
             walk.step(pair.0, &x)?;
         }
         if self.denoise {
@@ -233,6 +234,10 @@ impl Sampler for PredictorCorrector {
             x = walk.denoise(score, x, schedule.last())?;
         }
         Ok(x)
+    }
+
+    fn conditions(&self) -> bool {
+        true
     }
 
     fn evaluations(&self, schedule: &dyn NoiseSchedule) -> Option<u64> {

@@ -99,6 +99,11 @@ impl Sampler for ProbabilityFlow {
         Ok(x)
     }
 
+    fn conditions(&self) -> bool {
+        // Adaptive steps leave chains behind that are done.
+        self.method == Method::Heun
+    }
+
     fn solves_flow(&self) -> bool {
         true
     }
@@ -133,6 +138,7 @@ fn heun(
         let euler = (y.clone() + slope.clone() * step) * next.alpha;
         let slope_there = score_at(score, &euler, next) * -next.sigma;
         x = (y + (slope + slope_there) * (step / 2.0)) * next.alpha;
+        x = walk.arrive(next, x);
         walk.step(level, &x)?;
     }
     Ok(x)

@@ -99,6 +99,21 @@ impl<'a> Starts<'a> {
         Self { start, data, mean, spread: data.spread(), farthest }
     }
 
+    /// Whether starts are a point and Gaussian noise about it.
+    pub(crate) fn is_gaussian(&self) -> bool {
+        matches!(self.start, Start::Prior | Start::Normal(_))
+    }
+
+    /// The point that Gaussian starts lie about, `[D]`.
+    pub(crate) fn centre(&self, schedule: &dyn NoiseSchedule) -> Option<Vec<f64>> {
+        let alpha = schedule.first().alpha;
+        match self.start {
+            Start::Prior => Some(self.mean.iter().map(|&m| alpha * f64::from(m)).collect()),
+            Start::Normal(Normal { mean, .. }) => Some(vec![*mean; self.mean.len()]),
+            Start::Data | Start::Uniform(_) | Start::Point(_) => None,
+        }
+    }
+
     /// The starts of some chains, row major `[chains, D]`.
     pub fn draw(&self, schedule: &dyn NoiseSchedule, noise: &mut ChainNoise) -> Vec<f32> {
         let (d, level) = (self.mean.len(), schedule.first());

@@ -76,6 +76,11 @@ impl<'a> Walk<'a> {
         Self::of(schedule.levels().len() - 1 + usize::from(denoise), observer)
     }
 
+    /// A step has led to `x` at `level`: moved to what is known of it there.
+    pub(crate) fn arrive(&mut self, level: Level, x: Tensor<2>) -> Tensor<2> {
+        self.observer.project(level, x)
+    }
+
     /// A step taken at `level` has led to `x`.
     pub(crate) fn step(&mut self, level: Level, x: &Tensor<2>) -> Result<(), SampleError> {
         self.show(level, None, x)
@@ -102,7 +107,7 @@ impl<'a> Walk<'a> {
         x: Tensor<2>,
         level: Level,
     ) -> Result<Tensor<2>, SampleError> {
-        let x = denoise(score, x, level);
+        let x = self.observer.project(Level::CLEAN, denoise(score, x, level));
         self.step(Level { sigma: 0.0, ..level }, &x)?;
         Ok(x)
     }

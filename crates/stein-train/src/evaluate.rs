@@ -6,7 +6,8 @@ use stein_experiment::Plan;
 use stein_metrics::stats::{Gaussian, RIDGE, Rows, nearest_rows};
 use stein_record::{Array, EstimatorRecord, Evaluation, LevelRecord, MetricRecord, RecordError, RunDir};
 
-use crate::sampling::Drawn;
+use crate::completions::evaluate_completions;
+use crate::sampling::{Completed, Drawn};
 use crate::{RunError, Stop};
 
 /// Samples whose nearest training rows a report shows.
@@ -46,6 +47,7 @@ impl References {
 pub(crate) struct Measured {
     pub(crate) levels: Vec<LevelRecord>,
     pub(crate) estimators: Vec<EstimatorRecord>,
+    pub(crate) completed: Option<Completed>,
     pub(crate) likelihood: Vec<MetricRecord>,
 }
 
@@ -82,6 +84,12 @@ pub(crate) fn evaluate(
         }
         metrics.extend(metric.evaluate(&context)?);
     }
+    let mut inverse = None;
+    if let Some((asked, completed)) = plan.experiment.inverse.as_ref().zip(measured.completed.as_ref()) {
+        let (record, more) = evaluate_completions(plan, asked, completed, &references.train, run)?;
+        metrics.extend(more);
+        inverse = Some(record);
+    }
     if plan.experiment.evaluation.solver_error {
         metrics.push(crate::solver_error::measure(plan, network, samples, device)?);
     }
@@ -102,6 +110,7 @@ pub(crate) fn evaluate(
         levels,
         mode_weights,
         modes,
+        inverse,
         estimators: measured.estimators,
         trajectory_sigmas: drawn.sigmas.clone(),
         nearest_distances,

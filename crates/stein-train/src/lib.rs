@@ -7,6 +7,7 @@
 
 mod adam;
 mod batches;
+mod completions;
 mod error;
 mod estimators;
 mod evaluate;
@@ -41,7 +42,7 @@ pub use levels::level_losses;
 pub use likelihood::log_likelihoods;
 pub use measure::{StepCost, measure};
 pub use run::{Outcome, RunOptions, run};
-pub use sampling::draw_from_run;
+pub use sampling::{More, draw_from_run};
 pub use session::Stop;
 pub use state::TrainingState;
 pub use trainee::Trainee;

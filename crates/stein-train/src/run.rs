@@ -26,7 +26,7 @@ use crate::loader::{HeldOutLoader, TrainingLoader};
 use crate::lock::Lock;
 use crate::metric_log::{JsonLines, Series};
 use crate::progress::{Bar, OneLine};
-use crate::sampling::{draw_samples, stopped};
+use crate::sampling::{draw_completions, draw_samples, stopped};
 use crate::strategy::{Slot, Steps};
 use crate::{Batches, Layout, RunError, Stop, Trainee, TrainingState, network_file};
 
@@ -132,6 +132,8 @@ fn train_sample_evaluate(
     record.timings.sampling += drawn.seconds;
     // Before anything that can fail: samples are what was paid for.
     drawn.samples.write_npy(&directory.sample("final.npy"))?;
+    let completed = draw_completions(plan, &network, device, &options.stop, options.quiet)?;
+    record.timings.sampling += completed.as_ref().map_or(0.0, |c| c.seconds);
 
     let started = Instant::now();
     // What was not learned has no loss: a true score's is its floor.
@@ -145,7 +147,7 @@ fn train_sample_evaluate(
         estimators.iter_mut().for_each(|e| e.memory = None);
     }
     let likelihood = likelihoods(plan, &network, device, options)?;
-    let measured = Measured { levels: records, estimators, likelihood };
+    let measured = Measured { levels: records, estimators, completed, likelihood };
     evaluate(plan, &network, &drawn, measured, device, directory, &options.stop)?;
     record.timings.evaluation += started.elapsed().as_secs_f64();
     Ok(())

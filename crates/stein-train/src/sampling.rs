@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use stein_core::{Observer, SampleError, ScoreNetwork, StepInfo, Streams, to_host};
-use stein_experiment::Plan;
+use stein_experiment::{Conditioning, Plan};
 use stein_record::{Array, RunDir};
-use stein_samplers::{Draw, Starts, draw};
+use stein_samplers::inverse::{Given, Measurement, complete};
+use stein_samplers::{Draw, Starts, draw, interpolate, interpolates};
 
 use crate::progress::Bar;
 use crate::{RunError, Stop, load_network};
@@ -94,6 +95,61 @@ struct Recording {
     sigmas: Vec<f64>,
 }
 
+/// What was drawn given what was measured of the first held-out rows.
+pub(crate) struct Completed {
+    /// V.
+    pub(crate) measurement: Measurement,
+    /// The rows that were measured, `[N, D]`.
+    pub(crate) truth: Array,
+    /// y, `[N, k]`.
+    pub(crate) measured: Array,
+    /// `[N R, D]`.
+    pub(crate) samples: Array,
+    /// Evaluations of the score a sample.
+    pub(crate) evaluations: f64,
+    /// Seconds that it took.
+    pub(crate) seconds: f64,
+}
+
+/// Draws what `[inverse]` asks for; nothing if there is none.
+pub(crate) fn draw_completions(
+    plan: &Plan,
+    network: &dyn ScoreNetwork,
+    device: &Device,
+    stop: &Stop,
+    quiet: bool,
+) -> Result<Option<Completed>, RunError> {
+    let (Some(inverse), Some(a)) = (&plan.experiment.inverse, &plan.inverse) else { return Ok(None) };
+    let Conditioning { method, sigma_y, observed, repeats, iterations } = inverse.conditioning;
+    let started = Instant::now();
+    let (data, chunk) = (&plan.dataset, plan.experiment.evaluation.chunk);
+    let measurement = Measurement::new(a);
+    // Streams of their own: completions do not depend on what else was drawn.
+    let streams = Streams::new(plan.streams.at("inverse", 0).seed());
+    let truth = data.dequantized(&data.held_out.slice(0..observed), &mut streams.at("truth", 0));
+    let measured = measurement.measure(&truth, sigma_y, &mut streams.at("measurement", 0));
+    let starts = Starts::new(&plan.experiment.start, data);
+    let count = observed * repeats;
+    let bar = Rc::new(RefCell::new(None));
+    let what = Draw { samples: count, first: 0, chunk, starts: &starts, streams, device };
+    let given = Given {
+        measurement: &measurement,
+        measured: &measured,
+        repeats,
+        spread: data.spread(),
+        sigma_y,
+        method,
+        iterations,
+    };
+    let drawn = complete(&*plan.sampler, network, &*plan.schedule, what, given, |first| {
+        Box::new(Watch::unrecorded((first, chunk, count), &bar, stop, quiet))
+    });
+    finish(&bar);
+    let stein_samplers::Drawn { samples, evaluations, .. } = drawn.map_err(|e| stopped(e, stop))?;
+    let seconds = started.elapsed().as_secs_f64();
+    Ok(Some(Completed { measurement, truth, measured, samples, evaluations, seconds }))
+}
+
 /// Records the first chunk's first chains at evenly spaced steps, shows progress, and stops when asked.
 struct Watch {
     recording: Option<Rc<RefCell<Recording>>>,
@@ -107,6 +163,25 @@ struct Watch {
 }
 
 impl Watch {
+    /// Of the chunk that begins with a chain, of so many: shows progress, and stops when asked.
+    fn unrecorded(
+        (first, chunk, count): (usize, usize, usize),
+        bar: &Rc<RefCell<Option<Bar>>>,
+        stop: &Stop,
+        quiet: bool,
+    ) -> Self {
+        Self {
+            recording: None,
+            chains: 0,
+            frames: 2,
+            chunk: (first / chunk) as u64,
+            chunks: count.div_ceil(chunk) as u64,
+            bar: bar.clone(),
+            stop: stop.clone(),
+            quiet,
+        }
+    }
+
     /// Whether one of the moments falls on this step; the last step always does.
     fn wanted(&self, info: StepInfo) -> bool {
         let moment = |step: usize| step * (self.frames - 1) / info.steps.max(1);
@@ -132,21 +207,31 @@ impl Observer for Watch {
     }
 }
 
-/// Draws `count` samples `[N, D]` of a trained run's network: with noise of another seed, or, without one, of further chains
-/// of the run's own streams, behind those that were evaluated.
+/// What to draw of a trained run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct More {
+    /// How many samples, or pairs of them.
+    pub count: usize,
+    /// Noise of another seed; without one, further chains of the run's own streams, behind those that were evaluated.
+    pub seed: Option<u64>,
+    /// So many steps from the first of each pair to the second.
+    pub interpolate: Option<usize>,
+}
+
+/// Draws samples `[N, D]` of a trained run's network.
 ///
 /// # Errors
-/// If the weights cannot be read, a sample is not finite, or somebody asks to stop.
+/// If the weights cannot be read, the sampler cannot interpolate, chains diverge, or somebody asks to stop.
 pub fn draw_from_run(
     plan: &Plan,
     run: &RunDir,
-    count: usize,
-    seed: Option<u64>,
+    more: More,
     device: &Device,
     stop: &Stop,
     quiet: bool,
 ) -> Result<Array, RunError> {
     let network = load_network(plan, run, device)?;
+    let More { count, seed, interpolate: steps } = more;
     let (streams, first) = match seed {
         Some(seed) => (Streams::new(seed), 0),
         None => (plan.streams, plan.experiment.evaluation.samples as u64),
@@ -155,18 +240,16 @@ pub fn draw_from_run(
     let bar = Rc::new(RefCell::new(None));
     let starts = Starts::new(&plan.experiment.start, &plan.dataset);
     let what = Draw { samples: count, first, chunk, starts: &starts, streams, device };
-    let drawn = draw(&*plan.sampler, &network, &*plan.schedule, what, |first| {
-        Box::new(Watch {
-            recording: None,
-            chains: 0,
-            frames: 2,
-            chunk: (first / chunk) as u64,
-            chunks: count.div_ceil(chunk) as u64,
-            bar: bar.clone(),
-            stop: stop.clone(),
-            quiet,
-        })
-    });
+    let (sampler, schedule) = (&*plan.sampler, &*plan.schedule);
+    let all = count * steps.unwrap_or(1);
+    let watch = |first| -> Box<dyn Observer> { Box::new(Watch::unrecorded((first, chunk, all), &bar, stop, quiet)) };
+    let drawn = match steps {
+        None => draw(sampler, &network, schedule, what, watch),
+        Some(steps) => {
+            interpolates(sampler, plan.experiment.sampler.kind(), &starts)?;
+            interpolate(sampler, &network, schedule, what, steps, watch)
+        }
+    };
     finish(&bar);
     Ok(drawn.map_err(|e| stopped(e, stop))?.samples)
 }

@@ -117,12 +117,39 @@ impl Gaussian {
                 let known: f64 = (j..i).map(|k| sum[i * dim + k] * column[k]).sum();
                 column[i] = (f64::from(u8::from(i == j)) - known) / sum[i * dim + i];
             }
-            for i in (0..dim).rev() {
-                let known: f64 = (i + 1..dim).map(|k| sum[k * dim + i] * column[k]).sum();
-                column[i] = (column[i] - known) / sum[i * dim + i];
-            }
+            backward(&sum, column);
         });
         Ok(inverse)
+    }
+
+    /// K `[D, k]` of the law given y = V x + σ n with V `[k, D]`: its mean is mean + K (y − V mean), and K (y − V x − σ n) turns
+    /// any draw x of this law, with noise n of its own, into a draw of that one.
+    ///
+    /// # Errors
+    /// If V covariance Vᵀ + σ² I has no Cholesky factor.
+    pub fn gain(&self, rows: &[f64], sigma: f64) -> Result<Vec<f64>, StatsError> {
+        let dim = self.mean.len();
+        let k = rows.len() / dim;
+        // G = V L, [k, D], by columns of the lower triangle.
+        let mut turned = vec![0.0; k * dim];
+        turned.par_chunks_mut(dim).zip(rows.par_chunks_exact(dim)).for_each(|(out, v)| {
+            for (v, factor) in v.iter().zip(self.factor.chunks_exact(dim)) {
+                out.iter_mut().zip(factor).for_each(|(out, l)| *out += v * l);
+            }
+        });
+        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let of = |j: usize| &turned[j * dim..(j + 1) * dim];
+        let mut sum: Vec<f64> = (0..k * k).into_par_iter().map(|i| dot(of(i / k), of(i % k))).collect();
+        let trace: f64 = (0..k).map(|j| sum[j * k + j]).sum();
+        (0..k).for_each(|j| sum[j * k + j] += sigma * sigma + 1e-12 * trace / k as f64);
+        cholesky(&mut sum, k)?;
+        // Row i of K solves K (G Gᵀ + σ² I) = L Gᵀ.
+        let mut gain = vec![0.0; dim * k];
+        gain.par_chunks_mut(k).enumerate().for_each(|(i, row)| {
+            (0..k).for_each(|j| row[j] = dot(&self.factor[i * dim..(i + 1) * dim], of(j)));
+            solve(&sum, row);
+        });
+        Ok(gain)
     }
 
     /// `n` independent draws `[n, D]`, flat.
@@ -155,6 +182,25 @@ impl Gaussian {
         let mut out = self.sample(n, seed);
         out.iter_mut().for_each(|v| *v = v.clamp(low, high));
         Ok(out)
+    }
+}
+
+/// Solves L Lᵀ x = b in place, L lower triangular.
+fn solve(factor: &[f64], b: &mut [f64]) {
+    let dim = b.len();
+    for i in 0..dim {
+        let known: f64 = (0..i).map(|k| factor[i * dim + k] * b[k]).sum();
+        b[i] = (b[i] - known) / factor[i * dim + i];
+    }
+    backward(factor, b);
+}
+
+/// Solves Lᵀ x = b in place.
+fn backward(factor: &[f64], b: &mut [f64]) {
+    let dim = b.len();
+    for i in (0..dim).rev() {
+        let known: f64 = (i + 1..dim).map(|k| factor[k * dim + i] * b[k]).sum();
+        b[i] = (b[i] - known) / factor[i * dim + i];
     }
 }
 
@@ -207,6 +253,18 @@ mod tests {
         assert!(fitted.factor.iter().zip(&again.factor).all(|(a, b)| (a - b).abs() < 0.1));
         assert_ne!(drawn, fitted.sample(3000, 8));
         assert!(same_on_any_threads(|| fitted.sample(100, 7)));
+    }
+
+    #[test]
+    fn the_gain_is_the_posterior_mean() {
+        // Covariance [[4, 2], [2, 10]], seen along (1, 1) with σ = 2: C v = (6, 12), vᵀ C v + σ² = 22.
+        let law = Gaussian { mean: vec![0.0; 2], factor: vec![2.0, 0.0, 1.0, 3.0] };
+        let gain = law.gain(&[1.0, 1.0], 2.0).unwrap();
+        assert!((gain[0] - 6.0 / 22.0).abs() < 1e-9 && (gain[1] - 12.0 / 22.0).abs() < 1e-9, "{gain:?}");
+        // Two exact measurements leave nothing open.
+        let gain = law.gain(&[1.0, 0.0, 1.0, 1.0], 0.0).unwrap();
+        let inverse = [1.0, 0.0, -1.0, 1.0];
+        assert!(gain.iter().zip(inverse).all(|(a, b)| (a - b).abs() < 1e-6), "{gain:?}");
     }
 
     #[test]

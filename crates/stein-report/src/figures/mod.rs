@@ -3,6 +3,7 @@
 
 pub(crate) mod axis;
 pub(crate) mod chart;
+pub(crate) mod completions;
 pub(crate) mod contour;
 pub(crate) mod error_map;
 pub(crate) mod estimators;

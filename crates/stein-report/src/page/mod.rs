@@ -1,5 +1,6 @@
 //! The pages: one file per section.
 
+mod completions;
 mod estimators;
 mod figure;
 mod header;
@@ -38,6 +39,10 @@ pub(crate) fn run(run: &Run, index: Option<&str>) -> String {
         Section { id: "samples", title: "Samples", body: samples::section(run) },
         Section { id: "metrics", title: "Metrics", body: metrics::section(run) },
     ];
+    if let Some(inverse) = run.evaluation.as_ref().and_then(|e| e.inverse.as_ref()) {
+        let body = completions::section(run, inverse);
+        sections.insert(1, Section { id: "completions", title: "Completions", body });
+    }
     if run.is_trained() {
         sections.push(Section { id: "training", title: "Training", body: training::section(run) });
         sections.push(Section { id: "levels", title: "Noise levels", body: levels::section(run) });

@@ -184,6 +184,7 @@ pub(crate) enum What {
     Objectives,
     Schedules,
     Samplers,
+    Inverse,
     Networks,
     Data,
     Metrics,
@@ -227,6 +228,9 @@ pub(crate) struct Sample {
     /// How many samples
     #[arg(long, short = 'n', default_value_t = 64)]
     pub(crate) count: usize,
+    /// So many steps from each sample to another, for samplers that draw no noise; --count is the number of pairs
+    #[arg(long, value_name = "STEPS")]
+    pub(crate) interpolate: Option<usize>,
     /// The noise's seed; if left out, further chains of the run's own noise
     #[arg(long)]
     pub(crate) seed: Option<u64>,

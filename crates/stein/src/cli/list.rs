@@ -20,7 +20,15 @@ pub(crate) fn list(arguments: &List, registry: &Registry) -> Outcome {
             }
         }
         None => {
-            let all = [What::Objectives, What::Schedules, What::Samplers, What::Networks, What::Data, What::Metrics];
+            let all = [
+                What::Objectives,
+                What::Schedules,
+                What::Samplers,
+                What::Inverse,
+                What::Networks,
+                What::Data,
+                What::Metrics,
+            ];
             if arguments.json {
                 let object = all.map(|what| {
                     let list = of(registry, what).iter().map(Described::json).collect::<Vec<_>>();
@@ -84,6 +92,7 @@ fn of(registry: &Registry, what: What) -> Vec<Described> {
         What::Objectives => all(&registry.objectives),
         What::Schedules => all(&registry.schedules),
         What::Samplers => all(&registry.samplers),
+        What::Inverse => all(&registry.inverse),
         What::Networks => all(&registry.networks),
         What::Data => all(&registry.data),
         What::Metrics => all(&registry.metrics),

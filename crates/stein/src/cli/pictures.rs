@@ -6,8 +6,8 @@ use stein_report::images::{View, sample_grid, scatter, trajectory_gif, write_png
 
 /// Columns of a grid of samples.
 const COLUMNS: usize = 8;
-/// Images in it.
-const SHOWN: usize = 64;
+/// Lines of it.
+const LINES: usize = 8;
 /// Width and height of a picture of points.
 const SIZE: u32 = 640;
 
@@ -21,7 +21,7 @@ pub(crate) fn draw(run: &RunDir) -> Result<(), RecordError> {
     if let Some(samples) = Array::read_npy(&run.sample("final.npy"))? {
         let field = ArrayFile::read(&run.field())?;
         let data = &record.data;
-        draw_samples(&samples, data.image, data.range, field.as_ref(), &run.sample("final.png"))?;
+        draw_samples(&samples, (data.image, data.range), field.as_ref(), None, &run.sample("final.png"))?;
         let Some(frames) = Array::read_npy(&run.sample("trajectory.npy"))? else { return Ok(()) };
         let sigmas = run.read_evaluation()?.map(|e| e.trajectory_sigmas).unwrap_or_default();
         let view = match data.image {
@@ -36,19 +36,20 @@ pub(crate) fn draw(run: &RunDir) -> Result<(), RecordError> {
     Ok(())
 }
 
-/// Draws samples as a grid of images or as points; nothing for rows that are neither.
+/// Draws samples as a grid of images, so many to a line, or as points; nothing for rows that are neither.
 pub(crate) fn draw_samples(
     samples: &Array,
-    image: Option<[usize; 3]>,
-    range: Option<[f64; 2]>,
+    (image, range): (Option<[usize; 3]>, Option<[f64; 2]>),
     field: Option<&ArrayFile>,
+    columns: Option<usize>,
     path: &std::path::Path,
 ) -> Result<bool, RecordError> {
     let picture = match image {
         Some(image) => {
-            let scale = (256 / image[1].max(1) / COLUMNS).clamp(1, 8) * 2;
-            let shown = samples.slice(0..samples.rows().min(SHOWN));
-            sample_grid(&shown, image, range.unwrap_or([0.0, 1.0]), COLUMNS, scale)?
+            let columns = columns.unwrap_or(COLUMNS);
+            let scale = (256 / image[1].max(1) / columns).clamp(1, 8) * 2;
+            let shown = samples.slice(0..samples.rows().min(columns * LINES));
+            sample_grid(&shown, image, range.unwrap_or([0.0, 1.0]), columns, scale)?
         }
         None if samples.row_length() == 2 => scatter(samples, field, SIZE)?,
         None => return Ok(false),

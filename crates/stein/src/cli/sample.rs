@@ -5,9 +5,14 @@ use stein_core::Registry;
 use stein_device::choose;
 use stein_experiment::MOST_SAMPLES;
 use stein_record::RunDir;
+use stein_samplers::{Starts, interpolates};
+use stein_train::More;
 
 use super::arguments::{Sample, Voice};
 use super::{Failure, Outcome, load, pictures, print, print_json, signals};
+
+/// Steps of an interpolation; a picture has them side by side.
+const MOST_STEPS: usize = 64;
 
 pub(crate) fn sample(arguments: &Sample, registry: &Registry, voice: Voice) -> Outcome {
     let run = RunDir::new(&arguments.run);
@@ -21,27 +26,40 @@ pub(crate) fn sample(arguments: &Sample, registry: &Registry, voice: Voice) -> O
         let count = arguments.count;
         return Err(Failure::usage(format!("--count is {count}; it must be from 1 to {MOST_SAMPLES}")));
     }
+    if let Some(steps) = arguments.interpolate
+        && !(2..=MOST_STEPS).contains(&steps)
+    {
+        return Err(Failure::usage(format!("--interpolate is {steps}; it must be from 2 to {MOST_STEPS}")));
+    }
     if !run.network().is_file() {
         let shown = arguments.run.display();
         return Err(Failure::usage(format!("{shown} has no trained network yet; stein run goes on with it")));
     }
     let plan = load::plan(&run.experiment(), &arguments.set, registry)?;
+    if arguments.interpolate.is_some() {
+        let starts = Starts::new(&plan.experiment.start, &plan.dataset);
+        interpolates(&*plan.sampler, plan.experiment.sampler.kind(), &starts).map_err(|e| Failure::usage(e.message))?;
+    }
     let chosen = choose(&plan.experiment.device).map_err(|e| Failure::usage(e.to_string()))?;
     let stop = signals::install().map_err(|e| Failure::Message(format!("cannot handle signals: {e}"), 1))?;
     voice.say(&format!("device  {}", chosen.description));
-    let samples =
-        stein_train::draw_from_run(&plan, &run, arguments.count, arguments.seed, &chosen.device, &stop, voice.quiet)?;
-    let name = arguments.seed.map_or_else(|| "more".into(), |seed| format!("seed-{seed}"));
+    let more = More { count: arguments.count, seed: arguments.seed, interpolate: arguments.interpolate };
+    let samples = stein_train::draw_from_run(&plan, &run, more, &chosen.device, &stop, voice.quiet)?;
+    let mut name = arguments.seed.map_or_else(|| "more".into(), |seed| format!("seed-{seed}"));
+    if arguments.interpolate.is_some() {
+        name += "-interpolated";
+    }
     let out = arguments.out.clone().unwrap_or_else(|| run.path().join("drawn").join(name));
     let array = out.join("samples.npy");
     samples.write_npy(&array)?;
     let image = plan.dataset.image.map(|i| [i.height, i.width, i.channels]);
     let range = plan.dataset.range.map(|r| r.map(f64::from));
     let picture = out.join("samples.png");
-    let drawn = pictures::draw_samples(&samples, image, range, None, &picture)?;
+    let drawn = pictures::draw_samples(&samples, (image, range), None, arguments.interpolate, &picture)?;
     if arguments.json {
         print_json(
-            &json!({ "samples": array, "picture": drawn.then_some(picture), "count": arguments.count, "seed": arguments.seed }),
+            &json!({ "samples": array, "picture": drawn.then_some(picture), "count": arguments.count, "seed": arguments.seed,
+                "interpolate": arguments.interpolate }),
         );
         return Ok(());
     }

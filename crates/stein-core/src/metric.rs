@@ -59,6 +59,11 @@ pub trait Metric: Debug + Send + Sync {
         true
     }
 
+    /// Whether it is about what the network has learned, so that it says nothing of a score that was not.
+    fn is_of_learning(&self) -> bool {
+        false
+    }
+
     /// The values.
     ///
     /// # Errors

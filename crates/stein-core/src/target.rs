@@ -44,6 +44,11 @@ pub trait Target: Debug + Send + Sync {
     /// `n` independent draws of the clean density, row major `[n, D]`.
     fn sample(&self, n: usize, noise: &mut Noise) -> Vec<f32>;
 
+    /// The points, for laws of point masses.
+    fn points(&self) -> Option<&[Vec<f64>]> {
+        None
+    }
+
     /// The modes, for mixtures whose modes are to be counted.
     fn modes(&self) -> Option<ModesView<'_>> {
         None

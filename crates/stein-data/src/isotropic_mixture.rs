@@ -101,9 +101,12 @@ impl IsotropicMixture {
             let centre = alpha.unsqueeze_dim::<3>(2) * means.unsqueeze_dim::<3>(0);
             return (x.clone().unsqueeze_dim::<3>(1) - centre).square().sum_dim(2).squeeze_dim::<2>(2);
         }
+        // About the means' own mean: far from the origin squares would swallow the digits that tell distances apart.
+        let centre = means.clone().mean_dim(0);
+        let (x, means) = (x.clone() - centre.clone() * alpha.clone(), means - centre);
         let squares = means.clone().square().sum_dim(1).transpose();
         let products = x.clone().matmul(means.transpose());
-        let own = x.clone().square().sum_dim(1);
+        let own = x.square().sum_dim(1);
         (own + squares * alpha.clone().square() - products * alpha * 2.0).clamp_min(0.0)
     }
 }
@@ -189,6 +192,10 @@ impl Target for IsotropicMixture {
             out.extend(self.means[k].iter().zip(z).map(|(m, z)| (m + self.std[k] * f64::from(z)) as f32));
         }
         out
+    }
+
+    fn points(&self) -> Option<&[Vec<f64>]> {
+        self.std.iter().all(|&s| s == 0.0).then_some(&self.means)
     }
 
     fn modes(&self) -> Option<ModesView<'_>> {

@@ -168,7 +168,8 @@ impl Curve for Pinwheel {
         let z = [noise.normal(), noise.normal()].map(f64::from);
         let (along, across) = (1.0 + self.radial * z[0], self.tangential * z[1]);
         let (sin, cos) = (2.0 * PI * blade as f64 / 5.0 + 0.25 * along.exp()).sin_cos();
-        [2.0 * (along * cos - across * sin), 2.0 * (along * sin + across * cos)]
+        // Turned by minus the angle, as the published sets are.
+        [2.0 * (along * cos + across * sin), 2.0 * (across * cos - along * sin)]
     }
 }
 

@@ -14,7 +14,9 @@ const SWEEPS: usize = 60;
 
 /// Decomposes a symmetric matrix `[D, D]`, row major, by Jacobi's cyclic rotations.
 pub(crate) fn eigen(matrix: &[f64], d: usize) -> Eigen {
-    let mut a = matrix.to_vec();
+    // Scaled, so that squares of very large and very small entries stay numbers.
+    let scale = matrix.iter().fold(0.0, |most: f64, x| most.max(x.abs())).max(f64::MIN_POSITIVE);
+    let mut a: Vec<f64> = matrix.iter().map(|x| x / scale).collect();
     let mut vectors: Vec<f64> = (0..d * d).map(|i| f64::from(u8::from(i / d == i % d))).collect();
     let size: f64 = a.iter().map(|x| x * x).sum::<f64>();
     for _ in 0..SWEEPS {
@@ -28,7 +30,7 @@ pub(crate) fn eigen(matrix: &[f64], d: usize) -> Eigen {
             }
         }
     }
-    Eigen { values: (0..d).map(|i| a[i * d + i]).collect(), vectors }
+    Eigen { values: (0..d).map(|i| scale * a[i * d + i]).collect(), vectors }
 }
 
 /// The rotation in the plane (p, q) that makes a_pq 0.

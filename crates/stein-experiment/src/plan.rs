@@ -5,10 +5,10 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use stein_core::{
-    Condition, Dataset, Invalid, Metric, NetworkContext, NoiseSchedule, Objective, Registry, Sampler, SamplerContext,
-    ScoreNetwork, Streams, Target, matrix,
+    Component, Condition, Dataset, Invalid, Metric, NetworkContext, NoiseSchedule, Objective, Registry, Sampler,
+    SamplerContext, ScoreNetwork, Streams, Target, matrix,
 };
-use stein_networks::Parameterized;
+use stein_networks::{ExactConfig, Parameterized};
 use stein_objectives::Weighting;
 use stein_record::Array;
 use stein_record::source::{Diagnostic, Span};
@@ -61,13 +61,20 @@ impl Plan {
 
         let mut problems = Vec::new();
         let batch = experiment.training.batch_size;
-        if batch > dataset.train.rows() {
+        if experiment.training.steps > 0 && batch > dataset.train.rows() {
             let rows = dataset.train.rows();
             problems.push(
                 Diagnostic::new(format!("`batch-size` is {batch}, but the data have only {rows} training rows"))
                     .at(places.training.of(Some("batch-size")), "")
                     .related(places.data.of(None), format!("{rows} training rows"))
                     .help(format!("set training.batch-size to at most {rows}")),
+            );
+        }
+        if dataset.train.data.iter().chain(&dataset.held_out.data).any(|x| !x.is_finite()) {
+            problems.push(
+                Diagnostic::new("[data]: rows have numbers that are not finite in single precision")
+                    .at(places.data.of(None), "")
+                    .help("numbers up to about 1e38 can be computed with, and their squares should stay below that"),
             );
         }
         if let Err(e) = objective.accepts(dataset.dimension()) {
@@ -395,12 +402,19 @@ fn metrics(
             .parse(empty)
             .map_err(|e| Diagnostic::new(format!("the metric `{}` has no defaults: {}", entry.kind, e.message())))?;
         let metric = config.build(()).map_err(|e| places.diagnostic(&e))?;
-        if metric.applies(dataset, schedule) {
+        let learned = experiment.network.kind() != ExactConfig::KIND;
+        if metric.applies(dataset, schedule) && (learned || !metric.is_of_learning()) {
             out.push((entry.kind, metric));
         } else if let Some(i) = named.and_then(|names| names.iter().position(|n| n == entry.kind)) {
+            let at = places.of(Some(&format!("metrics.{i}")));
+            if !learned && metric.is_of_learning() {
+                let what = format!("the metric `{}` is about what was learned, and an exact score was not", entry.kind);
+                let network = experiment.places.network.of(Some("kind"));
+                return Err(Diagnostic::new(what).at(at, "").related(network, "this network"));
+            }
             let what = format!("the metric `{}` says nothing about these data", entry.kind);
             return Err(Diagnostic::new(what)
-                .at(places.of(Some(&format!("metrics.{i}"))), "")
+                .at(at, "")
                 .related(experiment.places.data.of(None), "these data")
                 .related(experiment.places.schedule.of(None), "at these levels"));
         }

@@ -19,13 +19,13 @@ impl Metric for FisherDivergence {
         dataset.target_at(schedule.levels()).is_some()
     }
 
+    fn is_of_learning(&self) -> bool {
+        true
+    }
+
     fn evaluate(&self, context: &MetricContext<'_>) -> Result<Vec<MetricRecord>, Invalid> {
         let fisher: Vec<Estimate> = context.levels.iter().filter_map(|l| l.fisher).collect();
         let relative: Vec<Estimate> = context.levels.iter().filter_map(|l| l.relative_fisher).collect();
-        if fisher.is_empty() {
-            // Nothing was learned, or nothing is known.
-            return Ok(Vec::new());
-        }
         let readings = [
             Reading {
                 name: "sigma2-fisher",

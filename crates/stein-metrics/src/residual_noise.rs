@@ -1,10 +1,8 @@
 //! How much noise is left about points.
 
-use std::sync::Arc;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stein_core::{Component, Dataset, Invalid, Level, Metric, MetricContext, MetricPart, NoiseSchedule, Target};
+use stein_core::{Component, Dataset, Invalid, Metric, MetricContext, MetricPart, NoiseSchedule};
 use stein_record::{Better, Estimate, MetricRecord};
 
 use crate::compare::{Reading, invalid};
@@ -19,15 +17,13 @@ metric! {
 
 impl Metric for ResidualNoise {
     fn applies(&self, dataset: &Dataset, schedule: &dyn NoiseSchedule) -> bool {
-        // A law of the training rows themselves is known with noise alone.
-        let of_points = |t: &Arc<dyn Target>| !t.knows(Level::CLEAN) && t.knows(schedule.last());
-        dataset.target.as_ref().is_some_and(of_points)
+        !schedule.last().is_clean() && dataset.target.as_ref().is_some_and(|t| t.points().is_some())
     }
 
     fn evaluate(&self, context: &MetricContext<'_>) -> Result<Vec<MetricRecord>, Invalid> {
+        let Some(points) = context.dataset.target.as_ref().and_then(|t| t.points()) else { return Ok(Vec::new()) };
         let (level, d) = (context.schedule.last(), context.dataset.dimension());
-        let points: Vec<f32> =
-            context.dataset.train.data.iter().map(|&m| (level.alpha * f64::from(m)) as f32).collect();
+        let points: Vec<f32> = points.iter().flatten().map(|m| (level.alpha * m) as f32).collect();
         let rows = |data| Rows::new(data, d).map_err(invalid);
         let nearest = nearest_rows(rows(&context.samples.data)?, rows(&points)?).map_err(invalid)?;
         let unit = level.sigma * level.sigma * d as f64;

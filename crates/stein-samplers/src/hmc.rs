@@ -121,6 +121,10 @@ impl Sampler for Hmc {
         if self.denoise { walk.denoise(score, state.x, level) } else { Ok(state.x) }
     }
 
+    fn settled(&self, schedule: &dyn NoiseSchedule) -> Vec<(&'static str, f64)> {
+        vec![("step-size", self.leapfrog_step(schedule.last().sigma))]
+    }
+
     fn evaluations(&self, _: &dyn NoiseSchedule) -> Option<u64> {
         Some(1 + self.steps as u64 * self.leapfrog_steps as u64 + u64::from(self.denoise))
     }

@@ -112,8 +112,10 @@ pub fn log_likelihood(
     let way = Way { from: ratio(last), to: ratio(first), width: d + 1, dimension: d, tolerance: what.tolerance };
     let rows = Rows { schedule, dimension: d, device: what.device.clone() };
     let mut out = LogLikelihood { volume: d as f64 * (first.alpha / last.alpha).ln(), ..Default::default() };
-    for start in (0..n).step_by(what.chunk.max(1)) {
-        let end = (start + what.chunk.max(1)).min(n);
+    // All directions of a path are held while it lasts.
+    let chunk = what.chunk.min(MOST_SIGNS / (what.probes * d).max(1)).max(1);
+    for start in (0..n).step_by(chunk) {
+        let end = (start + chunk).min(n);
         let probes = Probes::draw(&what, start..end, d);
         let mut evaluations = vec![0; end - start];
         let mut slope = |moment: Moment<'_>| {
@@ -162,6 +164,9 @@ impl Terminal<'_> {
         }
     }
 }
+
+/// Numbers of directions that are held at once.
+const MOST_SIGNS: usize = 1 << 26;
 
 /// The directions of each path, none where the trace is exact.
 struct Probes {

@@ -83,6 +83,10 @@ impl Sampler for Mala {
         if self.denoise { walk.denoise(score, state.x, level) } else { Ok(state.x) }
     }
 
+    fn settled(&self, schedule: &dyn NoiseSchedule) -> Vec<(&'static str, f64)> {
+        vec![("step-size", self.step_size.at(schedule.last().sigma, self.convention))]
+    }
+
     fn evaluations(&self, _: &dyn NoiseSchedule) -> Option<u64> {
         Some((1 + self.steps + usize::from(self.denoise)) as u64)
     }

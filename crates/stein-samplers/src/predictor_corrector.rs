@@ -155,7 +155,9 @@ impl PredictorCorrector {
         for _ in 0..self.corrections() {
             let z = matrix(noise.normals(x.dims()[1]), x.dims()[1], &x.device());
             let s = score_at(score, &x, level);
-            let ratio = self.norms.of(z.clone()) / self.norms.of(s.clone());
+            let norm = self.norms.of(s.clone());
+            // Where the score is 0 there is nothing to correct by.
+            let ratio = (self.norms.of(z.clone()) / norm.clone()).mask_fill(norm.equal_elem(0.0), 0.0);
             let epsilon = (ratio * self.snr).square() * (2.0 * keep * keep);
             x = x + s * epsilon.clone() + z * (epsilon * 2.0).sqrt();
         }

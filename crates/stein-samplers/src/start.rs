@@ -45,17 +45,19 @@ impl Start {
     /// Which ones.
     pub fn check(&self) -> Result<(), Invalid> {
         let invalid = |message: String| Err(Invalid::key("start", message));
+        // What single precision has no number for is not finite there.
+        let finite = |x: f64| (x as f32).is_finite();
         match self {
-            Self::Uniform([low, high]) if !(low.is_finite() && high.is_finite() && low < high) => invalid(format!(
+            Self::Uniform([low, high]) if !(finite(*low) && finite(*high) && low < high) => invalid(format!(
                 "`start` is uniform from {low} to {high}; the bounds must be finite, the lower one first"
             )),
-            Self::Normal(Normal { mean, .. }) if !mean.is_finite() => {
+            Self::Normal(Normal { mean, .. }) if !finite(*mean) => {
                 invalid(format!("the `mean` of `start` is {mean}; it must be finite"))
             }
-            Self::Normal(Normal { std, .. }) if !(*std > 0.0 && std.is_finite()) => {
+            Self::Normal(Normal { std, .. }) if !(*std > 0.0 && finite(*std)) => {
                 invalid(format!("the `std` of `start` is {std}; it must be above 0 and finite"))
             }
-            Self::Point(point) if point.iter().any(|x| !x.is_finite()) => {
+            Self::Point(point) if point.iter().any(|&x| !finite(x)) => {
                 invalid("the point of `start` has numbers that are not finite".into())
             }
             _ => Ok(()),

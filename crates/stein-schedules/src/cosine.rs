@@ -66,8 +66,11 @@ impl Component<SchedulePart> for Cosine {
         if !(0.0..=1.0).contains(&s) {
             return Err(Invalid::key("s", format!("`s` is {s}; it must be from 0 to 1")));
         }
-        if !(max_beta > 0.0 && max_beta < 1.0) {
-            return Err(Invalid::key("max-beta", format!("`max-beta` is {max_beta}; it must be between 0 and 1")));
+        if !(max_beta >= 1e-12 && max_beta < 1.0) {
+            return Err(Invalid::key(
+                "max-beta",
+                format!("`max-beta` is {max_beta}; it must be from 1e-12 to below 1"),
+            ));
         }
         let alpha = self.signals()[0].sqrt();
         if alpha < LEAST_ALPHA {

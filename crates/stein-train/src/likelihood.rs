@@ -136,7 +136,7 @@ impl Values {
             baseline: gaussian,
             ..record("log-likelihood", "log-likelihood (nats)", &about, Better::Higher, own)
         }];
-        if let Some(truth) = &self.truth {
+        if let Some(truth) = self.truth.as_ref().filter(|_| !empirical) {
             let errors: Vec<f64> = self.own.iter().zip(truth).map(|(own, truth)| own - truth).collect();
             let about = "The log-likelihood less the true log-density at the same rows and level: the error of score, \
                          solver and the density at the largest level.";

@@ -1,7 +1,9 @@
-//! Development tasks: `cargo xtask test`.
+//! Development tasks: `cargo xtask test`, `cargo xtask bench`.
 //!
 //! `test` runs everything that must hold before a change lands: formatting, lints, all tests, documentation. On a bare machine
 //! it brings what the tests need; where it cannot, it says what to install.
+
+mod bench;
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -11,7 +13,8 @@ const USAGE: &str = "\
 cargo xtask TASK
 
   test   formatting, lints, tests and documentation; installs a software Vulkan driver where it may
-  ci     the same, as continuous integration runs it";
+  ci     the same, as continuous integration runs it
+  bench  what sampling costs [--peers: beside PyTorch]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -23,6 +26,8 @@ fn main() -> ExitCode {
     }
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["test" | "ci"] => test(),
+        ["bench"] => bench::bench(false),
+        ["bench", "--peers"] => bench::bench(true),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             ExitCode::SUCCESS

@@ -27,6 +27,17 @@ fn sweep(name: &str, changes: &[&str]) -> Vec<Cell> {
     record.cells.into_iter().map(|cell| (cell.values, read(&cell.cell))).collect()
 }
 
+/// Runs a shipped experiment in `folder`; gives its run directory.
+fn run_in(folder: &Path, name: &str) -> RunDir {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stein"));
+    command.arg("run").arg(experiment(name)).args(["--set", "device=cpu", "--quiet"]);
+    let output = command.current_dir(folder).stdin(Stdio::null()).output().expect("stein starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let [run]: [RunDir; 1] =
+        stein_record::run_dir::list(&folder.join("runs")).expect("runs").try_into().expect("one run");
+    run
+}
+
 /// The cells that have this label on an axis.
 fn of<'c>(cells: &'c [Cell], axis: &'c str, label: &'c str) -> impl Iterator<Item = &'c Cell> {
     cells.iter().filter(move |cell| cell.0[axis] == label)
@@ -146,4 +157,61 @@ fn halves_of_digits_are_completed() {
     assert!((calibration - 1.0).abs() < 0.2, "{calibration}");
     let residual = |evaluation: &Evaluation| value(evaluation, "completion-residual");
     assert!(residual(projection) < 1e-5 && residual(posterior) < 0.02, "y is agreed with");
+}
+
+/// Figure 2 of NCSN: right where the data are, wrong between and around them.
+#[test]
+fn a_score_without_noise_is_wrong_where_there_are_no_data() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = run_in(folder.path(), "ncsn-figure-2");
+    let field = stein_record::arrays::ArrayFile::read(&run.field()).expect("readable").expect("a field");
+    let of = |name: &str| &field.arrays[name].data;
+    let (learned, truth, density) = (of("learned_score"), of("true_score"), of("density"));
+    let most = density.iter().fold(0.0f32, |m, d| m.max(*d));
+    let error = |i: usize| f64::from((learned[2 * i] - truth[2 * i]).hypot(learned[2 * i + 1] - truth[2 * i + 1]));
+    let rms = |within: &dyn Fn(f32) -> bool| {
+        let errors: Vec<f64> = (0..density.len()).filter(|&i| within(density[i])).map(error).collect();
+        (errors.iter().map(|e| e * e).sum::<f64>() / errors.len() as f64).sqrt()
+    };
+    let (near, far) = (rms(&|d| d > 0.1 * most), rms(&|d| d < 1e-4 * most));
+    assert!(near < 0.3 && far > 5.0 * near, "near data {near}, far from them {far}");
+    // So Langevin dynamics finds the wrong weights.
+    let weights = run.read_evaluation().expect("readable").expect("there").mode_weights.expect("known");
+    assert!(weights[0] < 0.65, "{weights:?}");
+}
+
+#[test]
+fn the_weighted_loss_bounds_the_log_likelihood() {
+    let changes = ["sweep.seed=[0]", "sweep.objective.weighting=[\"likelihood\"]", "sweep.training.steps=[300,3000]"];
+    let cells = sweep("likelihood", &changes);
+    let bounds: Vec<f64> = ["300", "3000"]
+        .into_iter()
+        .flat_map(|steps| of(&cells, "training.steps", steps))
+        .map(|cell| {
+            let truth = cell.1.metric("log-likelihood").expect("measured").floor.expect("known").value;
+            let bound = cell.1.metric("likelihood-bound").expect("measured").estimate;
+            assert!(bound.value < truth + 3.0 * bound.standard_error, "{bound:?} is above the truth, {truth}");
+            // The flow's own log-likelihood is that of another model, and no better than the truth either.
+            assert!(value(&cell.1, "log-likelihood-error") < 0.02, "{:?}", cell.1.metric("log-likelihood-error"));
+            truth - bound.value
+        })
+        .collect();
+    assert!(bounds[1] < bounds[0] && bounds[1] < 0.2, "what the bound lacks, {bounds:?}");
+}
+
+#[test]
+fn solvers_of_the_flow_need_the_fewest_evaluations() {
+    let cells = sweep("samplers", &["sweep.seed=[0]", "sweep.schedule.levels=[20]", "sweep.exclude=[]"]);
+    assert_eq!(cells.len(), 13);
+    for cell in &cells {
+        let (name, distance) = (cell.0["sampler"].as_str(), value(&cell.1, "energy-distance"));
+        let allowed = match name {
+            "Heun" | "Heun, churn 10" | "DPM-Solver++(2M)" | "Dormand–Prince" => -0.01..0.004,
+            "consistent-annealed" | "euler-maruyama" | "predictor-corrector" | "ddim" => -0.01..0.02,
+            "annealed, 5 steps" => 0.005..0.05,
+            // One step a level is too few, and what stays at one level never changes modes.
+            _ => 0.05..1.5,
+        };
+        assert!(allowed.contains(&distance), "{name}: {distance}");
+    }
 }

@@ -39,7 +39,7 @@ fn seconds(chains: usize, steps: usize, chunk: usize) -> f64 {
 fn main() {
     // Threads and allocator wake up.
     seconds(1000, 50, 1000);
-    let mut tell = |name: &str, chains, steps, chunk| println!("{name}\t{:.4}", seconds(chains, steps, chunk));
+    let tell = |name: &str, chains, steps, chunk| println!("{name}\t{:.4}", seconds(chains, steps, chunk));
     tell("langevin, 10000 chains x 1000 steps", 10_000, 1000, 10_000);
     tell("langevin, 20000 chains x 1000 steps", 20_000, 1000, 10_000);
     tell("langevin, 10000 chains x 2000 steps", 10_000, 2000, 10_000);

@@ -78,7 +78,8 @@ impl Gaussian {
             return Ok(Arc::new(IsotropicMixture::new(vec![self.mean()], vec![self.std], vec![1.0])));
         };
         let target = FullGaussian::new(self.mean(), covariance);
-        let target = target.map_err(|why| Invalid::key("covariance", format!("`covariance` is none: {why}")))?;
+        let target =
+            target.map_err(|why| Invalid::key("covariance", format!("`covariance` is no covariance: {why}")))?;
         Ok(Arc::new(target))
     }
 }

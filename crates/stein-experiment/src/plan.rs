@@ -233,16 +233,21 @@ fn noise_problems(
     if let [level] = levels
         && level.is_clean()
     {
-        if objective.needs_noise() {
+        // An objective that nothing is trained by says nothing.
+        if objective.needs_noise() && experiment.training.steps > 0 {
             let place = places.objective.of(Some("kind"));
-            problem("the objective needs noise, but there is none", place, "`implicit` and `sliced` need none");
+            problem(
+                "the objective needs noise, but there is none",
+                place,
+                "`implicit`, `sliced` and `explicit` need none",
+            );
         }
         if experiment.parameterization.needs_sigma() {
             let place = places.network.of(Some("parameterization"));
             let help = "set network.parameterization = \"score\"";
             problem("the parameterization divides by σ, but there is no noise", place, help);
         }
-        if objective.needs_exact_score() && dataset.target_at(levels).is_none() {
+        if objective.needs_exact_score() && dataset.target_at(levels).is_none() && experiment.training.steps > 0 {
             let message = "without noise the objective needs data whose score is known";
             problem(message, places.objective.of(Some("kind")), "`gaussian-mixture` knows its score");
         }

@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stein_core::{Component, Invalid, Metric, MetricContext, MetricPart};
+use stein_core::{Component, Dataset, Invalid, Metric, MetricContext, MetricPart, NoiseSchedule};
 use stein_record::{Better, MetricRecord};
 
 use crate::compare::{Reading, Sets};
@@ -30,12 +30,21 @@ macro_rules! metric {
 }
 pub(crate) use metric;
 
+/// Whether rows are all different but for chance: of a few point masses, neighbours lie at distance 0 and tell nothing.
+fn has_neighbours(dataset: &Dataset) -> bool {
+    dataset.target.as_ref().is_none_or(|target| target.points().is_none() || target.is_empirical())
+}
+
 metric! {
     /// k-NN precision and recall, k = 3: the share of samples within the data's manifold, and the reverse.
     PrecisionRecall, "precision-recall", "Kynkäänniemi et al. 2019, arXiv 1904.06991"
 }
 
 impl Metric for PrecisionRecall {
+    fn applies(&self, dataset: &Dataset, _: &dyn NoiseSchedule) -> bool {
+        has_neighbours(dataset)
+    }
+
     fn evaluate(&self, context: &MetricContext<'_>) -> Result<Vec<MetricRecord>, Invalid> {
         let readings = [
             Reading {
@@ -65,6 +74,10 @@ metric! {
 }
 
 impl Metric for OneNearestNeighbour {
+    fn applies(&self, dataset: &Dataset, _: &dyn NoiseSchedule) -> bool {
+        has_neighbours(dataset)
+    }
+
     fn evaluate(&self, context: &MetricContext<'_>) -> Result<Vec<MetricRecord>, Invalid> {
         let readings = [Reading {
             name: "1-nn-accuracy",

@@ -20,7 +20,7 @@ impl Component<NetworkPart> for ExactConfig {
 
     fn build(&self, context: NetworkContext<'_>) -> Result<AnyNetwork, Invalid> {
         let target = context.dataset.target.clone().ok_or_else(|| {
-            Invalid::key("kind", "`exact` is the data's own score, and these data know none; `gaussian-mixture` does")
+            Invalid::key("kind", "`exact` is the data's own score, and these data know none; `gaussian-mixture` does, and `digits` with `empirical = true`")
         })?;
         let levels = context.schedule.levels();
         if let Some(level) = levels.iter().find(|&&level| !target.knows(level)) {

@@ -17,8 +17,9 @@
 //! a = α_i/α_{i+1} and v = σ_i² − a² σ_{i+1}² are those of the forward chain's step. The levels are the time grid of the SDE and
 //! of its flow: more of them are finer steps of the same continuous time.
 //!
-//! Chains begin where [`Start`] says. [`draw()`] runs a sampler for any number of chains in chunks; a chain's noise is its own, so samples do not depend on the
-//! chunk. [`inverse`] is about samples that agree with a measurement. The last step can replace x by its Tweedie mean ([`denoise()`]).
+//! Chains begin where [`Start`] says. [`draw()`] runs a sampler for any number of chains in chunks; a chain's noise is its own,
+//! so samples do not depend on the chunk. The last step can replace x by its Tweedie mean ([`denoise()`]). [`inverse`] is about
+//! samples that agree with a measurement.
 //!
 //! [`log_likelihood()`] follows the probability flow the other way, for the density that it makes;
 //! [`likelihood_bound()`] bounds that of the reverse SDE.

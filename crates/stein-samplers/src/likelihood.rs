@@ -135,6 +135,9 @@ pub fn log_likelihood(
         out.terminal.extend(what.terminal.log_density(&rows, &y, first));
         out.change.extend(change);
         out.evaluations.extend(evaluations);
+        if watch(end).is_break() {
+            return Err(SampleError::Stopped { step: rounds });
+        }
     }
     Ok(out)
 }

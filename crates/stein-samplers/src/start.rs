@@ -11,7 +11,8 @@ pub enum Start {
     /// α₁ mean + σ₁ z, the prior that the largest noise level makes of any data; without noise, mean + spread · z.
     #[default]
     Prior,
-    /// α₁ x + σ₁ z with x a training row, another for each chain; without noise, x itself.
+    /// α₁ x + σ₁ z with x a training row, another for each chain; without noise, x itself. σ₁ is the schedule's first level,
+    /// whatever levels the sampler visits.
     Data,
     /// Each number uniform between two bounds (NCSN's toy experiment: [-8, 8]).
     Uniform([f64; 2]),

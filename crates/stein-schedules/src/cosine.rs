@@ -66,7 +66,7 @@ impl Component<SchedulePart> for Cosine {
         if !(0.0..=1.0).contains(&s) {
             return Err(Invalid::key("s", format!("`s` is {s}; it must be from 0 to 1")));
         }
-        if !(max_beta >= 1e-12 && max_beta < 1.0) {
+        if !(1e-12..1.0).contains(&max_beta) {
             return Err(Invalid::key(
                 "max-beta",
                 format!("`max-beta` is {max_beta}; it must be from 1e-12 to below 1"),

@@ -2,6 +2,18 @@
 //!
 //! A schedule is chosen by `kind` in `[schedule]`. Training draws levels from it, samplers walk down it. Most are
 //! variance-exploding (α = 1); `variance-preserving`, `sub-vp` and `cosine` shrink x as noise grows.
+//!
+//! | kind | the levels |
+//! |---|---|
+//! | `geometric`, `exponential` | σ_i/σ_{i+1} is the same throughout; `exponential` bends that by a power ρ |
+//! | `uniform` | σ_i − σ_{i+1} is the same throughout |
+//! | `karras` | σ_i^{1/ρ} is |
+//! | `explicit` | as listed |
+//! | `variance-preserving`, `sub-vp` | those of the score SDE at even times, by β(t) |
+//! | `cosine` | those of improved DDPM |
+//! | `none` | no noise |
+//!
+//! `sigma-max` and `levels` can be `"auto"`: NCSNv2's techniques 1 and 2. A schedule's `density` is how training draws σ.
 
 mod auto;
 mod beta;

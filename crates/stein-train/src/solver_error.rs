@@ -48,7 +48,7 @@ pub(crate) fn measure(
         label: "distance to where the flow ends".into(),
         about: format!(
             "Root mean square over the numbers of the first {chains} samples, each against the flow solved adaptively to \
-             {TOLERANCE:e} from the same start. It falls with the number of steps to the power of the solver's order, down to that."
+             {TOLERANCE:e} from the same start. It falls as the number of steps to minus the solver's order, down to that."
         ),
         better: Better::Lower,
         estimate: Estimate::new(root, error),

@@ -45,13 +45,19 @@ pub(crate) fn figure(field: &Field) -> Drawn {
             picture: Picture::Svg(plane.draw(WIDTH)?),
         });
     }
-    let caption = "σ‖learned − true score‖ over the plane, on one scale for all noise levels. Lines enclose 50, 90 and 99 % of the smoothed density that lies in the square. At small σ the score is right only where data are: elsewhere no training example ever told it anything, which is why sampling starts at large σ. Under each panel: the root mean square under the density.";
+    let clean = levels.iter().all(|(level, _)| field.sigma[*level] == 0.0);
+    let caption = if clean {
+        "‖learned − true score‖ over the plane. Lines enclose 50, 90 and 99 % of the density that lies in the square. The score is right only where data are: elsewhere no training example ever told it anything, which is why noise is added. Under the panel: the root mean square under the density."
+    } else {
+        "σ‖learned − true score‖ over the plane, on one scale for all noise levels. Lines enclose 50, 90 and 99 % of the smoothed density that lies in the square. At small σ the score is right only where data are: elsewhere no training example ever told it anything, which is why sampling starts at large σ. Under each panel: the root mean square under the density."
+    };
     Ok(Some(Figure { panels, layout: Layout::Tiles, legend: Some(scale(full)?), caption: caption.into() }))
 }
 
 /// The error at each grid point, NaN where a score is not finite.
 fn errors(field: &Field, level: usize) -> Vec<f64> {
-    let sigma = field.sigma[level].abs();
+    // Without noise there is no σ to scale by.
+    let sigma = if field.sigma[level] == 0.0 { 1.0 } else { field.sigma[level].abs() };
     let grid = (0..field.y.len()).flat_map(|row| (0..field.x.len()).map(move |column| (row, column)));
     grid.map(|(row, column)| match (field.learned(level, row, column), field.truth(level, row, column)) {
         (Some(a), Some(b)) => sigma * (a[0] - b[0]).hypot(a[1] - b[1]),

@@ -70,7 +70,8 @@ pub(crate) fn plane(frames: &Array, sigmas: &[f64], field: Option<&Field>) -> Dr
 fn name(sigmas: &[f64], frame: usize, count: usize) -> (String, String) {
     match sigmas.get(frame) {
         Some(s) if s.is_finite() && *s > 0.0 => (sigma(*s), format!("at {}", sigma(*s))),
-        Some(s) if *s == 0.0 => ("denoised".into(), "after denoising".into()),
+        // A way that has noise ends without it by denoising.
+        Some(s) if *s == 0.0 && sigmas.iter().any(|s| *s > 0.0) => ("denoised".into(), "after denoising".into()),
         _ => (format!("{} / {count}", frame + 1), format!("in frame {} of {count}", frame + 1)),
     }
 }

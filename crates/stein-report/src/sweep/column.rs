@@ -60,7 +60,9 @@ pub(crate) const SAMPLING: &str = "sampling-ms";
 pub(super) fn columns(rows: &[Row<'_>], measures: &[&Measure], trained: bool) -> Vec<Column> {
     let mut out: Vec<Column> = Vec::new();
     for measure in measures {
-        out.extend(measure.column(Draft::new(rows, measure.name(), measure.label(), Role::Quality, measure.better())));
+        let draft = Draft::new(rows, measure.name(), measure.label(), Role::Quality, measure.better());
+        let better = if measure.is_levels() { draft.better } else { agreed(rows, measure.name()) };
+        out.extend(measure.column(Draft { better, ..draft }));
     }
     if trained {
         out.extend(of_score(rows, out.is_empty()));
@@ -248,9 +250,21 @@ fn samples(rows: &[Row<'_>], told: impl Fn(&str) -> bool) -> Vec<Column> {
         // What is relative to the score's own size is about the score, at its own noise levels.
         let role = if is_of_score(&name) { Role::Quality } else { Role::Samples };
         let draft = Draft { by_levels: is_of_score(&name), ..Draft::new(rows, &name, &label, role, better) };
+        let draft = Draft { better: agreed(rows, &name), ..draft };
         Some(with_references(draft.of(|n| n.metric(&name).map(|m| m.estimate))?, rows, &name))
     };
     names.into_iter().filter_map(column).collect()
+}
+
+/// Which values of a metric are good, where all rows agree on it: rows on different data may have different goals.
+fn agreed(rows: &[Row<'_>], name: &str) -> Option<Better> {
+    let mut all = rows.iter().flat_map(|r| r.numbers()).filter_map(|n| n.metric(name)).map(|m| m.better);
+    let first = all.next()?;
+    let same = |other: Better| match (first, other) {
+        (Better::Near(a), Better::Near(b)) => (a - b).abs() <= 1e-6 * a.abs().max(b.abs()),
+        (a, b) => a == b,
+    };
+    all.all(same).then_some(first)
 }
 
 /// The column with the metric's floor and baseline.

@@ -18,7 +18,7 @@
 //! of its flow: more of them are finer steps of the same continuous time.
 //!
 //! Chains begin where [`Start`] says. [`draw()`] runs a sampler for any number of chains in chunks; a chain's noise is its own, so samples do not depend on the
-//! chunk. [`inverse`] is about samples that agree with a measurement. The last step can replace x by its Tweedie mean ([`denoise()`]).
+//! chunk. [`inverse`] is about samples that agree with a measurement, [`Guided`] about those of one class. The last step can replace x by its Tweedie mean ([`denoise()`]).
 //!
 //! [`log_likelihood()`] follows the probability flow the other way, for the density that it makes;
 //! [`likelihood_bound()`] bounds that of the reverse SDE.
@@ -34,6 +34,7 @@ mod draw;
 mod edm;
 mod euler_maruyama;
 mod flow;
+mod guided;
 mod hmc;
 mod interpolate;
 pub mod inverse;
@@ -60,6 +61,7 @@ pub use dpm_solver_pp_2m::DpmSolverPp2m;
 pub use draw::{Draw, Drawn, draw};
 pub use edm::Edm;
 pub use euler_maruyama::EulerMaruyama;
+pub use guided::{Guidance, Guided, draw_classes};
 pub use hmc::{Hmc, Phase, leapfrog};
 pub use interpolate::{interpolate, interpolates};
 pub use langevin::Langevin;

@@ -4,9 +4,10 @@ use burn::tensor::Device;
 use stein_core::{Level, NoObserver, NoiseSchedule, ScoreNetwork};
 use stein_experiment::Plan;
 use stein_record::{Array, Better, Estimate, MetricRecord};
-use stein_samplers::{Draw, ProbabilityFlow, Starts, draw};
+use stein_samplers::{Draw, ProbabilityFlow, Starts};
 
 use crate::RunError;
+use crate::sampling::draw_of;
 
 /// Steps of the reference for one of the solver's.
 const FINER: usize = 16;
@@ -32,7 +33,7 @@ pub(crate) fn measure(
         device,
     };
     let reference = ProbabilityFlow { denoise: denoises(plan), ..ProbabilityFlow::default() };
-    let drawn = draw(&reference, network, &Finer::new(&*plan.schedule), what, |_| Box::new(NoObserver))?;
+    let drawn = draw_of(plan, &reference, network, &Finer::new(&*plan.schedule), what, |_| Box::new(NoObserver))?;
     let d = samples.row_length();
     let squares = |i: usize| {
         let pairs = samples.row(i).iter().zip(drawn.samples.row(i));

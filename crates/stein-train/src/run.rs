@@ -404,6 +404,9 @@ fn conventions(plan: &Plan) -> Conventions {
     };
     let settled = plan.sampler.settled(&*plan.schedule);
     let settled = settled.into_iter().map(|(key, value)| (format!("sampler {key}"), value.to_string()));
+    let guidance = plan
+        .classes
+        .map(|_| ("guidance".to_owned(), "(1 + w) s(x, c) − w s(x), with w the sampler's `guidance`".to_owned()));
     let fusion = if plan.experiment.runtime.fusion { "as burn chooses" } else { "off" };
     [
         ("loss", "½ is kept, dimensions are summed, the batch is averaged"),
@@ -421,6 +424,7 @@ fn conventions(plan: &Plan) -> Conventions {
     .map(|(k, v)| (k.to_owned(), v.to_owned()))
     .chain(std::iter::once(("noise levels".to_owned(), levels)))
     .chain(settled)
+    .chain(guidance)
     .collect()
 }
 

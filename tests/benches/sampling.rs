@@ -24,8 +24,15 @@ fn seconds(chains: usize, steps: usize, chunk: usize) -> f64 {
     let means = vec![vec![-2.5, -1.5], vec![2.5, -1.5], vec![0.0, 2.5]];
     let target = IsotropicMixture::new(means, vec![0.5; 3], vec![0.5, 0.3, 0.2]);
     let rows = Array::new([2, 2], vec![-2.5, -1.5, 2.5, -1.5]);
-    let data =
-        Dataset { train: rows.clone(), held_out: rows, image: None, range: None, dequantize: None, target: None };
+    let data = Dataset {
+        train: rows.clone(),
+        held_out: rows,
+        image: None,
+        range: None,
+        dequantize: None,
+        target: None,
+        labels: None,
+    };
     let score = ExactScore::new(std::sync::Arc::new(target));
     let starts = Starts::new(&Start::Prior, &data);
     let device = Device::flex();

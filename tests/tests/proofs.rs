@@ -2,6 +2,8 @@
 
 #[path = "proofs/cells.rs"]
 mod cells;
+#[path = "proofs/classes.rs"]
+mod classes;
 #[path = "proofs/common.rs"]
 mod common;
 #[path = "proofs/conditioning.rs"]

@@ -24,6 +24,17 @@ impl ImageShape {
     }
 }
 
+/// The class of each row, 0 to `count` − 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labels {
+    /// Of the training rows, `[N]`.
+    pub train: Vec<u32>,
+    /// Of the held-out rows, `[M]`.
+    pub held_out: Vec<u32>,
+    /// K.
+    pub count: usize,
+}
+
 /// Training and held-out rows, and what is known of them.
 #[derive(Debug, Clone)]
 pub struct Dataset {
@@ -39,6 +50,8 @@ pub struct Dataset {
     pub dequantize: Option<f32>,
     /// The density that the rows come from, where it is known: at which levels, [`target_at`](Self::target_at) tells.
     pub target: Option<Arc<dyn Target>>,
+    /// The rows' classes, where they have any.
+    pub labels: Option<Labels>,
 }
 
 impl Dataset {
@@ -85,13 +98,19 @@ impl Dataset {
 
     /// Draws a training batch, row major `[batch, D]`: rows with replacement, dequantised.
     pub fn batch(&self, batch: usize, noise: &mut Noise) -> Vec<f32> {
+        self.batch_with_labels(batch, noise).0
+    }
+
+    /// The same with the rows' classes, where they have any.
+    pub fn batch_with_labels(&self, batch: usize, noise: &mut Noise) -> (Vec<f32>, Option<Vec<u32>>) {
         let indices: Vec<usize> = (0..batch).map(|_| noise.index(self.train.rows())).collect();
         let mut out = Vec::with_capacity(batch * self.dimension());
-        for i in indices {
+        for &i in &indices {
             out.extend_from_slice(self.train.row(i));
         }
         self.add_dequantization(&mut out, noise);
-        out
+        let labels = self.labels.as_ref().map(|labels| indices.into_iter().map(|i| labels.train[i]).collect());
+        (out, labels)
     }
 
     /// Rows with dequantisation noise.

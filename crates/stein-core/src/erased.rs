@@ -20,6 +20,8 @@ pub trait ErasedNetwork: Debug + Send + Sync {
     #[doc(hidden)]
     fn log_density_erased(&self, x: Tensor<2>, condition: &Condition) -> Option<Tensor<1>>;
     #[doc(hidden)]
+    fn classes_erased(&self) -> Option<usize>;
+    #[doc(hidden)]
     fn visit_erased(&self, visitor: &mut dyn ErasedVisitor);
     #[doc(hidden)]
     fn map_erased(self: Box<Self>, mapper: &mut dyn ErasedMapper) -> Box<dyn ErasedNetwork>;
@@ -45,6 +47,9 @@ impl<N: Network> ErasedNetwork for N {
     }
     fn log_density_erased(&self, x: Tensor<2>, condition: &Condition) -> Option<Tensor<1>> {
         Network::log_density(self, x, condition)
+    }
+    fn classes_erased(&self) -> Option<usize> {
+        self.classes()
     }
     fn visit_erased(&self, visitor: &mut dyn ErasedVisitor) {
         self.visit(&mut Erase(visitor));
@@ -92,6 +97,9 @@ impl Network for AnyNetwork {
     }
     fn log_density(&self, x: Tensor<2>, condition: &Condition) -> Option<Tensor<1>> {
         self.0.log_density_erased(x, condition)
+    }
+    fn classes(&self) -> Option<usize> {
+        self.0.classes_erased()
     }
 }
 

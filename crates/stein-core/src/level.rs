@@ -1,6 +1,6 @@
 //! Noise levels and what a network is told of them.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::vector;
 
@@ -42,23 +42,31 @@ pub struct Levels {
     pub sigma: Tensor<1>,
 }
 
-/// What a network is told beside x: the noise level of each example, or that there is none.
+/// What a network is told beside x: the noise level of each example, or that there is none, and its class, where one is meant.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Condition {
     /// The levels; `None` where the score of the clean density is meant.
     pub levels: Option<Levels>,
+    /// The class of each example, `[B]`: 0 to K − 1, and K for the null token. `None` is the null token for all: the score is that
+    /// of the whole law, and a network of classes and one without are asked for it alike.
+    pub class: Option<Tensor<1, Int>>,
 }
 
 impl Condition {
     /// No noise: the score of the clean density.
     pub fn clean() -> Self {
-        Self { levels: None }
+        Self { levels: None, class: None }
     }
 
     /// A level an example.
     pub fn new(levels: Levels) -> Self {
-        Self { levels: Some(levels) }
+        Self { levels: Some(levels), class: None }
+    }
+
+    /// The same of the given classes, `[B]`; `None` for the null token.
+    pub fn with_class(&self, class: Option<Tensor<1, Int>>) -> Self {
+        Self { levels: self.levels.clone(), class }
     }
 
     /// A level an example, from the host; [`clean`](Self::clean) where none has noise.
@@ -86,6 +94,13 @@ impl Condition {
                 alpha: l.alpha.clone().narrow(0, from, count),
                 sigma: l.sigma.clone().narrow(0, from, count),
             }),
+            class: self.class.as_ref().map(|c| c.clone().narrow(0, from, count)),
         }
     }
+}
+
+/// Classes from the host, for [`Condition::class`].
+pub fn class_tensor(classes: &[u32], device: &Device) -> Tensor<1, Int> {
+    let data: Vec<i32> = classes.iter().map(|&c| c.cast_signed()).collect();
+    Tensor::from_data(TensorData::new(data, [classes.len()]), device)
 }

@@ -36,10 +36,10 @@ pub use component::{
     DataPart, InversePart, MetricPart, NetworkContext, NetworkPart, ObjectivePart, SamplerContext, SamplerPart,
     SchedulePart,
 };
-pub use dataset::{Dataset, ImageShape};
+pub use dataset::{Dataset, ImageShape, Labels};
 pub use erased::{AnyNetwork, ErasedNetwork};
 pub use exact::ExactScore;
-pub use level::{Condition, Level, Levels};
+pub use level::{Condition, Level, Levels, class_tensor};
 pub use metric::{Metric, MetricContext};
 pub use network::{Network, ScoreNetwork};
 pub use noise::{ChainNoise, Noise, Streams};

@@ -18,6 +18,11 @@ pub trait Network: Module + Sync + 'static {
     fn log_density(&self, _x: Tensor<2>, _condition: &Condition) -> Option<Tensor<1>> {
         None
     }
+
+    /// K, for networks that are told the class of an example ([`Condition::class`]).
+    fn classes(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// The object-safe face of a [`Network`], which objectives, samplers and metrics see.

@@ -1,16 +1,16 @@
 //! `eight-gaussians`: modes on a circle.
 
 use std::f64::consts::{PI, SQRT_2};
-use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stein_core::{Component, DataPart, Dataset, Invalid, Streams};
 
 use crate::IsotropicMixture;
-use crate::gaussian_mixture::{check_rows, dataset};
+use crate::gaussian_mixture::{check_rows, labelled};
 
-/// Eight Gaussians of equal weight on a circle: a mixture, whose score and density are known exactly at every σ.
+/// Eight Gaussians of equal weight on a circle: a mixture, whose score and density are known exactly at every σ. A row's class
+/// is the one that it came from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct EightGaussians {
@@ -51,6 +51,6 @@ impl Component<DataPart> for EightGaussians {
         let angles = (0..8).map(|k| PI * f64::from(k) / 4.0);
         let means = angles.map(|a| vec![self.radius * a.cos(), self.radius * a.sin()]).collect();
         let target = IsotropicMixture::new(means, vec![self.std; 8], vec![1.0; 8]);
-        Ok(dataset(Arc::new(target), self.train, self.held_out, self.seed))
+        Ok(labelled(target, self.train, self.held_out, self.seed))
     }
 }

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stein_core::{Component, DataPart, Dataset, Invalid, Streams, Target};
+use stein_core::{Component, DataPart, Dataset, Invalid, Labels, Streams, Target};
 use stein_record::Array;
 
 use crate::IsotropicMixture;
 
-/// A mixture of isotropic Gaussians, whose score and density are known exactly at every σ; rows are drawn from it.
+/// A mixture of isotropic Gaussians, whose score and density are known exactly at every σ; rows are drawn from it, and the
+/// component that a row came from is its class.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct GaussianMixture {
@@ -81,7 +82,7 @@ impl Component<DataPart> for GaussianMixture {
 
     fn build(&self, _: Streams) -> Result<Dataset, Invalid> {
         let target = IsotropicMixture::new(self.means.clone(), self.std(), self.weights());
-        Ok(dataset(Arc::new(target), self.train, self.held_out, self.seed))
+        Ok(labelled(target, self.train, self.held_out, self.seed))
     }
 }
 
@@ -141,5 +142,53 @@ pub(crate) fn dataset(target: Arc<dyn Target>, train: usize, held_out: usize, se
         range: None,
         dequantize: None,
         target: Some(target),
+        labels: None,
+    }
+}
+
+/// The same draws of a mixture with the components that they came from.
+pub(crate) fn labelled(target: IsotropicMixture, train: usize, held_out: usize, seed: u64) -> Dataset {
+    let (d, streams, count) = (target.dimension(), Streams::new(seed), target.components());
+    let rows = |name: &str, n: usize| {
+        let (rows, components) = target.sample_with_components(n, &mut streams.at(name, 0));
+        (Array::new([n, d], rows), components)
+    };
+    let ((train, of_train), (held_out, of_held_out)) = (rows("data train", train), rows("data held-out", held_out));
+    Dataset {
+        train,
+        held_out,
+        image: None,
+        range: None,
+        dequantize: None,
+        target: Some(Arc::new(target)),
+        labels: Some(Labels { train: of_train, held_out: of_held_out, count }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_has_the_component_that_it_came_from() {
+        let (means, std) = (vec![vec![-9.0, 0.0], vec![9.0, 0.0], vec![0.0, 9.0]], vec![0.5; 3]);
+        let target = IsotropicMixture::new(means.clone(), std, vec![0.6, 0.3, 0.1]);
+        let data = labelled(target.clone(), 500, 100, 3);
+        // The same rows as without labels.
+        assert_eq!(data.sha256(), dataset(Arc::new(target), 500, 100, 3).sha256());
+        let labels = data.labels.clone().expect("labelled");
+        assert_eq!((labels.train.len(), labels.held_out.len(), labels.count), (500, 100, 3));
+        for (rows, labels) in [(&data.train, &labels.train), (&data.held_out, &labels.held_out)] {
+            for (i, &k) in labels.iter().enumerate() {
+                let far = |m: &[f64]| -> f64 {
+                    rows.row(i).iter().zip(m).map(|(&x, m)| (f64::from(x) - m).powi(2)).sum::<f64>().sqrt()
+                };
+                assert!(far(&means[k as usize]) < 4.0, "row {i} is not of component {k}");
+            }
+        }
+        let (batch, of_batch) = data.batch_with_labels(64, &mut Streams::new(1).at("batch", 0));
+        assert_eq!(batch, data.batch(64, &mut Streams::new(1).at("batch", 0)));
+        let right = |(row, &k): (&[f32], &u32)| (f64::from(row[0]) - means[k as usize][0]).abs() < 4.0;
+        assert!(batch.chunks(2).zip(&of_batch.expect("labelled")).all(right));
     }
 }

@@ -73,6 +73,28 @@ impl IsotropicMixture {
         slices::mixture::Mixture::new(&means, &variances, &self.weights)
     }
 
+    /// How many components there are.
+    pub fn components(&self) -> usize {
+        self.means.len()
+    }
+
+    /// `n` independent draws, row major `[n, D]`, and the component that each came from.
+    pub fn sample_with_components(&self, n: usize, noise: &mut Noise) -> (Vec<f32>, Vec<u32>) {
+        let (mut out, mut components) = (Vec::with_capacity(n * self.dimension), Vec::with_capacity(n));
+        for _ in 0..n {
+            let mut u = noise.uniform();
+            let k = self.weights.iter().position(|w| {
+                u -= w;
+                u < 0.0
+            });
+            let k = k.unwrap_or(self.weights.len() - 1);
+            let z = noise.normals(self.dimension);
+            out.extend(self.means[k].iter().zip(z).map(|(m, z)| (m + self.std[k] * f64::from(z)) as f32));
+            components.push(k as u32);
+        }
+        (out, components)
+    }
+
     fn means(&self, device: &Device) -> Tensor<2> {
         matrix(self.means.iter().flatten().map(|&x| x as f32).collect(), self.dimension, device)
     }
@@ -180,18 +202,7 @@ impl Target for IsotropicMixture {
     }
 
     fn sample(&self, n: usize, noise: &mut Noise) -> Vec<f32> {
-        let mut out = Vec::with_capacity(n * self.dimension);
-        for _ in 0..n {
-            let mut u = noise.uniform();
-            let k = self.weights.iter().position(|w| {
-                u -= w;
-                u < 0.0
-            });
-            let k = k.unwrap_or(self.weights.len() - 1);
-            let z = noise.normals(self.dimension);
-            out.extend(self.means[k].iter().zip(z).map(|(m, z)| (m + self.std[k] * f64::from(z)) as f32));
-        }
-        out
+        self.sample_with_components(n, noise).0
     }
 
     fn points(&self) -> Option<&[Vec<f64>]> {

@@ -207,6 +207,7 @@ fn sample(set: &impl Curve, points: usize, held_out: usize, seed: u64) -> Datase
         image: None,
         range: None,
         dequantize: None,
+        labels: None,
     }
 }
 

@@ -12,7 +12,7 @@ use stein_device::DeviceRequest;
 use stein_networks::{ExactConfig, Parameterization, SIGMA_DATA};
 use stein_objectives::Weighting;
 use stein_record::source::{Diagnostic, Source, Span, list_of, nearest};
-use stein_samplers::Start;
+use stein_samplers::{Guidance, Start};
 use stein_schedules::Density;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -27,7 +27,7 @@ use crate::{Cell, checked_name};
 const NETWORK_KEYS: [&str; 2] = ["parameterization", "sigma-data"];
 const OBJECTIVE_KEYS: [&str; 2] = ["weighting", "importance-correction"];
 const SCHEDULE_KEYS: [&str; 1] = ["density"];
-const SAMPLER_KEYS: [&str; 1] = ["start"];
+const SAMPLER_KEYS: [&str; 3] = ["start", "class", "guidance"];
 
 pub(crate) const TABLES: [&str; 14] = [
     "name",
@@ -47,13 +47,15 @@ pub(crate) const TABLES: [&str; 14] = [
 ];
 
 /// Keys that belong to every kind of their table: they stay when the kind is changed.
-pub(crate) const COMMON_KEYS: [&str; 13] = [
+pub(crate) const COMMON_KEYS: [&str; 15] = [
     "parameterization",
     "sigma-data",
     "weighting",
     "importance-correction",
     "density",
     "start",
+    "class",
+    "guidance",
     "conditioning",
     "sigma-y",
     "observed",
@@ -104,6 +106,8 @@ pub struct Experiment {
     pub sampler: Box<dyn Configured<SamplerPart>>,
     /// `[sampler] start`.
     pub start: Start,
+    /// `[sampler] class` and `guidance`.
+    pub guidance: Guidance,
     /// `[inverse]`, if there is one.
     pub inverse: Option<Inverse>,
     /// `[evaluation]`.
@@ -236,7 +240,7 @@ impl Experiment {
             let (network, parameterization, sigma_data) = network?;
             let (objective, weighting, importance_correction) = objective?;
             let (schedule, density) = schedule?;
-            let (sampler, start) = sampler?;
+            let (sampler, start, guidance) = sampler?;
             let (evaluation, estimators) = evaluation?;
             Some(Self {
                 name: name?,
@@ -254,6 +258,7 @@ impl Experiment {
                 training: training?,
                 sampler,
                 start,
+                guidance,
                 inverse: inverse?,
                 evaluation,
                 estimators,
@@ -314,7 +319,9 @@ impl Experiment {
         common.extend(settings.common("importance-correction", &self.importance_correction, &false));
         component("objective", &&*self.objective, common);
         component("schedule", &&*self.schedule, settings.common("density", &self.density, &Density::default()));
-        component("sampler", &&*self.sampler, settings.common("start", &self.start, &Start::default()));
+        let mut common = settings.common("start", &self.start, &Start::default());
+        common.extend(settings.table(&self.guidance));
+        component("sampler", &&*self.sampler, common);
         if let Some(inverse) = &self.inverse {
             component("inverse", &&*inverse.problem, settings.table::<Conditioning>(&inverse.conditioning));
         }
@@ -342,8 +349,8 @@ type ScheduleTable = (Box<dyn Configured<SchedulePart>>, Density);
 /// `[objective]`: the component, its weighting, and whether weights are corrected for the density of σ.
 type ObjectiveTable = (Box<dyn Configured<ObjectivePart>>, Weighting, bool);
 
-/// `[sampler]`: the component, and where its chains start.
-type SamplerTable = (Box<dyn Configured<SamplerPart>>, Start);
+/// `[sampler]`: the component, where its chains start, and what of.
+type SamplerTable = (Box<dyn Configured<SamplerPart>>, Start, Guidance);
 
 /// Reads `[network]`.
 pub(crate) fn take_network(
@@ -366,7 +373,7 @@ pub(crate) fn take_network(
     Ok((network, parameterization, sigma_data))
 }
 
-/// Reads `[sampler]`: the component, and where its chains start.
+/// Reads `[sampler]`: the component, where its chains start, and what of.
 pub(crate) fn take_sampler(
     root: &mut DeTable<'_>,
     registry: &Registry,
@@ -376,7 +383,12 @@ pub(crate) fn take_sampler(
     *places = section.places();
     let start: Start = section.key("start").map_err(|d| vec![d])?.unwrap_or_default();
     start.check().map_err(|invalid| vec![places.diagnostic(&invalid)])?;
-    Ok((section.component(&registry.samplers, default_kind("sampler"), &SAMPLER_KEYS)?, start))
+    let guidance = Guidance {
+        class: section.key("class").map_err(|d| vec![d])?,
+        guidance: section.key("guidance").map_err(|d| vec![d])?.unwrap_or_default(),
+    };
+    guidance.check().map_err(|invalid| vec![places.diagnostic(&invalid)])?;
+    Ok((section.component(&registry.samplers, default_kind("sampler"), &SAMPLER_KEYS)?, start, guidance))
 }
 
 /// Reads `[schedule]`: the component, and how training draws from it.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use stein_core::{
-    Component, Condition, Dataset, Invalid, Metric, NetworkContext, NoiseSchedule, Objective, Registry, Sampler,
-    SamplerContext, ScoreNetwork, Streams, Target, matrix,
+    Component, Condition, Dataset, Invalid, Metric, Network, NetworkContext, NoiseSchedule, Objective, Registry,
+    Sampler, SamplerContext, ScoreNetwork, Streams, Target, matrix,
 };
 use stein_networks::{ExactConfig, Parameterized};
 use stein_objectives::Weighting;
@@ -32,6 +32,8 @@ pub struct Plan {
     pub schedule: Arc<dyn NoiseSchedule>,
     /// The objective.
     pub objective: Arc<dyn Objective>,
+    /// K, if the network is told the class of an example.
+    pub classes: Option<usize>,
     /// The sampler.
     pub sampler: Box<dyn Sampler>,
     /// A of `[inverse]`, `[m, D]`, if there is one.
@@ -133,8 +135,11 @@ impl Plan {
         let estimators = estimators(&experiment, &objective, &*schedule, &dataset).map_err(|e| problems.extend(e)).ok();
         let metrics = metrics(&experiment, &dataset, &*schedule, registry).map_err(|e| problems.push(e)).ok();
         // The network is built once here, on the CPU, to see whether it can be; the run builds its own.
+        let mut classes = None;
         match network(&experiment, &dataset, &*schedule, streams, &Device::flex()) {
             Ok(network) => {
+                classes = network.classes();
+                problems.extend(class_problem(&experiment, classes, &*objective, sampler.as_deref()));
                 problems.extend(too_many_gradients(&experiment, network.num_params()));
                 problems.extend(nothing_to_train(&experiment, network.num_params()));
                 let needed = sampler.as_ref().is_some_and(|sampler| sampler.needs_log_density());
@@ -146,9 +151,18 @@ impl Plan {
             Err(e) => problems.push(places.network.diagnostic(&e).related(places.data.of(None), "with these data")),
         }
         match (sampler, metrics, estimators, inverse) {
-            (Some(sampler), Some(metrics), Some(estimators), Some(inverse)) if problems.is_empty() => {
-                Ok(Self { experiment, dataset, schedule, objective, sampler, inverse, metrics, estimators, streams })
-            }
+            (Some(sampler), Some(metrics), Some(estimators), Some(inverse)) if problems.is_empty() => Ok(Self {
+                experiment,
+                dataset,
+                schedule,
+                objective,
+                classes,
+                sampler,
+                inverse,
+                metrics,
+                estimators,
+                streams,
+            }),
             _ => Err(problems),
         }
     }
@@ -184,6 +198,38 @@ fn too_many_gradients(experiment: &Experiment, parameters: usize) -> Option<Diag
         ))
         .at(experiment.places.evaluation.of(Some("estimator-batches")), "")
         .help(format!("at most {most} fit"))
+    })
+}
+
+/// What does not go together with a network of `classes` classes, or of none.
+fn class_problem(
+    experiment: &Experiment,
+    classes: Option<usize>,
+    objective: &dyn Objective,
+    sampler: Option<&dyn Sampler>,
+) -> Option<Diagnostic> {
+    let (places, guidance) = (&experiment.places, experiment.guidance);
+    if let Err(e) = guidance.accepts(classes) {
+        return Some(places.sampler.diagnostic(&e).related(places.network.of(None), "this network"));
+    }
+    classes?;
+    if objective.needs_exact_score() {
+        let message =
+            "the objective is about the score of the whole law, and a network of classes is to learn each class's own";
+        let diagnostic = Diagnostic::new(message).at(places.objective.of(Some("kind")), "");
+        return Some(diagnostic.related(places.network.of(None), "this network").help("`denoising` learns them"));
+    }
+    if guidance.is_mixed() && experiment.evaluation.solver_error {
+        let message = "`solver-error` follows chains at their own pace: all must be of one class";
+        let diagnostic = Diagnostic::new(message).at(places.evaluation.of(Some("solver-error")), "");
+        return Some(diagnostic.related(places.network.of(None), "a network of classes").help("set sampler.class"));
+    }
+    (guidance.is_mixed() && sampler.is_some_and(|sampler| !sampler.conditions())).then(|| {
+        let kind = experiment.sampler.kind();
+        Diagnostic::new(format!("`{kind}` as it is set moves each chain at its own pace: all must be of one class"))
+            .at(places.sampler.of(Some("kind")), "")
+            .related(places.network.of(None), "a network of classes")
+            .help("set sampler.class, or sampler.guidance = -1 for samples of no class")
     })
 }
 

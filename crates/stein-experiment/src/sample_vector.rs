@@ -52,7 +52,7 @@ impl SampleParts {
         let (mut of_network, mut of_schedule, mut of_sampler) = Default::default();
         let (network, parameterization, _) = take_network(&mut root, registry, &mut of_network)?;
         let (schedule, _) = take_schedule(&mut root, registry, &mut of_schedule)?;
-        let (sampler, _) = take_sampler(&mut root, registry, &mut of_sampler)?;
+        let (sampler, ..) = take_sampler(&mut root, registry, &mut of_sampler)?;
 
         let at = |places: &Places, invalid: Invalid| vec![places.diagnostic(&invalid)];
         if network.kind() != ExactConfig::KIND {

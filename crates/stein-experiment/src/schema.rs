@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use stein_core::{Catalogue, Part, Registry};
 use stein_networks::{Parameterization, SIGMA_DATA};
 use stein_objectives::Weighting;
-use stein_samplers::Start;
+use stein_samplers::{Guidance, Start};
 use stein_schedules::Density;
 
 use crate::experiment::DEFAULT_KINDS;
@@ -125,7 +125,12 @@ pub fn common_keys(table: &str, kind: &str) -> Vec<(&'static str, Value)> {
             ),
         ],
         "schedule" => vec![("density", with_default(inline::<Density>(), "levels".into()))],
-        "sampler" => vec![("start", with_default(inline::<Start>(), "prior".into()))],
+        "sampler" => {
+            let guidance = inline::<Guidance>();
+            let of = |key: &'static str| Some((key, guidance["properties"].get(key)?.clone()));
+            let start = ("start", with_default(inline::<Start>(), "prior".into()));
+            std::iter::once(start).chain(["class", "guidance"].into_iter().filter_map(of)).collect()
+        }
         "inverse" => {
             let schema = inline::<Conditioning>();
             let of = |key: &'static str| Some((key, schema["properties"].get(key)?.clone()));

@@ -44,6 +44,10 @@ pub struct Training {
     pub keep_checkpoints: usize,
     /// Where training noise is drawn.
     pub noise: WhereNoise,
+    /// The probability with which an example's class is hidden from a network of classes: what it then learns is the score of
+    /// the whole law, which guidance and everything that is compared with that law ask it for.
+    #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
+    pub class_dropout: f64,
 }
 
 impl Default for Training {
@@ -63,6 +67,7 @@ impl Default for Training {
             checkpoint_every: 200,
             keep_checkpoints: 2,
             noise: WhereNoise::Host,
+            class_dropout: 0.1,
         }
     }
 }
@@ -189,6 +194,13 @@ impl Training {
         if !(0.0..1.0).contains(&self.ema) {
             let ema = self.ema;
             return Err(Invalid::key("ema", format!("`ema` is {ema}; it must be at least 0 and below 1")));
+        }
+        let dropout = self.class_dropout;
+        if !(dropout > 0.0 && dropout < 1.0) {
+            let message = format!(
+                "`class-dropout` is {dropout}; it must be above 0, for the network to learn the null token, and below 1"
+            );
+            return Err(Invalid::key("class-dropout", message));
         }
         for (key, value) in
             [("steps", self.steps), ("batch-size", self.batch_size as u64), ("accumulate", self.accumulate as u64)]

@@ -57,11 +57,18 @@ pub fn template(registry: &Registry, choice: &Choice) -> Result<String, String> 
         "\"levels\"",
         "How training draws σ: \"levels\", \"stratified-levels\", \"log-uniform\", \"stratified\" or { log-normal = { mean = -1.2, std = 1.2 } }.",
     )];
-    let of_samplers = [(
-        "start",
-        "\"prior\"",
-        "Where chains start: \"prior\", \"data\", { uniform = [-8, 8] }, { normal = { mean = 0, std = 1 } } or { point = [0, 0] }.",
-    )];
+    let of_samplers = [
+        (
+            "start",
+            "\"prior\"",
+            "Where chains start: \"prior\", \"data\", { uniform = [-8, 8] }, { normal = { mean = 0, std = 1 } } or { point = [0, 0] }.",
+        ),
+        (
+            "guidance",
+            "0.0",
+            "w of classifier-free guidance, for networks of classes: samples follow (1 + w) s(x, c) − w s(x).",
+        ),
+    ];
     component(&mut out, &registry.data, data, &[])?;
     component(&mut out, &registry.networks, network, &of_networks)?;
     component(&mut out, &registry.objectives, choice.objective.as_deref().unwrap_or("denoising"), &of_objectives)?;

@@ -1,8 +1,9 @@
-//! What a network is told of σ: functions of ln(σ/α), the logarithm of the noise-to-signal ratio.
+//! What a network is told beside x: functions of ln(σ/α), the logarithm of the noise-to-signal ratio, and the class.
 
 use burn::module::Module;
-use burn::tensor::{Device, FloatDType, Tensor};
-use stein_core::{Levels, vector};
+use burn::tensor::{Device, FloatDType, Int, Tensor};
+use stein_core::{Condition, Dataset, Invalid, Levels, vector};
+use stein_jet::Jet;
 
 /// ln(σ/α) itself, `[B, 1]`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,5 +41,64 @@ impl SineCosine {
         let frequencies = self.frequencies.clone().cast(FloatDType::from(log_sigma.dtype())).unsqueeze::<2>();
         let phase = log_sigma * frequencies;
         Tensor::cat(vec![phase.clone().sin(), phase.cos()], 1)
+    }
+}
+
+/// The class as one of K + 1 numbers, the last of them for the null token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OneHot {
+    /// K.
+    pub classes: usize,
+}
+
+impl OneHot {
+    /// For the classes of some data, where a network is to be told them.
+    ///
+    /// # Errors
+    /// If the rows have none.
+    pub fn of(wanted: bool, dataset: &Dataset) -> Result<Option<Self>, Invalid> {
+        match &dataset.labels {
+            _ if !wanted => Ok(None),
+            Some(labels) => Ok(Some(Self { classes: labels.count })),
+            None => Err(Invalid::key(
+                "classes",
+                "these data have no classes; `digits`, `gaussian-mixture` and `eight-gaussians` have",
+            )),
+        }
+    }
+
+    /// How many numbers, K + 1.
+    pub fn width(self) -> usize {
+        self.classes + 1
+    }
+
+    /// `[B, K + 1]`, of the type and on the device of `x`.
+    pub fn features(self, condition: &Condition, x: &Jet<2>) -> Tensor<2> {
+        let (batch, x) = (x.batch(), x.value());
+        let device = x.device();
+        let class = match &condition.class {
+            Some(class) => class.clone(),
+            None => Tensor::full([batch], self.classes as i64, &device),
+        };
+        let all = Tensor::<1, Int>::arange(0..self.width() as i64, &device).unsqueeze::<2>();
+        class.unsqueeze_dim::<2>(1).equal(all).float().cast(FloatDType::from(x.dtype()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stein_core::{class_tensor, to_host};
+
+    use super::*;
+
+    #[test]
+    fn the_last_number_is_the_null_token() {
+        let (device, classes) = (Device::flex(), OneHot { classes: 2 });
+        let x = Jet::plain(Tensor::zeros([3, 5], &device));
+        let of = |class| to_host(classes.features(&Condition::clean().with_class(class), &x));
+        let null = [0.0f32, 0.0, 1.0].repeat(3);
+        assert_eq!(of(Some(class_tensor(&[1, 2, 0], &device))), [0.0f32, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 0.0]);
+        assert_eq!(of(None), null);
+        assert_eq!(of(Some(class_tensor(&[2; 3], &device))), null);
     }
 }

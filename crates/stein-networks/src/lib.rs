@@ -7,7 +7,7 @@
 //! | `exact` | the data's own score, where they know it: nothing is trained |
 //!
 //! A component gives a raw network F(x, ln σ/α); [`Parameterized`] makes a score of it ([`Parameterization`], a key of every
-//! network). Initial weights come from the run's noise streams, so a run starts alike on every backend.
+//! network). With `classes = true` it is told the class of an example too, or the null token. Initial weights come from the run's noise streams, so a run starts alike on every backend.
 
 mod embedding;
 mod exact;
@@ -15,7 +15,7 @@ mod mlp;
 mod parameterization;
 mod unet;
 
-pub use embedding::{LogSigma, SineCosine};
+pub use embedding::{LogSigma, OneHot, SineCosine};
 pub use exact::{Exact, ExactConfig};
 pub use mlp::{Mlp, MlpConfig};
 pub use parameterization::{Parameterization, Parameterized, SIGMA_DATA};

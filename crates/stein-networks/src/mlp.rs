@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use stein_core::{AnyNetwork, Component, Condition, Invalid, Network, NetworkContext, NetworkPart, init};
 use stein_jet::{Activation, Jet, linear};
 
-use crate::{LogSigma, SineCosine};
+use crate::{LogSigma, OneHot, SineCosine};
 
 /// A fully connected network on (x, embedding of σ), for tables and toys.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,6 +21,9 @@ pub struct MlpConfig {
     pub activation: Activation,
     /// What the network is told of σ.
     pub embedding: Embedding,
+    /// Whether it is told the class of an example, or that none is meant (the null token of classifier-free guidance: Ho &
+    /// Salimans 2022, arXiv 2207.12598): one network for the law of each class and for that of all.
+    pub classes: bool,
 }
 
 /// The activations, for the schema.
@@ -55,7 +58,7 @@ pub enum Embedding {
 
 impl Default for MlpConfig {
     fn default() -> Self {
-        Self { hidden: vec![128, 128], activation: Activation::Silu, embedding: Embedding::LogSigma }
+        Self { hidden: vec![128, 128], activation: Activation::Silu, embedding: Embedding::LogSigma, classes: false }
     }
 }
 
@@ -80,21 +83,21 @@ impl Component<NetworkPart> for MlpConfig {
         if self.embedding != Embedding::None && schedule.first().is_clean() {
             return Err(Invalid::key("embedding", "there is no noise to embed; set network.embedding = \"none\""));
         }
-        let d = dataset.dimension();
+        let (d, classes) = (dataset.dimension(), OneHot::of(self.classes, dataset)?);
         let sines = (self.embedding == Embedding::SineCosine).then(|| SineCosine::new(PAIRS, device));
         let features = match self.embedding {
             Embedding::None => 0,
             Embedding::LogSigma => 1,
             Embedding::SineCosine => 2 * PAIRS,
         };
-        let mut widths = vec![d + features];
+        let mut widths = vec![d + features + classes.map_or(0, OneHot::width)];
         widths.extend(&self.hidden);
         widths.push(d);
         let count = |w: &[usize]| w[0].checked_add(1)?.checked_mul(w[1]);
         let parameters = widths.windows(2).try_fold(0usize, |sum, w| sum.checked_add(count(w)?));
         Invalid::unless_buildable("hidden", parameters)?;
         let layers = widths.windows(2).map(|w| init::linear(w[0], w[1], noise, device)).collect();
-        Ok(AnyNetwork::new(Mlp { layers, sines, activation: self.activation, embedding: self.embedding }))
+        Ok(AnyNetwork::new(Mlp { layers, sines, activation: self.activation, embedding: self.embedding, classes }))
     }
 }
 
@@ -107,6 +110,8 @@ pub struct Mlp {
     activation: Activation,
     #[module(skip)]
     embedding: Embedding,
+    #[module(skip)]
+    classes: Option<OneHot>,
 }
 
 impl Mlp {
@@ -122,14 +127,17 @@ impl Mlp {
 
 impl Network for Mlp {
     fn forward(&self, x: Jet<2>, condition: &Condition) -> Jet<2> {
-        let mut h = match self.features(condition) {
-            None => x,
-            Some(features) => x.cat_constant(features, 1),
-        };
+        let classes = self.classes.map(|classes| classes.features(condition, &x));
+        let beside = self.features(condition).into_iter().chain(classes);
+        let mut h = beside.fold(x, |h, features| h.cat_constant(features, 1));
         let (last, hidden) = self.layers.split_last().expect("an MLP has layers");
         for layer in hidden {
             h = self.activation.apply(linear(layer, h));
         }
         linear(last, h)
+    }
+
+    fn classes(&self) -> Option<usize> {
+        self.classes.map(|of| of.classes)
     }
 }

@@ -123,4 +123,8 @@ impl Network for Parameterized {
     fn log_density(&self, x: Tensor<2>, condition: &Condition) -> Option<Tensor<1>> {
         Network::log_density(&self.network, x, condition)
     }
+
+    fn classes(&self) -> Option<usize> {
+        self.network.classes()
+    }
 }

@@ -11,7 +11,7 @@ use stein_core::{
 };
 use stein_jet::{Jet, avg_pool2d, conv2d, group_norm, silu, upsample_nearest2d};
 
-use crate::SineCosine;
+use crate::{OneHot, SineCosine};
 
 /// A convolutional U-Net for images: residual blocks of group norm, SiLU and 3×3 convolutions at two or more resolutions,
 /// σ by scale and shift in every block.
@@ -30,11 +30,14 @@ pub struct UnetConfig {
     /// Groups of the group norms; must divide the channels.
     #[schemars(range(min = 1))]
     pub groups: usize,
+    /// Whether it is told the class of an example, or that none is meant (the null token of classifier-free guidance: Ho &
+    /// Salimans 2022, arXiv 2207.12598): one network for the law of each class and for that of all.
+    pub classes: bool,
 }
 
 impl Default for UnetConfig {
     fn default() -> Self {
-        Self { channels: 32, multipliers: vec![1, 2], blocks: 2, groups: 8 }
+        Self { channels: 32, multipliers: vec![1, 2], blocks: 2, groups: 8, classes: false }
     }
 }
 
@@ -85,7 +88,8 @@ impl Component<NetworkPart> for UnetConfig {
                 ),
             ));
         }
-        Ok(AnyNetwork::new(Unet::new(self, image, noise, device)))
+        let classes = OneHot::of(self.classes, dataset)?;
+        Ok(AnyNetwork::new(Unet::new(self, image, classes, noise, device)))
     }
 }
 
@@ -155,6 +159,7 @@ pub struct Unet {
     sines: SineCosine,
     embed_in: Linear,
     embed_out: Linear,
+    embed_class: Option<Linear>,
     conv_in: Conv2d,
     down: Vec<Vec<Block>>,
     up: Vec<Vec<Block>>,
@@ -162,10 +167,18 @@ pub struct Unet {
     conv_out: Conv2d,
     #[module(skip)]
     image: [usize; 3],
+    #[module(skip)]
+    classes: Option<OneHot>,
 }
 
 impl Unet {
-    fn new(config: &UnetConfig, image: ImageShape, noise: &mut Noise, device: &Device) -> Self {
+    fn new(
+        config: &UnetConfig,
+        image: ImageShape,
+        classes: Option<OneHot>,
+        noise: &mut Noise,
+        device: &Device,
+    ) -> Self {
         let embedding = 2 * config.channels;
         let widths: Vec<usize> = config.multipliers.iter().map(|m| m * config.channels).collect();
         let mut block = |inputs, outputs| Block::new(inputs, outputs, embedding, config.groups, noise, device);
@@ -191,26 +204,32 @@ impl Unet {
             sines: SineCosine::new(PAIRS, device),
             embed_in: init::linear(2 * PAIRS, embedding, noise, device),
             embed_out: init::linear(embedding, embedding, noise, device),
+            embed_class: classes.map(|classes| init::zero_linear(classes.width(), embedding, device)),
             conv_in: init::conv3x3(image.channels, config.channels, noise, device),
             down,
             up,
             norm_out: GroupNormConfig::new(config.groups, config.channels * config.multipliers[0]).init(device),
             conv_out: init::zero_conv3x3(config.channels * config.multipliers[0], image.channels, device),
             image: [image.channels, image.height, image.width],
+            classes,
         }
     }
 
-    fn embedding(&self, condition: &Condition) -> Tensor<2> {
+    fn embedding(&self, x: &Jet<2>, condition: &Condition) -> Tensor<2> {
         let levels = condition.levels.as_ref().expect("`unet` needs σ; experiments are checked for it");
         let h = activation::silu(self.embed_in.forward(self.sines.features(levels)));
-        activation::silu(self.embed_out.forward(h))
+        let h = self.embed_out.forward(h);
+        activation::silu(match self.classes.zip(self.embed_class.as_ref()) {
+            Some((classes, embed)) => h + embed.forward(classes.features(condition, x)),
+            None => h,
+        })
     }
 }
 
 impl Network for Unet {
     fn forward(&self, x: Jet<2>, condition: &Condition) -> Jet<2> {
         let (batch, [c, height, width]) = (x.batch(), self.image);
-        let embedding = self.embedding(condition);
+        let embedding = self.embedding(&x, condition);
         let mut h = conv2d(&self.conv_in, x.reshape([batch, c, height, width]));
         let mut skips = Vec::new();
         for (i, stage) in self.down.iter().enumerate() {
@@ -230,5 +249,9 @@ impl Network for Unet {
         }
         let h = conv2d(&self.conv_out, silu(group_norm(&self.norm_out, h)));
         h.reshape([batch, c * height * width])
+    }
+
+    fn classes(&self) -> Option<usize> {
+        self.classes.map(|of| of.classes)
     }
 }

@@ -160,6 +160,28 @@ pub struct InverseRecord {
     pub seconds: f64,
 }
 
+/// What classes samples are of, where the network knows any.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct ClassRecord {
+    /// K.
+    pub count: usize,
+    /// The class of all samples; without one, sample i is of class i mod K.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<u32>,
+    /// w of (1 + w) s(x, c) − w s(x); at −1 samples are of no class.
+    pub guidance: f64,
+}
+
+impl ClassRecord {
+    /// The class of a sample.
+    pub fn of(&self, sample: usize) -> Option<usize> {
+        if self.guidance == -1.0 || self.count == 0 {
+            return None;
+        }
+        Some(self.class.map_or(sample % self.count, |class| class as usize))
+    }
+}
+
 /// The evaluation of one run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
@@ -188,6 +210,9 @@ pub struct Evaluation {
     /// What belongs to `mode_weights`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub modes: Option<Modes>,
+    /// The samples' classes, where the network knows any. What is measured of the score is measured without a class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<ClassRecord>,
     /// What was drawn given a measurement; its metrics are `completion-…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inverse: Option<InverseRecord>,

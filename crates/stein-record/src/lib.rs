@@ -32,7 +32,9 @@ pub mod source;
 pub mod sweep;
 
 pub use arrays::Array;
-pub use evaluation::{Better, Estimate, EstimatorRecord, Evaluation, InverseRecord, LevelRecord, MetricRecord, Modes};
+pub use evaluation::{
+    Better, ClassRecord, Estimate, EstimatorRecord, Evaluation, InverseRecord, LevelRecord, MetricRecord, Modes,
+};
 pub use metrics_log::{MetricLine, MetricsLog, Split};
 pub use run_dir::RunDir;
 pub use run_record::{

@@ -281,6 +281,7 @@ fn numbers_that_are_not_finite_do_no_harm() {
         samples: 0,
         nfe: 0,
         acceptance: None,
+        classes: None,
         inverse: None,
         sampling_seconds: 0.0,
         step: 0,

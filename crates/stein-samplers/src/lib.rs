@@ -19,7 +19,7 @@
 //!
 //! Chains begin where [`Start`] says. [`draw()`] runs a sampler for any number of chains in chunks; a chain's noise is its own,
 //! so samples do not depend on the chunk. The last step can replace x by its Tweedie mean ([`denoise()`]). [`inverse`] is about
-//! samples that agree with a measurement.
+//! samples that agree with a measurement, [`Guided`] about those of one class.
 //!
 //! [`log_likelihood()`] follows the probability flow the other way, for the density that it makes;
 //! [`likelihood_bound()`] bounds that of the reverse SDE.
@@ -35,6 +35,7 @@ mod draw;
 mod edm;
 mod euler_maruyama;
 mod flow;
+mod guided;
 mod hmc;
 mod interpolate;
 pub mod inverse;
@@ -61,6 +62,7 @@ pub use dpm_solver_pp_2m::DpmSolverPp2m;
 pub use draw::{Draw, Drawn, draw};
 pub use edm::Edm;
 pub use euler_maruyama::EulerMaruyama;
+pub use guided::{Guidance, Guided, draw_classes};
 pub use hmc::{Hmc, Phase, leapfrog};
 pub use interpolate::{interpolate, interpolates};
 pub use langevin::Langevin;

@@ -219,7 +219,15 @@ mod tests {
 
     fn data(rows: &[f32]) -> Dataset {
         let rows = Array::new([rows.len() / 2, 2], rows.to_vec());
-        Dataset { train: rows.clone(), held_out: rows, image: None, range: None, dequantize: None, target: None }
+        Dataset {
+            train: rows.clone(),
+            held_out: rows,
+            image: None,
+            range: None,
+            dequantize: None,
+            target: None,
+            labels: None,
+        }
     }
 
     fn drawn(start: &Start, data: &Dataset, level: Level, n: u64) -> Vec<f32> {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use burn::tensor::{Device, Distribution, Tensor};
-use stein_core::{Condition, Dataset, Level, Noise, NoiseSchedule, Perturbed, Streams, Target, matrix, vector};
+use stein_core::{
+    Condition, Dataset, Level, Noise, NoiseSchedule, Perturbed, Streams, Target, class_tensor, matrix, vector,
+};
 use stein_data::IsotropicMixture;
 use stein_experiment::{Plan, Weights, WhereNoise};
 
@@ -30,6 +32,9 @@ pub struct Batches {
     exact: Option<Arc<dyn Target>>,
     /// See [`truth`].
     truth: Option<Arc<dyn Target>>,
+    /// K, if the network is told the class of an example.
+    classes: Option<usize>,
+    class_dropout: f64,
     device: Device,
 }
 
@@ -72,6 +77,8 @@ impl Batches {
             noise: plan.experiment.training.noise,
             exact,
             truth: truth(plan),
+            classes: plan.classes,
+            class_dropout: plan.experiment.training.class_dropout,
             device: device.clone(),
         }
     }
@@ -83,9 +90,27 @@ impl Batches {
 
     /// The training batch number `index`, counted from 0.
     pub fn training(&self, index: u64) -> TrainingBatch {
-        let rows = self.rows(self.size, &mut self.streams.at("batch", index));
+        let (rows, labels) = self.dataset.batch_with_labels(self.size, &mut self.streams.at("batch", index));
         let levels = self.schedule.draw(&mut self.streams.at("levels", index), self.size);
-        self.perturb(rows, &levels, "noise", "objective", index, self.noise)
+        let batch = self.perturb(rows, &levels, "noise", "objective", index, self.noise);
+        let labels = self.classes.zip(labels).map(|(null, labels)| self.dropped(labels, null as u32, index));
+        self.with_labels(batch, labels.as_deref())
+    }
+
+    /// Labels of which some are replaced by the null token.
+    fn dropped(&self, labels: Vec<u32>, null: u32, index: u64) -> Vec<u32> {
+        // A stream of its own: networks without classes meet the noise that they always have.
+        let mut noise = self.streams.at("class dropout", index);
+        labels.into_iter().map(|label| if noise.uniform() < self.class_dropout { null } else { label }).collect()
+    }
+
+    /// A batch with the classes of its examples, for networks that are told them.
+    pub(crate) fn with_labels(&self, mut batch: TrainingBatch, labels: Option<&[u32]>) -> TrainingBatch {
+        if let Some((_, labels)) = self.classes.zip(labels) {
+            let class = class_tensor(labels, &self.device);
+            batch.perturbed.condition = batch.perturbed.condition.with_class(Some(class));
+        }
+        batch
     }
 
     /// A batch of held-out rows (dequantised, row major), the same whenever it is asked for, with the exact score where the

@@ -19,7 +19,7 @@ use crate::{Batches, Layout, TrainingBatch};
 /// At most so many levels are measured, the ends among them.
 const MOST_LEVELS: usize = 10;
 
-/// Measures the plan's estimators at `network` (on a tape), level by level. `done` hears of each level, with their number.
+/// Measures the plan's estimators at `network`, one of classes with the null token (on a tape), level by level. `done` hears of each level, with their number.
 pub(crate) fn measure(
     plan: &Plan,
     network: &Parameterized,

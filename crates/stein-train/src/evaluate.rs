@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use stein_core::{MetricContext, ScoreNetwork};
 use stein_experiment::Plan;
 use stein_metrics::stats::{Gaussian, RIDGE, Rows, nearest_rows};
-use stein_record::{Array, EstimatorRecord, Evaluation, LevelRecord, MetricRecord, RecordError, RunDir};
+use stein_record::{Array, ClassRecord, EstimatorRecord, Evaluation, LevelRecord, MetricRecord, RecordError, RunDir};
 
 use crate::completions::evaluate_completions;
 use crate::sampling::{Completed, Drawn};
@@ -100,6 +100,7 @@ pub(crate) fn evaluate(
     let nearest_distances = write_nearest(samples, &references.train, plan, run)?;
     crate::field::write(plan, network, samples, device, run)?;
 
+    let asked = plan.experiment.guidance;
     let evaluation = Evaluation {
         samples: samples.rows(),
         nfe: drawn.evaluations.round() as u64,
@@ -110,6 +111,7 @@ pub(crate) fn evaluate(
         levels,
         mode_weights,
         modes,
+        classes: plan.classes.map(|count| ClassRecord { count, class: asked.class, guidance: asked.guidance }),
         inverse,
         estimators: measured.estimators,
         trajectory_sigmas: drawn.sigmas.clone(),

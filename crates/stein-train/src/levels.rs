@@ -21,7 +21,8 @@ const MOST_LINEAR: usize = 1024;
 /// Beyond this many training rows, the empirical optimum is not worth its cost.
 const MOST_EMPIRICAL: usize = 20_000;
 
-/// Measures every level of the schedule with `network` (without autodiff). `done` hears of each level and may stop it.
+/// Measures every level of the schedule with `network` (without autodiff), a network of classes with the null token: floors and
+/// Fisher divergences are about the whole law. `done` hears of each level and may stop it.
 pub fn level_losses(
     plan: &Plan,
     network: &dyn ScoreNetwork,

@@ -4,6 +4,8 @@
 //! model is not asked for more detail than it was trained on. Or the rows get that noise themselves (`noisy`): then the mean
 //! is at most that of the true density, what is missing is a divergence KL, and the bound of the reverse SDE is about the same.
 //!
+//! A network of classes is asked for the density of the whole law.
+//!
 //! Integer values v have no density; (v + u) w with u uniform in [0, 1) has one, p. Since P(v) = w^D E_u p((v + u) w), Jensen's
 //! inequality makes −E ln p((v + u) w) − D ln w an upper bound of −ln P(v), tight if p is flat within each cell. In bits per
 //! dimension it is −log₂(p)/D − log₂ w; for values dequantised to [0, 1) as (v + u)/17 the last term is log₂ 17.

@@ -20,7 +20,14 @@ pub(crate) struct TrainingLoader {
 #[derive(Debug, Clone)]
 pub(crate) struct HeldOutLoader {
     pub(crate) batches: Batches,
-    pub(crate) chunks: Arc<Vec<Vec<f32>>>,
+    pub(crate) chunks: Arc<Vec<HeldOutChunk>>,
+}
+
+/// Held-out rows, row major, and their classes, where they have any.
+#[derive(Debug, Clone)]
+pub(crate) struct HeldOutChunk {
+    pub(crate) rows: Vec<f32>,
+    pub(crate) labels: Option<Vec<u32>>,
 }
 
 struct Counted<I> {
@@ -66,7 +73,11 @@ impl DataLoader<TrainingBatch> for TrainingLoader {
 
 impl DataLoader<TrainingBatch> for HeldOutLoader {
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<TrainingBatch> + 'a> {
-        let inner = self.chunks.iter().enumerate().map(|(i, rows)| self.batches.held_out(rows, i as u64));
+        let batch = |(i, chunk): (usize, &HeldOutChunk)| {
+            let batch = self.batches.held_out(&chunk.rows, i as u64);
+            self.batches.with_labels(batch, chunk.labels.as_deref())
+        };
+        let inner = self.chunks.iter().enumerate().map(batch);
         Box::new(Counted { inner, done: 0, total: self.num_items() })
     }
 

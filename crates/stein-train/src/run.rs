@@ -22,7 +22,7 @@ use stein_samplers::Start;
 
 use crate::batches::truth;
 use crate::evaluate::{Measured, evaluate};
-use crate::loader::{HeldOutLoader, TrainingLoader};
+use crate::loader::{HeldOutChunk, HeldOutLoader, TrainingLoader};
 use crate::lock::Lock;
 use crate::metric_log::{JsonLines, Series};
 use crate::progress::{Bar, OneLine};
@@ -317,12 +317,16 @@ fn renderer(
 }
 
 /// The held-out rows, dequantised once and repeated, in chunks.
-fn held_out_chunks(plan: &Plan) -> Vec<Vec<f32>> {
+fn held_out_chunks(plan: &Plan) -> Vec<HeldOutChunk> {
     let data = &plan.dataset;
     let rows = data.dequantized(&data.held_out, &mut plan.streams.at("held-out dequantization", 0));
     let count = HELD_OUT_EXAMPLES.max(rows.rows().min(2 * HELD_OUT_EXAMPLES));
-    let all: Vec<f32> = (0..count).flat_map(|i| rows.row(i % rows.rows()).iter().copied()).collect();
-    all.chunks(HELD_OUT_CHUNK * data.dimension()).map(<[f32]>::to_vec).collect()
+    let all: Vec<usize> = (0..count).map(|i| i % rows.rows()).collect();
+    let chunk = |of: &[usize]| HeldOutChunk {
+        rows: of.iter().flat_map(|&i| rows.row(i).iter().copied()).collect(),
+        labels: data.labels.as_ref().map(|labels| of.iter().map(|&i| labels.held_out[i]).collect()),
+    };
+    all.chunks(HELD_OUT_CHUNK).map(chunk).collect()
 }
 
 fn new_record(
@@ -400,6 +404,9 @@ fn conventions(plan: &Plan) -> Conventions {
     };
     let settled = plan.sampler.settled(&*plan.schedule);
     let settled = settled.into_iter().map(|(key, value)| (format!("sampler {key}"), value.to_string()));
+    let guidance = plan
+        .classes
+        .map(|_| ("guidance".to_owned(), "(1 + w) s(x, c) − w s(x), with w the sampler's `guidance`".to_owned()));
     let fusion = if plan.experiment.runtime.fusion { "as burn chooses" } else { "off" };
     [
         ("loss", "½ is kept, dimensions are summed, the batch is averaged"),
@@ -417,6 +424,7 @@ fn conventions(plan: &Plan) -> Conventions {
     .map(|(k, v)| (k.to_owned(), v.to_owned()))
     .chain(std::iter::once(("noise levels".to_owned(), levels)))
     .chain(settled)
+    .chain(guidance)
     .collect()
 }
 

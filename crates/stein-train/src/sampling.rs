@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
-use stein_core::{Observer, SampleError, ScoreNetwork, StepInfo, Streams, to_host};
+use stein_core::{Invalid, NoiseSchedule, Observer, SampleError, Sampler, ScoreNetwork, StepInfo, Streams, to_host};
 use stein_experiment::{Conditioning, Plan};
 use stein_record::{Array, RunDir};
 use stein_samplers::inverse::{Given, Measurement, complete};
-use stein_samplers::{Draw, Starts, draw, interpolate, interpolates};
+use stein_samplers::{Draw, Guided, Starts, draw, draw_classes, interpolate, interpolates};
 
 use crate::progress::Bar;
 use crate::{RunError, Stop, load_network};
@@ -33,6 +33,33 @@ pub(crate) struct Drawn {
     pub(crate) step: u64,
 }
 
+/// The score that samples of one class follow; `None` where the network knows no classes, or chains are of several.
+pub(crate) fn of_one_class<'a>(plan: &Plan, network: &'a dyn ScoreNetwork, device: &Device) -> Option<Guided<'a>> {
+    let (_, guidance) = (plan.classes?, plan.experiment.guidance);
+    // Without a class there is nothing to guide to, and w = −1 does not look at it.
+    let class = if guidance.is_mixed() { None } else { Some(guidance.class.unwrap_or(0)) };
+    Some(Guided::to(network, class?, guidance.guidance, device))
+}
+
+/// Draws along the network's score, or of the classes that the plan's sampler is to draw of.
+pub(crate) fn draw_of(
+    plan: &Plan,
+    sampler: &dyn Sampler,
+    network: &dyn ScoreNetwork,
+    schedule: &dyn NoiseSchedule,
+    what: Draw<'_>,
+    observe: impl FnMut(usize) -> Box<dyn Observer>,
+) -> Result<stein_samplers::Drawn, SampleError> {
+    match (plan.classes, of_one_class(plan, network, what.device)) {
+        (None, _) => draw(sampler, network, schedule, what, observe),
+        (_, Some(guided)) => draw(sampler, &guided, schedule, what, observe),
+        (Some(classes), None) => {
+            let classes = (classes, plan.experiment.guidance.guidance);
+            draw_classes(sampler, network, schedule, what, classes, observe)
+        }
+    }
+}
+
 /// Draws what `[evaluation]` asks for.
 pub(crate) fn draw_samples(
     plan: &Plan,
@@ -48,7 +75,8 @@ pub(crate) fn draw_samples(
     let chunks = evaluation.samples.div_ceil(evaluation.chunk) as u64;
     let bar = Rc::new(RefCell::new(None));
     let starts = Starts::new(&plan.experiment.start, &plan.dataset);
-    let drawn = draw(
+    let drawn = draw_of(
+        plan,
         &*plan.sampler,
         network,
         &*plan.schedule,
@@ -111,7 +139,7 @@ pub(crate) struct Completed {
     pub(crate) seconds: f64,
 }
 
-/// Draws what `[inverse]` asks for; nothing if there is none.
+/// Draws what `[inverse]` asks for; nothing if there is none. Where samples are of several classes, what was measured says which.
 pub(crate) fn draw_completions(
     plan: &Plan,
     network: &dyn ScoreNetwork,
@@ -141,7 +169,9 @@ pub(crate) fn draw_completions(
         method,
         iterations,
     };
-    let drawn = complete(&*plan.sampler, network, &*plan.schedule, what, given, |first| {
+    let guided = of_one_class(plan, network, device);
+    let score = guided.as_ref().map_or(network, |guided| guided as &dyn ScoreNetwork);
+    let drawn = complete(&*plan.sampler, score, &*plan.schedule, what, given, |first| {
         Box::new(Watch::unrecorded((first, chunk, count), &bar, stop, quiet))
     });
     finish(&bar);
@@ -244,10 +274,16 @@ pub fn draw_from_run(
     let all = count * steps.unwrap_or(1);
     let watch = |first| -> Box<dyn Observer> { Box::new(Watch::unrecorded((first, chunk, all), &bar, stop, quiet)) };
     let drawn = match steps {
-        None => draw(sampler, &network, schedule, what, watch),
+        None => draw_of(plan, sampler, &network, schedule, what, watch),
         Some(steps) => {
             interpolates(sampler, plan.experiment.sampler.kind(), &starts)?;
-            interpolate(sampler, &network, schedule, what, steps, watch)
+            let guided = of_one_class(plan, &network, device);
+            if plan.classes.is_some() && guided.is_none() {
+                let message = "there is no way from a sample of one class to one of another; set sampler.class";
+                return Err(Invalid::key("class", message).into());
+            }
+            let score = guided.as_ref().map_or(&network as &dyn ScoreNetwork, |guided| guided);
+            interpolate(sampler, score, schedule, what, steps, watch)
         }
     };
     finish(&bar);

@@ -4,9 +4,10 @@ use burn::tensor::Device;
 use stein_core::{NoObserver, ScoreNetwork};
 use stein_experiment::Plan;
 use stein_record::{Array, Better, Estimate, MetricRecord};
-use stein_samplers::{Draw, Method, ProbabilityFlow, Starts, draw};
+use stein_samplers::{Draw, Method, ProbabilityFlow, Starts};
 
 use crate::RunError;
+use crate::sampling::draw_of;
 
 /// How exactly the reference is solved: about as scores in single precision allow.
 const TOLERANCE: f64 = 1e-6;
@@ -33,7 +34,7 @@ pub(crate) fn measure(
     };
     let (tolerance, denoise) = (Some(TOLERANCE), denoises(plan));
     let reference = ProbabilityFlow { method: Method::DormandPrince, rtol: tolerance, atol: tolerance, denoise };
-    let drawn = draw(&reference, network, &*plan.schedule, what, |_| Box::new(NoObserver))?;
+    let drawn = draw_of(plan, &reference, network, &*plan.schedule, what, |_| Box::new(NoObserver))?;
     let d = samples.row_length();
     let squares = |i: usize| {
         let pairs = samples.row(i).iter().zip(drawn.samples.row(i));

@@ -80,9 +80,10 @@ impl InferenceStep for Trainee {
 }
 
 /// The mean of σ²·½‖s − ∇log p_σ‖² over a batch, `[1]`, where the exact score is known; without noise that of ½‖s − ∇log p‖².
+/// That is the score of the whole law, so a network of classes is asked for no class.
 fn fisher(network: &Parameterized, batch: &Perturbed) -> Option<Tensor<1>> {
     let exact = batch.exact_score.clone()?;
-    let error = network.score(batch.noisy.clone(), &batch.condition) - exact;
+    let error = network.score(batch.noisy.clone(), &batch.condition.with_class(None)) - exact;
     let half_square = error.square().sum_dim(1).squeeze_dim::<1>(1) * 0.5;
     Some(match &batch.condition.levels {
         Some(levels) => (half_square * levels.sigma.clone().square()).mean(),

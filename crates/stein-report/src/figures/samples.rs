@@ -1,5 +1,6 @@
 //! Samples beside data.
 
+use stein_record::ClassRecord;
 use stein_record::arrays::Array;
 
 use super::plane::Plane;
@@ -14,18 +15,30 @@ use crate::text::count;
 const MOST_COLUMNS: usize = 8;
 /// About the width of a grid.
 const GRID_PIXELS: usize = 320;
+/// Of more classes than this a grid has no line each.
+const MOST_CLASSES: usize = 16;
 const MOST_PAIRS: usize = 24;
 const MOST_POINTS: usize = 1000;
 
-/// A grid of samples beside one of held-out images.
-pub(crate) fn grids(samples: &Array, held_out: Option<&Array>, image: [usize; 3], range: [f64; 2]) -> Drawn {
+/// A grid of samples, a line a class where they are of several, beside one of held-out images.
+pub(crate) fn grids(
+    samples: &Array,
+    held_out: Option<&Array>,
+    image: [usize; 3],
+    range: [f64; 2],
+    classes: Option<ClassRecord>,
+) -> Drawn {
     let mut panels = Vec::new();
     // Small images are enlarged; of large ones fewer fit, at twice their size at least.
     let columns = (GRID_PIXELS / (2 * image[1] + 1).max(1)).clamp(2, MOST_COLUMNS);
+    let by_class = classes.and_then(|classes| by_class(samples, columns, classes));
     for (array, title, what) in [(Some(samples), "Samples", "samples"), (held_out, "Held-out data", "held-out images")]
     {
         let Some(array) = array else { continue };
-        let rows = first_rows(array, columns * columns);
+        let (rows, columns) = match &by_class {
+            Some(lines) if title == "Samples" => lines.clone(),
+            _ => (first_rows(array, columns * columns), columns),
+        };
         let number = rows.shape[0];
         panels.push(Panel {
             title: title.into(),
@@ -39,7 +52,35 @@ pub(crate) fn grids(samples: &Array, held_out: Option<&Array>, image: [usize; 3]
     } else {
         "The first samples, not chosen. Values beyond the data's range are clipped for display; there are no held-out images to put beside them."
     };
-    Ok(Some(Figure { panels, layout: Layout::Pairs, legend: None, caption: caption.into() }))
+    let caption = match classes {
+        None => caption.to_owned(),
+        Some(classes) => format!("{caption} {}", told(classes, by_class.is_some())),
+    };
+    Ok(Some(Figure { panels, layout: Layout::Pairs, legend: None, caption }))
+}
+
+/// The first samples of each class, a line a class, and how many a line has; nothing where there are too few or too many.
+fn by_class(samples: &Array, columns: usize, classes: ClassRecord) -> Option<(Array, usize)> {
+    let [n, width] = *samples.shape.as_slice() else { return None };
+    let lines = classes.count;
+    let columns = columns.min(n.checked_div(lines)?);
+    if classes.of(0) == classes.of(1) || lines > MOST_CLASSES || columns == 0 {
+        return None;
+    }
+    let of = |class: usize| (0..n).filter(move |&i| classes.of(i) == Some(class)).take(columns);
+    let data = (0..lines).flat_map(of).flat_map(|i| samples.data[i * width..(i + 1) * width].iter().copied());
+    Some((Array { shape: vec![lines * columns, width], data: data.collect() }, columns))
+}
+
+/// What classes the samples are of.
+fn told(classes: ClassRecord, lines: bool) -> String {
+    let w = significant(classes.guidance, 3);
+    match (classes.guidance, classes.class) {
+        (-1.0, _) => "The samples are of no class (guidance w = −1).".into(),
+        (_, Some(class)) => format!("All samples are of class {class} (guidance w = {w})."),
+        _ if lines => format!("Of the samples, each line is a class, from 0 at the top (guidance w = {w})."),
+        _ => format!("Samples are of the {} classes in turn (guidance w = {w}).", classes.count),
+    }
 }
 
 /// Each of the first samples over the training image nearest to it.
@@ -130,4 +171,28 @@ pub(crate) fn grid_png(
     let grid = sample_grid(rows, image, range, columns, scale).map_err(|e| e.to_string())?;
     let size = grid.dimensions();
     Ok(Picture::Png { bytes: png_bytes(&grid.into()).map_err(|e| e.to_string())?, size, pixelated: true })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_class() {
+        // Sample i is the number i.
+        let samples = Array { shape: vec![11, 1], data: (0..11u8).map(f32::from).collect() };
+        let mixed = ClassRecord { count: 3, class: None, guidance: 0.5 };
+        let (rows, columns) = by_class(&samples, 8, mixed).expect("of three classes");
+        assert_eq!((rows.data.as_slice(), columns), (&[0.0f32, 3.0, 6.0, 1.0, 4.0, 7.0, 2.0, 5.0, 8.0][..], 3));
+        let (rows, columns) = by_class(&samples, 2, mixed).expect("of three classes");
+        assert_eq!((rows.data.as_slice(), columns), (&[0.0f32, 3.0, 1.0, 4.0, 2.0, 5.0][..], 2));
+        for none in [
+            ClassRecord { class: Some(1), ..mixed },
+            ClassRecord { guidance: -1.0, ..mixed },
+            ClassRecord { count: 12, ..mixed },
+            ClassRecord { count: 0, ..mixed },
+        ] {
+            assert!(by_class(&samples, 8, none).is_none(), "{none:?}");
+        }
+    }
 }

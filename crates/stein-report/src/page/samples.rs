@@ -22,8 +22,9 @@ pub(super) fn section(run: &Run) -> Markup {
             Some(nearest) => samples::nearest(drawn, nearest, distances, image, run.range()),
             None => Ok(None),
         };
+        let classes = run.evaluation.as_ref().and_then(|e| e.classes);
         return html! {
-            (figure(samples::grids(drawn, run.held_out.as_ref(), image, run.range()), ""))
+            (figure(samples::grids(drawn, run.held_out.as_ref(), image, run.range(), classes), ""))
             h3 { "Nearest training images" }
             (figure(nearest, "The nearest training images have not been looked up yet."))
         };

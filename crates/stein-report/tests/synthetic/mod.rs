@@ -297,6 +297,7 @@ pub(crate) fn digits(runs: &Path, experiment: &str, name: &str) -> PathBuf {
         samples: 360,
         nfe: 201,
         acceptance: None,
+        classes: None,
         inverse: None,
         sampling_seconds: 9.4,
         step: 1500,

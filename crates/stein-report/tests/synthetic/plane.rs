@@ -144,6 +144,7 @@ pub(crate) fn mixture_run(runs: &Path, experiment: &str, name: &str, seed: u64) 
         samples: 2000,
         nfe: 201,
         acceptance: None,
+        classes: None,
         inverse: None,
         sampling_seconds: 2.1,
         step: 3000,

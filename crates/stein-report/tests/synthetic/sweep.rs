@@ -91,6 +91,7 @@ pub(crate) fn finished(runs: &Path, experiment: &str, name: &str, seed: u64, mad
         samples: 1000,
         nfe: 201,
         acceptance: None,
+        classes: None,
         inverse: None,
         sampling_seconds: 2.0,
         step: STEPS,

@@ -43,6 +43,11 @@ pub enum View<'a> {
     },
 }
 
+/// σ of a frame; `None` on a way that never had noise, whose end was not denoised.
+fn noise(sigmas: &[f64], frame: usize) -> Option<f64> {
+    sigmas.iter().any(|s| *s != 0.0).then(|| sigmas.get(frame).copied()).flatten()
+}
+
 /// Writes an animated GIF of a trajectory `[F, n, D]`, atomically. `sigmas` are the frames' noise levels, which may
 /// be fewer. It loops, holds its last frame, has at most 40 frames and stays below 1.5 MB.
 ///
@@ -72,7 +77,7 @@ pub fn trajectory_gif(path: &Path, frames: &Array, sigmas: &[f64], view: View<'_
             let field = field.map(Field::from_arrays).transpose().map_err(unfit)?;
             let last = points(&rows(count - 1, MOST_PARTICLES)).ok_or_else(|| unfit("the rows are no points"))?;
             let particles = |frame| points(&rows(frame, MOST_PARTICLES)).unwrap_or_default();
-            let draw = |&frame: &usize| plane(field.as_ref(), &last, &particles(frame), sigmas.get(frame).copied());
+            let draw = |&frame: &usize| plane(field.as_ref(), &last, &particles(frame), noise(sigmas, frame));
             chosen.iter().map(draw).collect::<Result<_, _>>()?
         }
     };

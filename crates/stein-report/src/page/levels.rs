@@ -12,6 +12,9 @@ pub(super) fn section(run: &Run) -> Markup {
     if levels.is_empty() {
         return absent("The loss has not been measured level by level.");
     }
+    if levels.iter().all(|l| l.sigma == 0.0) {
+        return absent("There is no noise: the loss over training is all that there is of it.");
+    }
     let known = levels.iter().any(|l| l.fisher.is_some() || l.relative_fisher.is_some());
     html! {
         (figure(levels::figure(levels), "No loss per level is finite, so there is no curve to draw."))

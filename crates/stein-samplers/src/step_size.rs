@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stein_core::{Invalid, NoiseSchedule};
 
+use crate::technique_4::least_steps;
 use crate::walk::{unless_exploding, unless_geometric, unless_ladder};
 use crate::{Convention, Technique4};
 
@@ -100,14 +101,17 @@ impl StepSize {
     }
 }
 
+/// Technique 4 for a ladder, by its ends, and so many steps a level.
+fn technique(schedule: &dyn NoiseSchedule, steps_per_level: usize) -> Technique4 {
+    let gamma = (schedule.span() / (schedule.levels().len().max(2) - 1) as f64).exp();
+    Technique4 { gamma, steps_per_level }
+}
+
 impl StepSize<Annealing> {
     /// The step size over σ_L², in this convention, for so many steps at each level.
     pub fn relative(self, schedule: &dyn NoiseSchedule, steps_per_level: usize, convention: Convention) -> f64 {
         let levels = schedule.levels().len();
-        let technique = || {
-            let gamma = (schedule.span() / (levels.max(2) - 1) as f64).exp();
-            Technique4 { gamma, steps_per_level }
-        };
+        let technique = || technique(schedule, steps_per_level);
         match self {
             Self::Value(step) => step / schedule.last().sigma.powi(2),
             Self::Auto(Annealing::Auto) => convention.of_paper(AUTO),
@@ -116,6 +120,24 @@ impl StepSize<Annealing> {
             Self::Auto(Annealing::T4Accumulated) => {
                 convention.of_paper(2.0 * technique().best_step_accumulated(levels))
             }
+        }
+    }
+
+    /// The least number of steps a level at which technique 4's variance is off by at most `most` of σ_i²; `None` where the step
+    /// size is not that technique's, or no sensible number is enough.
+    pub(crate) fn least_steps(self, schedule: &dyn NoiseSchedule, most: f64) -> Option<usize> {
+        let levels = schedule.levels().len();
+        match self {
+            Self::Auto(Annealing::T4) => least_steps(most, |steps| {
+                let technique = technique(schedule, steps);
+                (technique.variance_ratio(technique.best_step()) - 1.0).abs()
+            }),
+            Self::Auto(Annealing::T4Accumulated) => least_steps(most, |steps| {
+                let technique = technique(schedule, steps);
+                let ends = technique.accumulated(technique.best_step_accumulated(levels), levels);
+                ends.last().map_or(f64::INFINITY, |end| (end - 1.0).abs())
+            }),
+            _ => None,
         }
     }
 

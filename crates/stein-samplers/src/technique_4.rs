@@ -49,6 +49,31 @@ impl Technique4 {
     }
 }
 
+/// Steps at each level beyond which nobody looks.
+pub(crate) const MOST_STEPS: usize = 1000;
+
+/// The least T up to [`MOST_STEPS`] at which `error`, which falls with T, is at most `most`.
+pub(crate) fn least_steps(most: f64, error: impl Fn(usize) -> f64) -> Option<usize> {
+    let enough = |steps: usize| error(steps) <= most;
+    let mut high = 1;
+    while !enough(high) {
+        if high == MOST_STEPS {
+            return None;
+        }
+        high = (2 * high).min(MOST_STEPS);
+    }
+    let mut low = high / 2;
+    while high - low > 1 {
+        let middle = (low + high) / 2;
+        if enough(middle) {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    Some(high)
+}
+
 /// Where in (0, 1) a function with one valley is least: a grid of logarithms, then golden section about its best point.
 fn least(f: impl Fn(f64) -> f64) -> f64 {
     const POINTS: u32 = 200;

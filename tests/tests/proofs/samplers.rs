@@ -82,6 +82,7 @@ fn annealed_langevin_follows_its_recursion() {
         step_size: StepSize::Value(epsilon),
         convention: Convention::Paper,
         denoise: false,
+        ..Default::default()
     };
     let mut start = noise("recursion");
     let x = matrix(start.normals(n).into_iter().map(|z| 2.0 * z).collect(), 1, &device());
@@ -115,6 +116,7 @@ fn annealing_finds_the_weights_that_langevin_misses() {
         step_size: StepSize::Value(0.1),
         convention: Convention::Paper,
         denoise: false,
+        ..Default::default()
     };
     let x = annealed.sample(&exact(target()), &Sigmas::new(&sigmas), start(), &mut chains(n as u64), &mut NoObserver);
     let annealed = weight(to_array(x.expect("no stop")));
@@ -343,6 +345,7 @@ fn consistent_annealing_keeps_sigma_at_every_level() {
         step_size: StepSize::Value(0.5 * 0.1 * 0.1),
         convention: Convention::Repository,
         denoise: false,
+        ..Default::default()
     };
     let mut seen = Variances::new();
     langevin.sample(&point(), &schedule, normals(n, 2.0), &mut chains(n as u64), &mut seen).expect("no stop");
@@ -812,7 +815,8 @@ fn technique_4_has_the_variance_that_it_says() {
     // Points are Gaussians too narrow to be seen.
     let score = exact(gaussian(vec![0.0, 0.0], 1e-6));
     let ended = |step_size, convention| {
-        let sampler = AnnealedLangevin { steps_per_level: steps, step_size, convention, denoise: false };
+        let sampler =
+            AnnealedLangevin { steps_per_level: steps, step_size, convention, denoise: false, ..Default::default() };
         let sampler = build(&sampler, &schedule).expect("a geometric ladder");
         let start = Streams::new(8).chains("start", 0..n as u64).normals(2).iter().map(|z| 4.0 * z).collect();
         let x = matrix(start, 2, &device());
@@ -854,4 +858,36 @@ fn technique_4_is_refused_where_it_says_nothing() {
     assert!(wrong(Sigmas::new(&[4.0])).contains("at least 2"));
     let shrinking = [(0.5, 0.8), (0.8, 0.5)].map(|(alpha, sigma)| Level { alpha, sigma });
     assert!(wrong(Sigmas(shrinking.to_vec())).contains("variance-exploding"));
+}
+
+/// With an error to keep, T is the least that keeps it.
+#[test]
+fn steps_follow_from_technique_4() {
+    let sigmas: Vec<f64> = (0..20).map(|i| 4.0 * 0.02f64.powf(i as f64 / 19.0)).collect();
+    let schedule = Sigmas::new(&sigmas);
+    let gamma = sigmas[0] / sigmas[1];
+    let error = |accumulated: bool, steps_per_level: usize| {
+        let technique = Technique4 { gamma, steps_per_level };
+        let end = match accumulated {
+            false => technique.variance_ratio(technique.best_step()),
+            true => technique.accumulated(technique.best_step_accumulated(20), 20)[19],
+        };
+        (end - 1.0).abs()
+    };
+    for (word, accumulated) in [(Annealing::T4, false), (Annealing::T4Accumulated, true)] {
+        let sampler =
+            AnnealedLangevin { step_size: StepSize::Auto(word), variance_error: Some(0.15), ..Default::default() };
+        let settled = build(&sampler, &schedule).expect("steps enough").settled(&schedule);
+        let steps = settled.iter().find(|(key, _)| *key == "steps-per-level").expect("told").1 as usize;
+        assert!(steps > 1 && error(accumulated, steps) <= 0.15, "{word:?}: {steps}");
+        assert!(error(accumulated, steps - 1) > 0.15, "{word:?}: fewer than {steps} would do");
+        let evaluations = build(&sampler, &schedule).expect("steps enough").evaluations(&schedule);
+        assert_eq!(evaluations, Some(20 * steps as u64 + 1));
+    }
+    let refused = |step_size, variance_error| {
+        let sampler = AnnealedLangevin { step_size, variance_error: Some(variance_error), ..Default::default() };
+        sampler.check().is_err() || build(&sampler, &schedule).is_err()
+    };
+    assert!(refused(StepSize::AUTO, 0.1) && refused(StepSize::Auto(Annealing::T4), 1.0));
+    assert!(refused(StepSize::Auto(Annealing::T4), 1e-9), "out of reach");
 }

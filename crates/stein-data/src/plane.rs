@@ -107,7 +107,7 @@ plane_set! {
 }
 
 plane_set! {
-    /// Five bent blades: 2 (1 + `radial` z₁, `tangential` z₂), turned by 2πk/5 + ¼ e^{1 + `radial` z₁}.
+    /// Five bent blades: 2 (1 + `radial` z₁, `tangential` z₂), turned clockwise by 2πk/5 + ¼ e^{1 + `radial` z₁}.
     Pinwheel, "pinwheel", "Johnson et al. 2016, arXiv 1603.06277",
     {
         /// Standard deviation along a blade.
@@ -324,7 +324,7 @@ mod tests {
             let (radius, angle) = (x.hypot(y) / 2.0, y.atan2(x));
             // A blade beyond the middle is rare, and has a radius of the other sign.
             let off = |along: f64, angle: f64| {
-                let turns = (angle - 0.25 * along.exp()) / (2.0 * PI / 5.0);
+                let turns = (angle + 0.25 * along.exp()) / (2.0 * PI / 5.0);
                 radius * (turns - turns.round()).abs()
             };
             off(radius, angle).min(off(-radius, angle + PI))

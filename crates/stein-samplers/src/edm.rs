@@ -8,7 +8,7 @@ use stein_core::{
     ScoreNetwork, matrix,
 };
 
-use crate::denoise::score_at;
+use crate::flow::heun_step;
 use crate::walk::{Walk, unless_ladder};
 
 /// Heun's method on the probability flow dy/dρ = −σ s, with noise added before each step: churn.
@@ -98,12 +98,8 @@ impl Sampler for Edm {
         for pair in levels.windows(2) {
             let (level, next) = (pair[0], pair[1]);
             let (y, raised) = churned(x, level);
-            let step = next.sigma / next.alpha - raised.sigma / raised.alpha;
-            let slope = score_at(score, &(y.clone() * raised.alpha), raised) * -raised.sigma;
-            let euler = (y.clone() + slope.clone() * step) * next.alpha;
-            let slope_there = score_at(score, &euler, next) * -next.sigma;
-            x = (y + (slope + slope_there) * (step / 2.0)) * next.alpha;
-            x = walk.arrive(next, x);
+            let from = y.clone() * raised.alpha;
+            x = walk.arrive(next, heun_step(score, &from, y, raised, next));
             walk.step(level, &x)?;
         }
         if self.denoise {

@@ -7,6 +7,8 @@
 use burn::tensor::{Device, Tensor};
 use stein_core::{Condition, Level, NoiseSchedule, ScoreNetwork, matrix, to_host};
 
+use crate::denoise::score_at;
+
 /// Where chains live: on the host as y, in double precision, and for the network as x.
 pub(crate) struct Rows<'a> {
     pub(crate) schedule: &'a dyn NoiseSchedule,
@@ -39,6 +41,16 @@ impl Rows<'_> {
         let each = score.chunks(self.dimension.max(1)).zip(levels);
         each.flat_map(|(row, level)| row.iter().map(|&s| -level.sigma * f64::from(s))).collect()
     }
+}
+
+/// Heun's step along dy/dρ = −σ s from one level to the next, for chains that are all at `from`, given as x and as y = x/α.
+/// Gives x there.
+pub(crate) fn heun_step(score: &dyn ScoreNetwork, x: &Tensor<2>, y: Tensor<2>, from: Level, next: Level) -> Tensor<2> {
+    let step = next.sigma / next.alpha - from.sigma / from.alpha;
+    let slope = score_at(score, x, from) * -from.sigma;
+    let euler = (y.clone() + slope.clone() * step) * next.alpha;
+    let slope_there = score_at(score, &euler, next) * -next.sigma;
+    (y + (slope + slope_there) * (step / 2.0)) * next.alpha
 }
 
 /// dy/dρ at `ratios` `[N]` and y `[N, D]`.

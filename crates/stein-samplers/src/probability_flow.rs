@@ -8,9 +8,8 @@ use stein_core::{
     ScoreNetwork,
 };
 
-use crate::denoise::score_at;
 use crate::dormand_prince::{Moment, Tolerance, Way, solve};
-use crate::flow::{Rows, slopes};
+use crate::flow::{Rows, heun_step, slopes};
 use crate::walk::{Walk, unless_ladder};
 
 /// The probability flow, the ODE whose marginals are those of the reverse SDE.
@@ -132,13 +131,8 @@ fn heun(
 ) -> Result<Tensor<2>, SampleError> {
     for pair in schedule.levels().windows(2) {
         let (level, next) = (pair[0], pair[1]);
-        let step = next.sigma / next.alpha - level.sigma / level.alpha;
-        let slope = score_at(score, &x, level) * -level.sigma;
-        let y = x / level.alpha;
-        let euler = (y.clone() + slope.clone() * step) * next.alpha;
-        let slope_there = score_at(score, &euler, next) * -next.sigma;
-        x = (y + (slope + slope_there) * (step / 2.0)) * next.alpha;
-        x = walk.arrive(next, x);
+        let y = x.clone() / level.alpha;
+        x = walk.arrive(next, heun_step(score, &x, y, level, next));
         walk.step(level, &x)?;
     }
     Ok(x)

@@ -428,41 +428,6 @@ fn an_exact_network_is_refused_where_its_target_is_not_known() {
     }
 }
 
-/// By hand, in release: how long ten thousand chains of a thousand Langevin steps take, and what of it are noise and score.
-#[test]
-#[ignore = "a stopwatch"]
-fn ten_thousand_chains() {
-    use std::time::Instant;
-
-    use stein_core::{NoObserver, Sampler};
-    use stein_samplers::{Convention, Langevin, StepSize};
-
-    use crate::common::{Sigmas, exact};
-
-    let (chains, steps) = (10_000, 1000);
-    let noise = || Streams::new(0).chains("sampler", 0..chains as u64);
-    let start = || matrix(noise().normals(2), 2, &device());
-    let sampler = Langevin { steps, step_size: StepSize::Value(0.01), convention: Convention::Paper, denoise: false };
-    let schedule = Sigmas(vec![Level::CLEAN]);
-    let timed = |what: &str, work: &mut dyn FnMut()| {
-        let started = Instant::now();
-        work();
-        println!("{what}: {:.2} s", started.elapsed().as_secs_f64());
-    };
-    let mut all = noise();
-    timed("noise", &mut || (0..steps).for_each(|_| drop(all.normals(2))));
-    let (target, x) = (three_modes(), start());
-    timed("score", &mut || (0..steps).for_each(|_| drop(target.score(x.clone(), &Condition::clean()))));
-    let (tape, on_tape) = (device().autodiff(), Condition::clean());
-    let far = matrix(to_host(x), 2, &tape);
-    timed("score, by tensors", &mut || (0..steps).for_each(|_| drop(target.score(far.clone(), &on_tape))));
-    timed("all", &mut || {
-        let mut noise = noise();
-        let x = sampler.sample(&exact(three_modes()), &schedule, start(), &mut noise, &mut NoObserver);
-        assert!(to_host(x.expect("nobody stops it")).iter().all(|x| x.is_finite()));
-    });
-}
-
 /// A row's density and score are the same to the bit whatever rows, at whatever levels, it is evaluated with.
 #[test]
 fn a_row_does_not_see_its_neighbours() {

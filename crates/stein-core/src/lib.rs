@@ -39,7 +39,7 @@ pub use component::{
 pub use dataset::{Dataset, ImageShape, Labels};
 pub use erased::{AnyNetwork, ErasedNetwork};
 pub use exact::ExactScore;
-pub use level::{Condition, Level, Levels, class_tensor};
+pub use level::{Condition, Level, Levels, class_tensor, evenly_spread};
 pub use metric::{Metric, MetricContext};
 pub use network::{Network, ScoreNetwork};
 pub use noise::{ChainNoise, Noise, Streams};

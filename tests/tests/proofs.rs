@@ -8,6 +8,8 @@ mod classes;
 mod common;
 #[path = "proofs/conditioning.rs"]
 mod conditioning;
+#[path = "proofs/curl.rs"]
+mod curl;
 #[path = "proofs/levels.rs"]
 mod levels;
 #[path = "proofs/likelihood.rs"]

@@ -10,6 +10,8 @@ mod common;
 mod conditioning;
 #[path = "proofs/energies.rs"]
 mod energies;
+#[path = "proofs/curl.rs"]
+mod curl;
 #[path = "proofs/levels.rs"]
 mod levels;
 #[path = "proofs/likelihood.rs"]

@@ -33,6 +33,12 @@ impl Level {
     }
 }
 
+/// Up to `most` of the levels, evenly spread, the ends among them.
+pub fn evenly_spread(levels: &[Level], most: usize) -> Vec<Level> {
+    let n = levels.len().min(most);
+    (0..n).map(|i| levels[if n == 1 { 0 } else { i * (levels.len() - 1) / (n - 1) }]).collect()
+}
+
 /// α and σ of each example of a batch, `[B]` each.
 #[derive(Debug, Clone)]
 pub struct Levels {
@@ -103,4 +109,18 @@ impl Condition {
 pub fn class_tensor(classes: &[u32], device: &Device) -> Tensor<1, Int> {
     let data: Vec<i32> = classes.iter().map(|&c| c.cast_signed()).collect();
     Tensor::from_data(TensorData::new(data, [classes.len()]), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_are_spread_from_end_to_end() {
+        let levels: Vec<Level> = (0..37).map(|i| Level::exploding(40.0 - f64::from(i))).collect();
+        let spread = evenly_spread(&levels, 10);
+        assert_eq!((spread.len(), spread[0], spread[9]), (10, levels[0], levels[36]));
+        assert_eq!(evenly_spread(&levels[..1], 10), levels[..1]);
+        assert!(evenly_spread(&[], 10).is_empty() && evenly_spread(&levels, 0).is_empty());
+    }
 }

@@ -41,7 +41,7 @@ pub use dataset::{Dataset, ImageShape, Labels};
 pub use energy::{Energy, score_of_energy};
 pub use erased::{AnyNetwork, ErasedNetwork};
 pub use exact::ExactScore;
-pub use level::{Condition, Level, Levels, class_tensor};
+pub use level::{Condition, Level, Levels, class_tensor, evenly_spread};
 pub use metric::{Metric, MetricContext};
 pub use network::{Network, ScoreNetwork};
 pub use noise::{ChainNoise, Noise, Streams};

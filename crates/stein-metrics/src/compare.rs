@@ -80,6 +80,7 @@ impl Reading {
             better: self.better,
             estimate,
             floor,
+            by_level: Vec::new(),
             baseline,
         }
     }

@@ -9,12 +9,14 @@
 //! | `nearest-training` | memorisation: how near samples lie to training rows |
 //! | `residual-noise` | noise left about point masses |
 //! | `fisher-divergence`, `mode-weights`, `moments` | against a known density |
+//! | `curl` | whether the score is a gradient |
 //!
 //! Where they make sense, a value comes with its *floor*, the same metric with real rows in place of samples, and its *baseline*, with a Gaussian
 //! fitted to the training rows. The numerics are in [`stats`], free of tensors.
 
 mod compare;
 mod completions;
+mod curl;
 mod known_density;
 mod moments;
 mod nearest_training;
@@ -23,6 +25,7 @@ pub mod stats;
 mod two_sample;
 
 pub use completions::{Baseline, Completions, completion_metrics};
+pub use curl::Curl;
 pub use known_density::{FisherDivergence, ModeWeights, count_modes};
 pub use moments::Moments;
 pub use nearest_training::NearestTraining;
@@ -35,6 +38,7 @@ use stein_core::{Catalogue, MetricPart};
 pub fn register(catalogue: &mut Catalogue<MetricPart>) {
     catalogue
         .add::<FisherDivergence>()
+        .add::<Curl>()
         .add::<ModeWeights>()
         .add::<Moments>()
         .add::<ResidualNoise>()

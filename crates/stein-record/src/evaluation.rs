@@ -60,6 +60,19 @@ pub struct MetricRecord {
     /// The same with a Gaussian fitted to the training data in place of samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub baseline: Option<Estimate>,
+    /// What it is the mean of, for metrics that are measured at noise levels, largest σ first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_level: Vec<AtLevel>,
+}
+
+/// A metric at one noise level.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct AtLevel {
+    /// The level's σ; 0 without noise.
+    pub sigma: f64,
+    /// The value there.
+    #[serde(flatten)]
+    pub estimate: Estimate,
 }
 
 /// The loss at one noise level, unweighted, of the averaged (EMA) network.
@@ -228,5 +241,24 @@ impl Evaluation {
     /// The metric of that name.
     pub fn metric(&self, name: &str) -> Option<&MetricRecord> {
         self.metrics.iter().find(|m| m.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_may_have_its_levels_or_none() {
+        let old = r#"{"name":"m","label":"M","about":"","better":"lower","value":1.5,"standard_error":"NaN"}"#;
+        let mut metric: MetricRecord = serde_json::from_str(old).unwrap();
+        assert!(metric.by_level.is_empty() && metric.estimate.value == 1.5);
+        assert_eq!(serde_json::to_string(&metric).unwrap(), old);
+        let at = |sigma, value| AtLevel { sigma, estimate: Estimate::new(value, 0.5) };
+        metric.by_level = vec![at(2.0, 1.0), at(0.0, f64::INFINITY)];
+        let text = serde_json::to_string(&metric).unwrap();
+        assert!(text.contains(r#""by_level":[{"sigma":2.0,"value":1.0,"standard_error":0.5},"#), "{text}");
+        let read: MetricRecord = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.by_level, metric.by_level);
     }
 }

@@ -33,7 +33,8 @@ pub mod sweep;
 
 pub use arrays::Array;
 pub use evaluation::{
-    Better, ClassRecord, Estimate, EstimatorRecord, Evaluation, InverseRecord, LevelRecord, MetricRecord, Modes,
+    AtLevel, Better, ClassRecord, Estimate, EstimatorRecord, Evaluation, InverseRecord, LevelRecord, MetricRecord,
+    Modes,
 };
 pub use metrics_log::{MetricLine, MetricsLog, Split};
 pub use run_dir::RunDir;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use stein_record::arrays::{Array, ArrayFile};
 use stein_record::{AxisRole, Estimate, Evaluation, LevelRecord, RunDir, State, SweepRecord};
 use synthetic::{
-    Made, axis, cell, digits, exact_sweep, field, finished, mixture_run, numbers_sweep, record, sweep_runs, swept,
+    Made, axis, cell, curl, digits, exact_sweep, field, finished, mixture_run, numbers_sweep, record, sweep_runs, swept,
 };
 
 /// Where runs and reports go: a directory that vanishes, or `STEIN_KEEP`.
@@ -141,6 +141,8 @@ fn a_plane_run_shows_its_field() {
         "Mode weights",
         "mode 3 0.19 (truth 0.20)",
         "Fisher divergence",
+        "<h3>curl of the score</h3>",
+        "Line chart of the curl of the score at 20 noise levels; the largest value is 0.029 at σ = 0.050.",
         "no network does better in expectation",
         "from noise to the data",
     ] {
@@ -473,6 +475,38 @@ fn values_that_are_not_finite_never_enter_means() {
     assert!(
         text(&page).contains("a row that has one is never marked") && page.contains("mark values that are not finite")
     );
+}
+
+#[test]
+fn curls_are_compared_level_by_level() {
+    let place = place("curls");
+    let folder = place.runs().join("curls");
+    let sigmas = [4.0, 1.0, 0.2];
+    let mut cells = Vec::new();
+    for (o, (network, size)) in [("free", 0.2), ("wild", f64::NAN), ("energy", 0.0)].into_iter().enumerate() {
+        for seed in 0..3u32 {
+            let name = format!("{network}-{o}000000{seed}");
+            let made = Made { error: 1.0, seconds: 0.001, sigmas: sigmas.into(), gradient: 1.0, memory: 1 };
+            let dir = finished(&place.runs(), "curls", &name, seed.into(), &made);
+            let mut evaluation = dir.read_evaluation().unwrap().unwrap();
+            evaluation.metrics.push(curl(&sigmas, size * (1.0 + 0.01 * f64::from(seed))));
+            dir.write_evaluation(&evaluation).unwrap();
+            cells.push(swept(&name, &[("network", network), ("seed", &seed.to_string())]));
+        }
+    }
+    let axes = vec![
+        axis("network", AxisRole::Compare, &["free", "wild", "energy"]),
+        axis("seed", AxisRole::Repeat, &["0", "1", "2"]),
+    ];
+    let measures = vec!["curl".into()];
+    SweepRecord { schema: 1, experiment: "curls".into(), measures, axes, cells }.write(&folder).unwrap();
+    let page = place.report(&folder);
+    assert!(text(&page).contains("√2 where as much of J turns as does not"));
+    let drawn: Vec<&str> = tags(&page, "<svg").filter(|t| t.contains("Line chart of curl of the score")).collect();
+    assert!(drawn.len() == 1 && drawn[0].contains("free") && drawn[0].contains("energy"), "{drawn:?}");
+    // (1/5 + 1/2 + 1/1.2)/3 of each size, of which the mean over seeds is 1.01 times the first.
+    assert!(compared(&page, "free").starts_with("free 3 0.1032"), "{}", compared(&page, "free"));
+    assert!(compared(&page, "wild").starts_with("wild 3 not finite"), "{}", compared(&page, "wild"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
-use stein_core::{Level, Objective, to_host};
+use stein_core::{Level, Objective, evenly_spread, to_host};
 use stein_experiment::{Plan, WhereNoise};
 use stein_networks::Parameterized;
 use stein_record::{Estimate, EstimatorRecord};
@@ -26,7 +26,7 @@ pub(crate) fn measure(
     device: &Device,
     mut done: impl FnMut(usize, usize) -> ControlFlow<()>,
 ) -> Vec<EstimatorRecord> {
-    let levels = chosen(plan.schedule.levels());
+    let levels = evenly_spread(plan.schedule.levels(), MOST_LEVELS);
     // Only an objective that wants the exact score pays for it.
     let wanted = plan.estimators.iter().any(|(_, objective)| objective.needs_exact_score());
     let batches = if wanted { Batches::with_exact_score(plan, device) } else { Batches::new(plan, device) };
@@ -40,12 +40,6 @@ pub(crate) fn measure(
         }
     }
     out
-}
-
-/// Up to [`MOST_LEVELS`] levels, evenly spread.
-fn chosen(levels: &[Level]) -> Vec<Level> {
-    let n = levels.len().min(MOST_LEVELS);
-    (0..n).map(|i| levels[if n == 1 { 0 } else { i * (levels.len() - 1) / (n - 1) }]).collect()
 }
 
 struct AtLevel<'a> {
@@ -191,13 +185,5 @@ mod tests {
         let scatter = variance_of(&variances).value;
         let stated = errors.iter().sum::<f64>() / errors.len() as f64;
         assert!((stated / scatter - 1.0).abs() < 0.25, "stated {stated}, found {scatter}");
-    }
-
-    #[test]
-    fn levels_are_chosen_from_end_to_end() {
-        let levels: Vec<Level> = (0..37).map(|i| Level::exploding(40.0 - f64::from(i))).collect();
-        let chosen = chosen(&levels);
-        assert_eq!((chosen.len(), chosen[0], chosen[9]), (10, levels[0], levels[36]));
-        assert_eq!(super::chosen(&levels[..1]), levels[..1]);
     }
 }

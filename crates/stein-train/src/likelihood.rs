@@ -132,6 +132,7 @@ impl Values {
             estimate,
             floor: None,
             baseline: None,
+            by_level: Vec::new(),
         };
         let mut out = vec![MetricRecord {
             floor,

@@ -55,6 +55,7 @@ pub(crate) fn measure(
         estimate: Estimate::new(root, error),
         floor: None,
         baseline: None,
+        by_level: Vec::new(),
     })
 }
 

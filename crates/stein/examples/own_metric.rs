@@ -34,6 +34,7 @@ impl Metric for MeanError {
             // As many real rows as there are samples: a floor of another size would be another floor.
             floor: Some(of(&context.train.slice(0..context.samples.rows().min(context.train.rows())))),
             baseline: Some(of(context.gaussian)),
+            by_level: Vec::new(),
         }])
     }
 }

@@ -2,11 +2,8 @@
 
 use stein_record::{Estimate, LevelRecord};
 
-use super::axis::Axis;
-use super::chart::{Chart, Series};
-use super::{Drawn, Figure};
+use super::{Drawn, by_level};
 use crate::number::significant;
-use crate::palette::Tone;
 
 /// σ²F per level.
 pub(crate) fn scaled(levels: &[LevelRecord]) -> Drawn {
@@ -39,24 +36,5 @@ pub(crate) fn mean(levels: &[LevelRecord], pick: impl Fn(&LevelRecord) -> Option
 }
 
 fn draw(levels: &[LevelRecord], pick: fn(&LevelRecord) -> Option<Estimate>, label: &str, caption: &str) -> Drawn {
-    let mut points: Vec<(f64, f64, f64)> =
-        levels.iter().filter_map(|l| pick(l).map(|e| (l.sigma, e.value, e.standard_error))).collect();
-    points.retain(|p| p.0.is_finite() && p.0 > 0.0 && p.1.is_finite());
-    points.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let Some(worst) = points.iter().max_by(|a, b| a.1.total_cmp(&b.1)).copied() else { return Ok(None) };
-    let alt = format!(
-        "Line chart of the {label} at {} noise levels; the largest value is {} at σ = {}.",
-        points.len(),
-        significant(worst.1, 2),
-        significant(worst.0, 2)
-    );
-    let chart = Chart {
-        x: Axis::log(points.iter().map(|p| p.0)),
-        y: Axis::auto(points.iter().map(|p| p.1)),
-        x_label: "noise level σ".into(),
-        y_label: label.into(),
-        series: vec![Series::measured("", Tone::Train, points)],
-        broken: Vec::new(),
-    };
-    Ok(Some(Figure::single(chart.draw()?, alt, format!("{caption} Bars are ±1 standard error."))))
+    by_level::draw(levels.iter().filter_map(|l| Some((l.sigma, pick(l)?))), label, caption)
 }

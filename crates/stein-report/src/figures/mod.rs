@@ -2,6 +2,7 @@
 //! (alternative text); how it is placed is the page's business.
 
 pub(crate) mod axis;
+pub(crate) mod by_level;
 pub(crate) mod chart;
 pub(crate) mod completions;
 pub(crate) mod contour;

@@ -4,8 +4,9 @@ use maud::{Markup, html};
 
 use super::absent;
 use super::figure::figure;
-use crate::figures::{fisher, levels};
+use crate::figures::{by_level, fisher, levels};
 use crate::run::Run;
+use crate::text::visible;
 
 pub(super) fn section(run: &Run) -> Markup {
     let levels = run.evaluation.as_ref().map_or(&[][..], |e| &e.levels);
@@ -24,6 +25,10 @@ pub(super) fn section(run: &Run) -> Markup {
                 (figure(fisher::scaled(levels), ""))
                 (figure(fisher::relative(levels), ""))
             }
+        }
+        @for metric in run.metrics_of_interest().filter(|m| m.by_level.len() > 1) {
+            h3 { (visible(&metric.label)) }
+            (figure(by_level::metric(metric), "It is finite at no noise level."))
         }
     }
 }

@@ -12,9 +12,12 @@ pub(crate) const MEAN_OF_LEVELS: &str = "sigma2-fisher";
 /// The metric that is the Fisher divergence over the score's mean square.
 pub(crate) const RELATIVE_FISHER: &str = "relative-fisher";
 
+/// The metric that is how far the score is from a gradient.
+pub(crate) const CURL: &str = "curl";
+
 /// Whether a metric is of the score, not of the samples.
 pub(crate) fn is_of_score(metric: &str) -> bool {
-    [MEAN_OF_LEVELS, RELATIVE_FISHER].contains(&metric)
+    [MEAN_OF_LEVELS, RELATIVE_FISHER, CURL].contains(&metric)
 }
 
 /// A quantity that rows are compared by.
@@ -145,8 +148,9 @@ mod tests {
                 estimate: Estimate::new(0.5, 0.1),
                 floor: None,
                 baseline: None,
+                by_level: Vec::new(),
             };
-            numbers.metrics = [MEAN_OF_LEVELS, RELATIVE_FISHER, "stray", "variance"].iter().map(metric).collect();
+            numbers.metrics = [MEAN_OF_LEVELS, RELATIVE_FISHER, CURL, "stray", "variance"].iter().map(metric).collect();
         }
         sweep
     }
@@ -179,6 +183,6 @@ mod tests {
         let measures = Measures::of(&sweep);
         assert_eq!((measures.primary.name(), measures.unknown), ("variance", vec!["varience".to_owned()]));
         assert_eq!(Measures::of(&with(0, &["varience"])).primary.name(), "stray");
-        assert_eq!(names(&sweep), [MEAN_OF_LEVELS, RELATIVE_FISHER, "stray", "variance"]);
+        assert_eq!(names(&sweep), [MEAN_OF_LEVELS, RELATIVE_FISHER, CURL, "stray", "variance"]);
     }
 }

@@ -9,7 +9,7 @@ mod table;
 
 pub(crate) use column::{CLEAN, Column, MEMORY, NFE, Reference, Role, SAMPLING, STEP_COST};
 pub(crate) use curve::{at, mean};
-pub(crate) use measure::is_of_score;
+pub(crate) use measure::{CURL, is_of_score};
 pub(crate) use numbers::{Distance, Numbers};
 pub(crate) use row::Row;
 pub(crate) use table::Table;

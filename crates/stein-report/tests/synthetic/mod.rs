@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use stein_record::arrays::Array;
 use stein_record::run_record::{DataRecord, DeviceRecord, GitRecord, NetworkRecord, Progress, Timings, Versions};
 use stein_record::{
-    Better, Estimate, Evaluation, LevelRecord, MetricLine, MetricRecord, RunDir, RunRecord, Split, State,
+    AtLevel, Better, Estimate, Evaluation, LevelRecord, MetricLine, MetricRecord, RunDir, RunRecord, Split, State,
 };
 use stein_report::images::{View, sample_grid, trajectory_gif, write_png};
 
@@ -155,6 +155,22 @@ fn metric(name: &str, label: &str, better: Better, values: [(f64, f64); 3], abou
         estimate: value,
         floor: Some(floor),
         baseline: Some(baseline),
+        by_level: Vec::new(),
+    }
+}
+
+/// The curl, growing as σ falls.
+pub(crate) fn curl(sigmas: &[f64], size: f64) -> MetricRecord {
+    let by_level: Vec<AtLevel> = sigmas
+        .iter()
+        .map(|&sigma| AtLevel { sigma, estimate: Estimate::new(size / (1.0 + sigma), 0.05 * size / (1.0 + sigma)) })
+        .collect();
+    let value = by_level.iter().map(|l| l.estimate.value).sum::<f64>() / by_level.len() as f64;
+    MetricRecord {
+        floor: None,
+        baseline: None,
+        by_level,
+        ..metric("curl", "curl of the score", Better::Lower, [(value, 0.05 * value); 3], "How much of the score turns.")
     }
 }
 

@@ -7,7 +7,7 @@ use stein_record::run_record::{DataRecord, NetworkRecord};
 use stein_record::{Estimate, Evaluation, LevelRecord, Modes};
 use stein_report::images::{View, trajectory_gif};
 
-use super::{Noise, cell, geometric, metrics, record, write_metrics};
+use super::{Noise, cell, curl, geometric, metrics, record, write_metrics};
 
 const MODES: [([f64; 2], f64); 3] = [([-2.5, -1.5], 0.5), ([2.5, -1.5], 0.3), ([0.0, 2.5], 0.2)];
 const SPREAD: f64 = 0.5;
@@ -148,7 +148,7 @@ pub(crate) fn mixture_run(runs: &Path, experiment: &str, name: &str, seed: u64) 
         inverse: None,
         sampling_seconds: 2.1,
         step: 3000,
-        metrics: metrics().split_off(3),
+        metrics: metrics().into_iter().skip(3).chain([curl(&sigmas, 0.03)]).collect(),
         levels: levels.collect(),
         estimators: Vec::new(),
         mode_weights: Some(vec![0.512, 0.284, 0.187]),

@@ -219,6 +219,7 @@ pub(crate) fn exact_sweep(runs: &Path, experiment: &str, measures: &[&str]) -> P
                         estimate: Estimate::new(value, 0.01 * value),
                         floor: (name == "bias").then(|| Estimate::new(0.001, 0.0002)),
                         baseline: None,
+                        by_level: Vec::new(),
                     };
                     let mut evaluation = dir.read_evaluation().unwrap().unwrap();
                     evaluation.metrics = vec![

@@ -1,4 +1,4 @@
-//! How far rows are from the true score, per noise level.
+//! How far rows are from the true score, and from any gradient, per noise level.
 
 use stein_record::Estimate;
 
@@ -7,21 +7,38 @@ use super::{Lines, Points, around, errors};
 use crate::figures::Drawn;
 use crate::figures::axis::Axis;
 use crate::statistics::repeated;
-use crate::sweep::{Distance, Row, Table};
+use crate::sweep::{CURL, Distance, Numbers, Row, Table};
 
 /// σ²·F per level.
 pub(crate) fn scaled(table: &Table<'_>) -> Drawn {
     let caption = "σ²F with F = ½E‖s − ∇log p‖² to the density at each noise level. Without noise there is no σ² to scale by: that point is F itself, on another scale.";
-    draw(table, |d| d.scaled, "σ² × Fisher divergence", caption)
+    draw(table, |n| distances(n, |d| d.scaled), "σ² × Fisher divergence", caption)
 }
 
 /// F to the clean density per level.
 pub(crate) fn clean(table: &Table<'_>) -> Drawn {
     let caption = "½E‖s(x, σ) − ∇log p(x)‖² over clean x: how far the score at each level is from that of the clean density. Even the true noisy score is some way from it, the further the larger σ.";
-    draw(table, |d| d.clean, "Fisher divergence to the clean density", caption)
+    draw(table, |n| distances(n, |d| d.clean), "Fisher divergence to the clean density", caption)
 }
 
-fn draw(table: &Table<'_>, pick: fn(&Distance) -> Option<Estimate>, label: &str, caption: &str) -> Drawn {
+/// ‖J − Jᵀ‖/‖J‖ per level.
+pub(crate) fn curl(table: &Table<'_>) -> Drawn {
+    let caption = "‖J − Jᵀ‖/‖J‖ with J = ∂s/∂x, the score's Jacobian where the noisy data are: 0 for a gradient, as every true score is, √2 where as much of J turns as does not, 2 at most.";
+    let values = |n: &Numbers| {
+        let levels = n.metric(CURL).map_or(&[][..], |m| &m.by_level);
+        levels.iter().filter(|l| l.sigma.is_finite() && l.sigma >= 0.0).map(|l| (l.sigma, l.estimate)).collect()
+    };
+    draw(table, values, "curl of the score", caption)
+}
+
+/// What a row has at each σ.
+type Values = Vec<(f64, Estimate)>;
+
+fn distances(numbers: &Numbers, pick: fn(&Distance) -> Option<Estimate>) -> Values {
+    numbers.levels.iter().filter_map(|l| Some((l.sigma, pick(l)?))).collect()
+}
+
+fn draw(table: &Table<'_>, pick: fn(&Numbers) -> Values, label: &str, caption: &str) -> Drawn {
     let mut design = Design::of(table, ladder_axis(table));
     let points = |line: &Line| -> Points {
         let mut points: Vec<_> = line.rows.iter().flat_map(|&row| levels(&table.rows[row], pick)).collect();
@@ -52,18 +69,18 @@ fn draw(table: &Table<'_>, pick: fn(&Distance) -> Option<Estimate>, label: &str,
 }
 
 /// For each σ of a row the mean over repetitions.
-fn levels(row: &Row<'_>, pick: fn(&Distance) -> Option<Estimate>) -> Vec<(f64, f64, f64)> {
-    let all = || row.numbers().flat_map(|n| &n.levels);
-    let mut sigmas: Vec<f64> = all().map(|l| l.sigma).collect();
+fn levels(row: &Row<'_>, pick: fn(&Numbers) -> Values) -> Vec<(f64, f64, f64)> {
+    let all: Values = row.numbers().flat_map(pick).collect();
+    let mut sigmas: Vec<f64> = all.iter().map(|l| l.0).collect();
     sigmas.sort_by(f64::total_cmp);
     sigmas.dedup();
     let at = |sigma: f64| {
-        let values: Vec<Estimate> = all().filter(|l| l.sigma == sigma).filter_map(pick).collect();
+        let values: Vec<Estimate> = all.iter().filter(|l| l.0 == sigma).map(|l| l.1).collect();
         let mean = repeated(&values).filter(|r| r.not_finite == 0);
         let mean = mean.map_or(Estimate::new(f64::NAN, f64::NAN), |r| r.mean);
-        (!values.is_empty()).then_some((sigma, mean.value, mean.standard_error))
+        (sigma, mean.value, mean.standard_error)
     };
-    sigmas.into_iter().filter_map(at).collect()
+    sigmas.into_iter().map(at).collect()
 }
 
 /// The compared axis that σ is, where each row has a single noise level: then rows along it are points of a line, not

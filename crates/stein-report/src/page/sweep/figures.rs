@@ -42,6 +42,7 @@ fn levels(table: &Table<'_>) -> Markup {
     html! {
         (figure(by_sigma::scaled(table), otherwise))
         (figure(by_sigma::clean(table), ""))
+        (figure(by_sigma::curl(table), ""))
     }
 }
 

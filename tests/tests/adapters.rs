@@ -124,6 +124,8 @@ fn every_objective_is_that_of_the_cpu() {
     let clean = "[schedule]\nkind = \"none\"\n[sampler]\nkind = \"langevin\"\nstep-size = 0.1\n\
                  [network]\nhidden = [8]\nactivation = \"softplus\"\nembedding = \"none\"\nparameterization = \"score\"\n";
     let noisy = "[network]\nhidden = [8]\nactivation = \"softplus\"\nparameterization = \"edm\"\n";
+    let energy =
+        "[network]\nkind = \"energy-mlp\"\nhidden = [8]\nactivation = \"softplus\"\nparameterization = \"edm\"\n";
     for (name, setting, objective) in [
         ("explicit", clean, "kind = \"explicit\""),
         ("implicit, exact", clean, "kind = \"implicit\""),
@@ -134,6 +136,8 @@ fn every_objective_is_that_of_the_cpu() {
         ("sliced, finite differences", noisy, "kind = \"sliced\"\nderivative = \"finite-difference\"\nepsilon = 0.5"),
         ("denoising, control variate", noisy, "kind = \"denoising\"\ncontrol-variate = true\nweighting = \"edm\""),
         ("denoising, antithetic", noisy, "kind = \"denoising\"\nantithetic = true\nweighting = \"likelihood\""),
+        ("energy, sliced, variance-reduced", energy, "kind = \"sliced\""),
+        ("energy, denoising", energy, "kind = \"denoising\""),
     ] {
         same(name, &plan(&format!("{data}{setting}[objective]\n{objective}\n")), &device);
     }

@@ -5,6 +5,7 @@ pub(crate) mod axis;
 pub(crate) mod chart;
 pub(crate) mod completions;
 pub(crate) mod contour;
+pub(crate) mod density;
 pub(crate) mod error_map;
 pub(crate) mod estimators;
 pub(crate) mod filmstrip;

@@ -10,6 +10,8 @@ mod classes;
 mod common;
 #[path = "proofs/conditioning.rs"]
 mod conditioning;
+#[path = "proofs/energies.rs"]
+mod energies;
 #[path = "proofs/levels.rs"]
 mod levels;
 #[path = "proofs/likelihood.rs"]

@@ -15,25 +15,33 @@ class Case:
     weighting: str | dict = "none"
     sigma_data: float | None = None
     gain: float = 2.0  # weights are uniform on ±gain/√in; PyTorch's default is 1
+    kind: str = "mlp"
 
     @property
     def name(self):
         """From what the case is; no two may agree."""
         table = self.objective
-        parts = [table["kind"]]
+        parts = ["energy"] if self.energy else []
+        parts += [table["kind"]]
         if "trace" in table:
             parts.append(table["trace"].replace("+", "p"))
             parts += [table["probe"]] if "probe" in table else []
         parts += ["fd"] if table.get("derivative") == "finite-difference" else []
         parts += ["vr"] if table.get("variance-reduced") else []
+        parts += ["sliced"] if table["kind"] == "denoising" and "projections" in table else []
         parts += ["antithetic"] if table.get("antithetic") else []
         parts += ["control"] if table.get("control-variate") else []
         parts += [self.parameterization] if self.sigma else []
         return "-".join([*parts, self.activation, f"d{self.dim}"])
 
+    @property
+    def energy(self):
+        """Whether the network's output is a scalar and the score a gradient."""
+        return self.kind == "energy-mlp"
+
     def network(self):
         table = {
-            "kind": "mlp",
+            "kind": self.kind,
             "hidden": self.hidden,
             "activation": self.activation,
             "embedding": "none",
@@ -86,6 +94,14 @@ def sliced_fd(probe, projections, epsilon, reduced=False):
 
 def denoising(**options):
     return {"kind": "denoising"} | {key.replace("_", "-"): value for key, value in options.items()}
+
+
+def sliced_denoising(probe, projections, **options):
+    return denoising(projections=projections, probe=probe, **options)
+
+
+def energy(*arguments, **options):
+    return Case(*arguments, **options, kind="energy-mlp")
 
 
 WIDE = (0.05, 5.0)
@@ -152,4 +168,37 @@ CASES = [
     Case(16, 6, [32], "tanh", denoising(control_variate=True), "denoiser", HIGH, "sigma2"),
     Case(8, 8, [16, 16], "silu", denoising(control_variate=True), "edm", WIDE, "edm", 0.9),
     Case(64, 4, [16, 16], "elu", denoising(control_variate=True), "noise", MILD, "none"),
+    # Denoising, along projections.
+    Case(8, 8, [24, 24], "gelu", sliced_denoising("gaussian", 2), "noise", WIDE, "sigma2"),
+    Case(64, 4, [16, 16], "softplus", sliced_denoising("rademacher", 4, antithetic=True), "edm", WIDE, "edm", 0.5),
+    # Energies, implicit.
+    energy(2, 8, [16, 16], "softplus", exact(), gain=3.0),
+    energy(64, 4, [32], "gelu", exact(), gain=3.0),
+    energy(16, 6, [32], "tanh", exact(), "scaled", WIDE, "sigma2"),
+    energy(8, 6, [24, 24], "silu", exact(), "edm", WIDE, "edm", 0.5, gain=3.0),
+    energy(3, 8, [16, 16], "silu", hutchinson("rademacher", 2), "denoiser", MILD, "sigma2"),
+    energy(16, 6, [24, 24], "softplus", hutchinson("sphere", 3), gain=3.0),
+    energy(8, 6, [32], "tanh", hutchpp("gaussian", 6), "noise", WIDE, {"power": 1.0}),
+    energy(64, 3, [32], "silu", hutchpp("rademacher", 12), "scaled", WIDE, "sigma2"),
+    # Energies, sliced.
+    energy(2, 16, [16, 16], "silu", sliced("rademacher", 1), gain=3.0),
+    energy(64, 4, [24, 24], "gelu", sliced("gaussian", 2), "noise", HIGH, "none"),
+    energy(3, 12, [32], "softplus", sliced("sphere", 3), "edm", WIDE, "edm", 1.2),
+    energy(8, 8, [16, 16], "tanh", sliced("rademacher", 2, True), "score", WIDE, "sigma2", gain=3.0),
+    energy(16, 5, [24, 24, 24], "softplus", sliced("gaussian", 4, True), "denoiser", MILD, "sigma2"),
+    # Energies, sliced, by finite difference.
+    energy(2, 8, [16, 16], "softplus", sliced_fd("rademacher", 2, 0.5), gain=3.0),
+    energy(16, 6, [32], "tanh", sliced_fd("sphere", 2, 2.0), gain=3.0),
+    energy(3, 8, [32], "silu", sliced_fd("gaussian", 3, 0.5), "scaled", HIGH, "sigma2", gain=3.0),
+    energy(8, 6, [24, 24], "gelu", sliced_fd("rademacher", 1, 0.5, True), gain=3.0),
+    energy(3, 10, [16, 16], "tanh", sliced_fd("gaussian", 2, 0.5, True), "edm", (0.5, 2.0), "sigma2", 0.8, gain=3.0),
+    # Energies, denoising.
+    energy(64, 4, [32], "softplus", denoising(), "edm", WIDE, "edm", 0.5),
+    energy(3, 12, [16, 16], "gelu", denoising(), "noise", WIDE, "sigma2"),
+    energy(8, 8, [24, 24, 24], "tanh", denoising(antithetic=True), "denoiser", MILD, "sigma2"),
+    energy(2, 12, [16, 16], "silu", denoising(control_variate=True), "score", WIDE, "sigma2"),
+    # Energies, denoising along projections.
+    energy(16, 6, [32], "silu", sliced_denoising("rademacher", 2), "edm", WIDE, "edm", 0.7),
+    energy(3, 10, [16, 16], "tanh", sliced_denoising("gaussian", 3, antithetic=True), "scaled", WIDE, "sigma2"),
+    energy(8, 8, [24, 24], "softplus", sliced_denoising("sphere", 1, control_variate=True), "denoiser", HIGH, "none"),
 ]

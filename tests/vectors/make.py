@@ -26,7 +26,7 @@ FOLDER = Path(__file__).parent
 SOURCE = f"stein tests/vectors/make.py, JAX {jax.__version__}, float64"
 
 # What each check allows, relatively. Those of float32 keep a tolerance of 1e-4 a test of the formula, not of round-off.
-TOLERANCES = {"float32 loss": 2e-5, "float32 gradient": 2e-5, "difference": 1e-5, "trace": 1e-12}
+TOLERANCES = {"float32 loss": 2e-5, "float32 gradient": 2e-5, "difference": 1e-5, "trace": 1e-12, "energy": 1e-12}
 
 # Networks.
 
@@ -40,7 +40,7 @@ ACTIVATIONS = {
 
 
 def mlp(layers, activation, x):
-    """The raw network F."""
+    """The raw network: F, or Φ as a vector of one."""
     *hidden, (weight, bias) = layers
     for inner_weight, inner_bias in hidden:
         x = ACTIVATIONS[activation](inner_weight @ x + inner_bias)
@@ -48,11 +48,35 @@ def mlp(layers, activation, x):
 
 
 def score(case, layers, x, sigma):
-    """s from F, by the case's parameterization."""
+    """s = −∇E, or from F."""
+    if case.energy:
+        return -jax.grad(lambda x: energy(case, layers, x, sigma))(x)
+    return field_score(case, lambda x: mlp(layers, case.activation, x), x, sigma)
+
+
+def energy(case, layers, x, sigma):
+    """E from Φ: what makes −∇E the score of F = −∇Φ, by the case's parameterization."""
 
     def raw(x):
-        return mlp(layers, case.activation, x)
+        return mlp(layers, case.activation, x)[0]
 
+    match case.parameterization:
+        case "score":
+            return raw(x)
+        case "scaled":
+            return raw(x) / sigma
+        case "noise":
+            return -raw(x) / sigma
+        case "denoiser":
+            return (raw(x) + half_square(x)) / sigma**2
+        case "edm":
+            c_skip, c_out, c_in = edm_scales(sigma, case.sigma_data)
+            return (c_out / c_in * raw(c_in * x) + (1 - c_skip) * half_square(x)) / sigma**2
+    raise ValueError(case.parameterization)
+
+
+def field_score(case, raw, x, sigma):
+    """s from F, by the case's parameterization."""
     match case.parameterization:
         case "score":
             return raw(x)
@@ -68,12 +92,15 @@ def score(case, layers, x, sigma):
 
 
 def edm_denoiser(raw, x, sigma, sigma_data):
-    """D = c_skip x + c_out F(c_in x); Karras et al. 2022, arXiv 2206.00364, eq. (7) and table 1."""
-    total = sigma**2 + sigma_data**2
-    c_skip = sigma_data**2 / total
-    c_out = sigma * sigma_data / jnp.sqrt(total)
-    c_in = 1 / jnp.sqrt(total)
+    """D = c_skip x + c_out F(c_in x); Karras et al. 2022, arXiv 2206.00364, eq. (7)."""
+    c_skip, c_out, c_in = edm_scales(sigma, sigma_data)
     return c_skip * x + c_out * raw(c_in * x)
+
+
+def edm_scales(sigma, sigma_data):
+    """c_skip, c_out and c_in; the same paper, table 1."""
+    total = sigma**2 + sigma_data**2
+    return sigma_data**2 / total, sigma * sigma_data / jnp.sqrt(total), 1 / jnp.sqrt(total)
 
 
 # Derivatives of s: the function, at one point.
@@ -137,14 +164,24 @@ def sliced_by_difference(s, x, v, reduced, epsilon):
     return derivative + (half_square(mean) if reduced else 0.5 * (v @ mean) ** 2)
 
 
-def denoising(s, x, z, sigma):
-    """½‖s(x + σ z) + z/σ‖²; Vincent 2011; Song & Ermon 2019, arXiv 1907.05600, eq. (5)."""
-    return half_square(s(x + sigma * z) + z / sigma)
+def sliced_by_energies(e, x, v, reduced, epsilon):
+    """−vᵀ∇²E v + ½(vᵀ∇E)² from E at x and x ± ε v/‖v‖; Pang et al. 2020, arXiv 2007.03317. Or with ½‖∇E(x)‖²."""
+    step = epsilon * v / jnp.sqrt(v @ v)
+    above, here, below = e(x + step), e(x), e(x - step)
+    scale = (v @ v) / epsilon**2
+    curvature = scale * (2 * here - above - below)
+    return curvature + (half_square(jax.grad(e)(x)) if reduced else scale * (above - below) ** 2 / 8)
 
 
-def antithetic(s, x, z, sigma):
-    """The mean over z and −z; Hammersley & Morton 1956."""
-    return (denoising(s, x, z, sigma) + denoising(s, x, -z, sigma)) / 2
+def denoising(s, x, z, sigma, probes):
+    """½‖s(x + σ z) + z/σ‖²; Vincent 2011; Song & Ermon 2019, arXiv 1907.05600, eq. (5). Or the mean over v of ½(vᵀ·)²."""
+    error = s(x + sigma * z) + z / sigma
+    return half_square(error) if probes is None else half_square(probes @ error) / len(probes)
+
+
+def antithetic(s, x, z, sigma, probes):
+    """The mean over z and −z, with the same v; Hammersley & Morton 1956."""
+    return (denoising(s, x, z, sigma, probes) + denoising(s, x, -z, sigma, probes)) / 2
 
 
 def control_variate(s, x, z, sigma):
@@ -175,7 +212,7 @@ def example_loss(case, layers, held, example):
         return score(case, layers, x, sigma)
 
     if options["kind"] == "denoising":
-        value = antithetic(s, x, z, sigma) if options.get("antithetic") else denoising(s, x, z, sigma)
+        value = (antithetic if options.get("antithetic") else denoising)(s, x, z, sigma, probes)
         return value - control_variate(s, x, z, sigma) if options.get("control-variate") else value
 
     noisy = x if z is None else x + sigma * z
@@ -183,8 +220,10 @@ def example_loss(case, layers, held, example):
         reduced = options["variance-reduced"]
         if options["derivative"] == "forward":
             return jnp.mean(jax.vmap(lambda v: sliced(s, noisy, v, reduced))(probes))
-        epsilon = options["epsilon"]
-        return jnp.mean(jax.vmap(lambda v: sliced_by_difference(s, noisy, v, reduced, epsilon))(probes))
+        by_difference, of = sliced_by_difference, s
+        if case.energy:
+            by_difference, of = sliced_by_energies, lambda x: energy(case, layers, x, sigma)
+        return jnp.mean(jax.vmap(lambda v: by_difference(of, noisy, v, reduced, options["epsilon"]))(probes))
 
     match options["trace"]:
         case "exact":
@@ -213,7 +252,7 @@ def loss(case, layers, held, batch):
 def draw(case):
     """Parameters and batch, rounded to f32 as the file holds them; from a generator of the case's own."""
     random = np.random.default_rng(zlib.crc32(case.name.encode()))
-    layers, widths = [], [case.dim, *case.hidden, case.dim]
+    layers, widths = [], [case.dim, *case.hidden, 1 if case.energy else case.dim]
     for inputs, outputs in zip(widths, widths[1:]):
         bound = 1 / math.sqrt(inputs)
         weight = case.gain * random.uniform(-bound, bound, (outputs, inputs))
@@ -274,12 +313,29 @@ def difference_error(case, loss, layers, batch, gradient):
     return abs(float(along(step) - along(-step)) / (2 * step) / slope - 1)
 
 
+def noisy_of(example):
+    """x̃ and σ."""
+    sigma = example.get("sigma")
+    return example["x"] + (0 if sigma is None else sigma * example["noise"]), sigma
+
+
+def energy_error(case, layers, batch):
+    """−∇E against the score of F = −∇Φ, the worst example."""
+
+    def scores(example):
+        noisy, sigma = noisy_of(example)
+        field = jax.grad(lambda x: -mlp(layers, case.activation, x)[0])
+        return score(case, layers, noisy, sigma), field_score(case, field, noisy, sigma)
+
+    gradient, field = jax.jit(jax.vmap(scores))(batch)
+    return float(jnp.max(jnp.linalg.norm(gradient - field, axis=1) / jnp.linalg.norm(field, axis=1)))
+
+
 def trace_error(case, layers, batch):
     """The two exact traces against each other, the worst example."""
 
     def traces(example):
-        sigma = example.get("sigma")
-        noisy = example["x"] + (0 if sigma is None else sigma * example["noise"])
+        noisy, sigma = noisy_of(example)
 
         def s(x):
             return score(case, layers, x, sigma)
@@ -332,6 +388,8 @@ def make(case):
     errors["difference"] = difference_error(case, value_of, layers, batch, gradient)
     if case.objective.get("trace") == "exact":
         errors["trace"] = trace_error(case, layers, batch)
+    if case.energy:
+        errors["energy"] = energy_error(case, layers, batch)
     shown = "  ".join(f"{name} {error:.1e}" for name, error in errors.items())
     print(f"{case.name:50} loss {float(value):9.4f}  ‖grad‖ {norm(gradient):9.4f}  {shown}")
     for name, error in errors.items():

@@ -303,6 +303,9 @@ pub struct NetworkContext<'a> {
     pub device: &'a Device,
     /// Noise for its initial parameters.
     pub noise: &'a mut Noise,
+    /// Whether an energy is made of its output, so that the loss is differentiated once more: its functions must have continuous
+    /// second derivatives.
+    pub conservative: bool,
 }
 
 macro_rules! parts {

@@ -11,7 +11,7 @@ use burn::module::{Content, Flag, Module, ModuleDisplay, ModuleDisplayDefault, M
 use burn::tensor::{Bool, Device, Int, Tensor};
 use stein_jet::Jet;
 
-use crate::{Condition, Network};
+use crate::{Condition, Energy, Network};
 
 /// The object-safe face of a network that is a module. Implemented for every [`Network`].
 pub trait ErasedNetwork: Debug + Send + Sync {
@@ -19,6 +19,8 @@ pub trait ErasedNetwork: Debug + Send + Sync {
     fn forward_erased(&self, x: Jet<2>, condition: &Condition) -> Jet<2>;
     #[doc(hidden)]
     fn log_density_erased(&self, x: Tensor<2>, condition: &Condition) -> Option<Tensor<1>>;
+    #[doc(hidden)]
+    fn energy_erased(&self) -> Option<&dyn Energy>;
     #[doc(hidden)]
     fn classes_erased(&self) -> Option<usize>;
     #[doc(hidden)]
@@ -47,6 +49,9 @@ impl<N: Network> ErasedNetwork for N {
     }
     fn log_density_erased(&self, x: Tensor<2>, condition: &Condition) -> Option<Tensor<1>> {
         Network::log_density(self, x, condition)
+    }
+    fn energy_erased(&self) -> Option<&dyn Energy> {
+        Network::energy(self)
     }
     fn classes_erased(&self) -> Option<usize> {
         self.classes()
@@ -97,6 +102,9 @@ impl Network for AnyNetwork {
     }
     fn log_density(&self, x: Tensor<2>, condition: &Condition) -> Option<Tensor<1>> {
         self.0.log_density_erased(x, condition)
+    }
+    fn energy(&self) -> Option<&dyn Energy> {
+        self.0.energy_erased()
     }
     fn classes(&self) -> Option<usize> {
         self.0.classes_erased()

@@ -19,6 +19,7 @@
 
 mod component;
 mod dataset;
+mod energy;
 mod erased;
 mod exact;
 pub mod init;
@@ -37,6 +38,7 @@ pub use component::{
     SchedulePart,
 };
 pub use dataset::{Dataset, ImageShape, Labels};
+pub use energy::{Energy, score_of_energy};
 pub use erased::{AnyNetwork, ErasedNetwork};
 pub use exact::ExactScore;
 pub use level::{Condition, Level, Levels, class_tensor};

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use stein_jet::Jet;
 
-use crate::Condition;
+use crate::{Condition, Energy};
 
 /// A network as its author writes it: `#[derive(Module)]` and one forward pass against jets.
 ///
@@ -16,6 +16,12 @@ pub trait Network: Module + Sync + 'static {
 
     /// The unnormalised log density `[B]`, for networks that have one (energies, known densities).
     fn log_density(&self, _x: Tensor<2>, _condition: &Condition) -> Option<Tensor<1>> {
+        None
+    }
+
+    /// The energy, for networks whose output is minus the gradient of one. [`forward`](Self::forward) is then
+    /// [`score_of_energy`](crate::score_of_energy).
+    fn energy(&self) -> Option<&dyn Energy> {
         None
     }
 
@@ -37,6 +43,12 @@ pub trait ScoreNetwork: Send + Sync {
 
     /// The unnormalised log density `[B]`, if the network has one.
     fn log_density(&self, x: Tensor<2>, condition: &Condition) -> Option<Tensor<1>>;
+
+    /// The energy, if the score is minus the gradient of one. Score and its derivatives are then constants to the parameters, and
+    /// losses are written with the energy's derivatives.
+    fn energy(&self) -> Option<&dyn Energy> {
+        None
+    }
 }
 
 impl<N: Network> ScoreNetwork for N {
@@ -46,5 +58,9 @@ impl<N: Network> ScoreNetwork for N {
 
     fn log_density(&self, x: Tensor<2>, condition: &Condition) -> Option<Tensor<1>> {
         Network::log_density(self, x, condition)
+    }
+
+    fn energy(&self) -> Option<&dyn Energy> {
+        Network::energy(self)
     }
 }

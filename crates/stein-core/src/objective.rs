@@ -70,6 +70,12 @@ pub trait Objective: Debug + Send + Sync {
         false
     }
 
+    /// Whether it can be taken on [energies](ScoreNetwork::energy), whose score is a constant to the parameters: it must be
+    /// written with the energy's derivatives.
+    fn takes_energies(&self) -> bool {
+        false
+    }
+
     /// Random directions that [`loss`](Self::loss) draws for each example, or takes from [`Perturbed::probes`].
     fn probes(&self) -> usize {
         0

@@ -24,7 +24,7 @@ use crate::settings::{Evaluation, Runtime, Training};
 use crate::{Cell, checked_name};
 
 /// Keys of every component of a table, beside its own.
-const NETWORK_KEYS: [&str; 2] = ["parameterization", "sigma-data"];
+const NETWORK_KEYS: [&str; 3] = ["parameterization", "sigma-data", "conservative"];
 const OBJECTIVE_KEYS: [&str; 2] = ["weighting", "importance-correction"];
 const SCHEDULE_KEYS: [&str; 1] = ["density"];
 const SAMPLER_KEYS: [&str; 3] = ["start", "class", "guidance"];
@@ -47,9 +47,10 @@ pub(crate) const TABLES: [&str; 14] = [
 ];
 
 /// Keys that belong to every kind of their table: they stay when the kind is changed.
-pub(crate) const COMMON_KEYS: [&str; 15] = [
+pub(crate) const COMMON_KEYS: [&str; 16] = [
     "parameterization",
     "sigma-data",
+    "conservative",
     "weighting",
     "importance-correction",
     "density",
@@ -90,6 +91,8 @@ pub struct Experiment {
     pub parameterization: Parameterization,
     /// `[network] sigma-data`.
     pub sigma_data: f64,
+    /// `[network] conservative`.
+    pub conservative: bool,
     /// `[objective]`.
     pub objective: Box<dyn Configured<ObjectivePart>>,
     /// `[objective] weighting`.
@@ -193,7 +196,7 @@ impl Experiment {
         let network = take_network(&mut root, registry, &mut places.network);
         let network = problems.many(network);
 
-        let untrained = network.as_ref().is_some_and(|(network, ..)| network.kind() == ExactConfig::KIND);
+        let untrained = network.as_ref().is_some_and(|table| table.network.kind() == ExactConfig::KIND);
         // What a true score is compared with is itself: that needs no noise.
         let objective = if untrained { Some("explicit") } else { default_kind("objective") };
         let objective = take_objective(&mut root, registry, objective, &mut places.objective);
@@ -237,7 +240,7 @@ impl Experiment {
         let runtime = problems.many(runtime);
 
         let whole = || -> Option<Self> {
-            let (network, parameterization, sigma_data) = network?;
+            let NetworkTable { network, parameterization, sigma_data, conservative } = network?;
             let (objective, weighting, importance_correction) = objective?;
             let (schedule, density) = schedule?;
             let (sampler, start, guidance) = sampler?;
@@ -250,6 +253,7 @@ impl Experiment {
                 network,
                 parameterization,
                 sigma_data,
+                conservative,
                 objective,
                 weighting,
                 importance_correction,
@@ -314,6 +318,7 @@ impl Experiment {
         let parameterization = Parameterization::default_of(self.network.kind());
         let mut common = settings.common("parameterization", &self.parameterization, &parameterization);
         common.extend(settings.common("sigma-data", &self.sigma_data, &SIGMA_DATA));
+        common.extend(settings.common("conservative", &self.conservative, &false));
         component("network", &&*self.network, common);
         let mut common = settings.common("weighting", &self.weighting, &Weighting::default());
         common.extend(settings.common("importance-correction", &self.importance_correction, &false));
@@ -342,8 +347,15 @@ impl Experiment {
     }
 }
 
-/// `[network]`: the component, its parameterisation and σ_d.
-type NetworkTable = (Box<dyn Configured<NetworkPart>>, Parameterization, f64);
+/// `[network]`: the component, its parameterisation, σ_d, and whether an energy is made of it.
+#[derive(Debug)]
+pub(crate) struct NetworkTable {
+    pub(crate) network: Box<dyn Configured<NetworkPart>>,
+    pub(crate) parameterization: Parameterization,
+    pub(crate) sigma_data: f64,
+    pub(crate) conservative: bool,
+}
+
 /// `[schedule]`: the component, and how training draws levels.
 type ScheduleTable = (Box<dyn Configured<SchedulePart>>, Density);
 /// `[objective]`: the component, its weighting, and whether weights are corrected for the density of σ.
@@ -363,6 +375,7 @@ pub(crate) fn take_network(
     let parameterization = section.key("parameterization").map_err(|d| vec![d])?;
     let sigma_data = section.key("sigma-data").map_err(|d| vec![d])?.unwrap_or(SIGMA_DATA);
     Invalid::unless_positive("sigma-data", sigma_data).map_err(|i| vec![places.diagnostic(&i)])?;
+    let conservative = section.key("conservative").map_err(|d| vec![d])?.unwrap_or(false);
     let network = section.component(&registry.networks, default_kind("network"), &NETWORK_KEYS)?;
     let own = Parameterization::default_of(network.kind());
     let parameterization = parameterization.unwrap_or(own);
@@ -370,7 +383,11 @@ pub(crate) fn take_network(
         let message = "`exact` is a score already: its `parameterization` is \"score\", or left out";
         return Err(vec![places.diagnostic(&Invalid::key("parameterization", message))]);
     }
-    Ok((network, parameterization, sigma_data))
+    if network.kind() == ExactConfig::KIND && conservative {
+        let message = "`exact` is a gradient already: leave `conservative` out";
+        return Err(vec![places.diagnostic(&Invalid::key("conservative", message))]);
+    }
+    Ok(NetworkTable { network, parameterization, sigma_data, conservative })
 }
 
 /// Reads `[sampler]`: the component, where its chains start, and what of.

@@ -14,6 +14,7 @@ use stein_record::Array;
 use stein_record::source::{Diagnostic, Span};
 use stein_samplers::{MOST_EXACT, Trace};
 
+use crate::section::Places;
 use crate::{Experiment, Inverse, LEAST_ROWS, Terminal, Weights};
 
 /// An objective with the name that reports give it.
@@ -142,6 +143,9 @@ impl Plan {
                 problems.extend(class_problem(&experiment, classes, &*objective, sampler.as_deref()));
                 problems.extend(too_many_gradients(&experiment, network.num_params()));
                 problems.extend(nothing_to_train(&experiment, network.num_params()));
+                if Network::energy(&network).is_some() {
+                    problems.extend(not_of_energies(&experiment, &*objective, estimators.as_deref()));
+                }
                 let needed = sampler.as_ref().is_some_and(|sampler| sampler.needs_log_density());
                 // A density is asked for only where nothing else is wrong with the network or its levels.
                 if (needed || experiment.evaluation.log_z.is_some())
@@ -247,6 +251,26 @@ fn nothing_to_train(experiment: &Experiment, parameters: usize) -> Option<Diagno
             .related(experiment.places.network.of(Some("kind")), "this network")
             .help("set training.steps = 0")
     })
+}
+
+/// Objectives that cannot be taken on an energy: that of training, and those to be measured.
+fn not_of_energies(
+    experiment: &Experiment,
+    objective: &dyn Objective,
+    estimators: Option<&[(String, Arc<dyn Objective>)]>,
+) -> Vec<Diagnostic> {
+    let places = &experiment.places;
+    let trained = (!objective.takes_energies()).then(|| (experiment.objective.kind(), &places.objective));
+    let measured = experiment.estimators.iter().zip(estimators.unwrap_or_default());
+    let measured = measured.filter(|(_, (_, objective))| !objective.takes_energies());
+    let measured = measured.map(|(estimator, _)| (estimator.objective.kind(), &estimator.places));
+    let refused = |(kind, at): (&str, &Places)| {
+        Diagnostic::new(format!("`{kind}` cannot be taken on an energy, whose score is a constant to the parameters"))
+            .at(at.of(Some("kind")), "")
+            .related(places.network.of(Some("kind")), "this network")
+            .help("the objectives that come with stein can; one of your own says so by `takes_energies`")
+    };
+    trained.into_iter().chain(measured).map(refused).collect()
 }
 
 fn has_log_density(network: &Parameterized, schedule: &dyn NoiseSchedule, dimension: usize) -> bool {
@@ -426,8 +450,10 @@ fn network(
     device: &Device,
 ) -> Result<Parameterized, Invalid> {
     let mut noise = streams.at("network", 0);
-    let raw = experiment.network.build(NetworkContext { dataset, schedule, device, noise: &mut noise })?;
-    Ok(Parameterized::new(raw, experiment.parameterization).with_sigma_data(experiment.sigma_data))
+    let &Experiment { parameterization, sigma_data, conservative, .. } = experiment;
+    let context = NetworkContext { dataset, schedule, device, noise: &mut noise, conservative };
+    let raw = experiment.network.build(context)?;
+    Parameterized::new(raw, parameterization).with_sigma_data(sigma_data).conservative(conservative)
 }
 
 /// A of `[inverse]`, if it goes with the other tables.

@@ -7,7 +7,7 @@ use stein_core::{Component, Invalid, NetworkContext, NoiseSchedule, Registry, Sa
 use stein_networks::{ExactConfig, Parameterized};
 use stein_record::source::{Diagnostic, Source};
 
-use crate::experiment::{TABLES, take_network, take_sampler, take_schedule};
+use crate::experiment::{NetworkTable, TABLES, take_network, take_sampler, take_schedule};
 use crate::preset::Preset;
 use crate::section::{Places, Section, unknown_key};
 
@@ -50,7 +50,7 @@ impl SampleParts {
         let of_data = section.places();
         let data = section.component(&registry.data, None, &[])?;
         let (mut of_network, mut of_schedule, mut of_sampler) = Default::default();
-        let (network, parameterization, _) = take_network(&mut root, registry, &mut of_network)?;
+        let NetworkTable { network, parameterization, .. } = take_network(&mut root, registry, &mut of_network)?;
         let (schedule, _) = take_schedule(&mut root, registry, &mut of_schedule)?;
         let (sampler, ..) = take_sampler(&mut root, registry, &mut of_sampler)?;
 
@@ -64,7 +64,8 @@ impl SampleParts {
         let context = SamplerContext { schedule: &*schedule, dimension: dataset.dimension() };
         let sampler = sampler.build(context).map_err(|e| at(&of_sampler, e))?;
         let mut noise = Streams::new(0).at("network", 0);
-        let context = NetworkContext { dataset: &dataset, schedule: &*schedule, device, noise: &mut noise };
+        let context =
+            NetworkContext { dataset: &dataset, schedule: &*schedule, device, noise: &mut noise, conservative: false };
         let raw = network.build(context).map_err(|e| at(&of_network, e))?;
         let score = Parameterized::new(raw, parameterization);
         Ok(Self { score, schedule, sampler, dimension: dataset.dimension() })

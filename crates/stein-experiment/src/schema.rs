@@ -115,6 +115,11 @@ pub fn common_keys(table: &str, kind: &str) -> Vec<(&'static str, Value)> {
                 json!({ "type": "number", "exclusiveMinimum": 0, "default": SIGMA_DATA,
                     "description": "σ_d, the standard deviation of the data, for parameterization and weighting `edm`." }),
             ),
+            (
+                "conservative",
+                json!({ "type": "boolean", "default": false,
+                    "description": "Whether an energy is made of the network: −∇Φ with Φ = −½ xᵀF(x) takes the place of its output F, so that the score is a gradient and has a density." }),
+            ),
         ],
         "objective" => vec![
             ("weighting", with_default(inline::<Weighting>(), "sigma2".into())),

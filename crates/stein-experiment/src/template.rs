@@ -43,6 +43,7 @@ pub fn template(registry: &Registry, choice: &Choice) -> Result<String, String> 
             "How the network becomes a score: \"score\", \"scaled\", \"noise\", \"denoiser\" or \"edm\".",
         ),
         ("sigma-data", "0.5", "σ_d, the standard deviation of the data, for parameterization and weighting \"edm\"."),
+        ("conservative", "false", "Whether an energy is made of the network, so that its score is a gradient."),
     ];
     let of_objectives = [
         (

@@ -12,7 +12,7 @@ use stein_record::source::{Diagnostic, Source};
 use stein_schedules::{Geometric, NoNoise};
 use toml::de::DeValue;
 
-use crate::experiment::{TABLES, default_kind, take_network, take_objective};
+use crate::experiment::{NetworkTable, TABLES, default_kind, take_network, take_objective};
 use crate::preset::{Preset, set_default};
 use crate::schedule::stand_in;
 use crate::section::{Places, unknown_key};
@@ -25,6 +25,7 @@ pub struct VectorTables {
     network_places: Places,
     parameterization: stein_networks::Parameterization,
     sigma_data: f64,
+    conservative: bool,
     objective: Box<dyn Configured<ObjectivePart>>,
     objective_places: Places,
     weighting: Weighting,
@@ -68,11 +69,10 @@ impl VectorTables {
         let objective = take_objective(&mut root, registry, default_kind("objective"), &mut objective_places)
             .map_err(|d| problems.extend(d))
             .ok();
-        let (Some((network, parameterization, sigma_data)), Some((objective, weighting, correction))) =
-            (network, objective)
-        else {
+        let (Some(network), Some((objective, weighting, correction))) = (network, objective) else {
             return Err(problems);
         };
+        let NetworkTable { network, parameterization, sigma_data, conservative } = network;
         if correction || weighting == Weighting::Likelihood {
             let key = if correction { "importance-correction" } else { "weighting" };
             let message = format!("`{key}` depends on how training draws σ, of which a vector knows nothing");
@@ -81,7 +81,16 @@ impl VectorTables {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self { network, network_places, parameterization, sigma_data, objective, objective_places, weighting })
+        Ok(Self {
+            network,
+            network_places,
+            parameterization,
+            sigma_data,
+            conservative,
+            objective,
+            objective_places,
+            weighting,
+        })
     }
 
     /// Builds them for rows of `dimension` numbers, `noisy` or not.
@@ -115,9 +124,14 @@ impl VectorTables {
             return Err(in_network(Invalid::key("parameterization", message)));
         }
         let mut noise = Streams::new(0).at("network", 0);
-        let context = NetworkContext { dataset: &dataset, schedule: &*schedule, device, noise: &mut noise };
+        let conservative = self.conservative;
+        let context =
+            NetworkContext { dataset: &dataset, schedule: &*schedule, device, noise: &mut noise, conservative };
         let raw = self.network.build(context).map_err(in_network)?;
-        let network = Parameterized::new(raw, self.parameterization).with_sigma_data(self.sigma_data);
+        let network = Parameterized::new(raw, self.parameterization)
+            .with_sigma_data(self.sigma_data)
+            .conservative(self.conservative)
+            .map_err(in_network)?;
         Ok(VectorParts { network, objective })
     }
 

@@ -4,7 +4,7 @@ use std::ops::{Add, Mul, Neg, Sub};
 
 use burn::tensor::Tensor;
 
-use crate::jet::Jet;
+use crate::jet::{Jet, Order, plus};
 use crate::map::times_each_block;
 use crate::shape::assert_example_dimension;
 
@@ -25,7 +25,7 @@ impl<const D: usize> Jet<D> {
         let mut dims = c.dims();
         dims[0] = self.batch;
         let c = if c.dims()[0] == dims[0] { c } else { c.expand(dims) };
-        dims[0] = self.tangent_rows();
+        dims[0] = self.derivative_rows();
         let zeros = Tensor::zeros(dims, (&c.device(), c.dtype()));
         Self { data: self.data + Tensor::cat(vec![c, zeros], 0), ..self }
     }
@@ -42,12 +42,13 @@ impl<const D: usize> Jet<D> {
             return Self { data: self.data * c, ..self };
         }
         if !self.is_shared() {
-            return Self { data: self.data * c.repeat_dim(0, 1 + self.k), ..self };
+            let blocks = self.data.dims()[0] / self.batch.max(1);
+            return Self { data: self.data * c.repeat_dim(0, blocks), ..self };
         }
         // Tangents and factors in one product: it is what gives every example tangents of its own.
-        let (dims, batch, k) = (self.dims(), self.batch, self.k);
+        let (dims, batch, k, order) = (self.dims(), self.batch, self.k, self.order);
         let tangents = times_each_block(self.stored_tangents(), c.clone().expand(dims), k);
-        Self { data: Tensor::cat(vec![self.into_value() * c, tangents], 0), batch, k }
+        Self { data: Tensor::cat(vec![self.into_value() * c, tangents], 0), batch, k, order }
     }
 
     /// Concatenates along a dimension other than the first with what doesn't depend on x, `[B, ...]`.
@@ -58,7 +59,7 @@ impl<const D: usize> Jet<D> {
     pub fn cat_constant(self, c: Tensor<D>, dim: usize) -> Self {
         assert_example_dimension::<D>("cat_constant", dim);
         let mut dims = c.dims();
-        dims[0] = self.tangent_rows();
+        dims[0] = self.derivative_rows();
         let c = if self.k == 0 {
             c
         } else {
@@ -128,7 +129,8 @@ impl<const D: usize> Neg for Jet<D> {
     }
 }
 
-/// Elementwise product of two jets of the same shape: (f g)′ v = f′ v · g + f · g′ v.
+/// Elementwise product of two jets of the same shape: (f g)′ = f′ g + f g′ and (f g)″ = f″ g + 2 f′ g′ + f g″ along each
+/// direction.
 ///
 /// # Panics
 ///
@@ -139,13 +141,21 @@ impl<const D: usize> Mul for Jet<D> {
     #[track_caller]
     fn mul(self, other: Self) -> Self {
         self.assert_same_shape(&other);
-        let (batch, k) = (self.batch, self.k);
+        let (k, order) = (self.k, self.order);
         if k == 0 {
             return Self::plain(self.data * other.data);
         }
-        let (df, dg) = (self.stored_tangents(), other.stored_tangents());
-        let (f, g) = (self.into_value(), other.into_value());
+        // Where second derivatives are made, f′ and g′ meet: shared tangents of the two are made alike.
+        let [f, g] = if order == Order::Second { [self.unshared(), other.unshared()] } else { [self, other] };
+        let (df, dg) = (f.stored_tangents(), g.stored_tangents());
+        let (ddf, ddg) = (f.stored_seconds(), g.stored_seconds());
+        let (f, g) = (f.into_value(), g.into_value());
+        let seconds = (order == Order::Second).then(|| {
+            let mixed = df.clone() * dg.clone() * 2.0;
+            let with_f = plus(mixed, ddf.map(|ddf| times_each_block(ddf, g.clone(), k)));
+            plus(with_f, ddg.map(|ddg| times_each_block(ddg, f.clone(), k)))
+        });
         let tangents = times_each_block(df, g.clone(), k) + times_each_block(dg, f.clone(), k);
-        Self { data: Tensor::cat(vec![f * g, tangents], 0), batch, k }
+        Self::join(k, f * g, tangents, seconds)
     }
 }

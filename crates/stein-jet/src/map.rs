@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::jet::Jet;
+use crate::jet::{Jet, Order, plus};
 
 impl<const D: usize> Jet<D> {
     /// A linear function that treats rows independently: `f(x) = L x`, so `J v = L v`. Called once, with all the rows, values
@@ -17,7 +17,7 @@ impl<const D: usize> Jet<D> {
         let rows = self.data.dims()[0];
         let data = f(self.data);
         assert_eq!(data.dims()[0], rows, "a linear map must keep the rows, got {:?}", data.dims());
-        Jet { data, batch: self.batch, k: self.k }
+        Jet { data, batch: self.batch, k: self.k, order: self.order }
     }
 
     /// An affine function `f(x) = L x + c`: a [`linear_map`](Self::linear_map) and an
@@ -30,28 +30,60 @@ impl<const D: usize> Jet<D> {
         self.linear_map(linear).add_constant(constant)
     }
 
-    /// An elementwise function. `function` gives f(x) and is all that runs without directions; `with_derivative` gives
-    /// f(x) and f′(x) from one x, so the two can share their work. Both see values only, `[B, ...]`.
+    /// An elementwise function, for jets of order 1. `function` gives f(x) and is all that runs without directions;
+    /// `with_derivative` gives f(x) and f′(x) from one x, so the two can share their work. Both see values only, `[B, ...]`.
     ///
-    /// f′ must itself be differentiable by autodiff, because `backward()` goes through it.
+    /// f′ must itself be differentiable by autodiff, because `backward()` goes through it. [`map2`](Self::map2) goes on to f″.
     ///
     /// # Panics
     ///
-    /// If f or f′ changes the shape.
+    /// If f or f′ changes the shape, or the jet is of order 2.
     pub fn map(
         self,
         function: impl FnOnce(Tensor<D>) -> Tensor<D>,
         with_derivative: impl FnOnce(Tensor<D>) -> (Tensor<D>, Tensor<D>),
     ) -> Self {
+        self.map2(function, with_derivative, |_| {
+            panic!("`map` knows no second derivative, which a jet of order 2 needs; `map2` takes one")
+        })
+    }
+
+    /// An elementwise function: [`map`](Self::map) with `with_two_derivatives`, which gives f(x), f′(x) and f″(x) from one x and
+    /// runs for jets of order 2. f″ must be differentiable by autodiff too.
+    ///
+    /// # Panics
+    ///
+    /// If f, f′ or f″ changes the shape.
+    pub fn map2(
+        self,
+        function: impl FnOnce(Tensor<D>) -> Tensor<D>,
+        with_derivative: impl FnOnce(Tensor<D>) -> (Tensor<D>, Tensor<D>),
+        with_two_derivatives: impl FnOnce(Tensor<D>) -> [Tensor<D>; 3],
+    ) -> Self {
         if self.k == 0 {
             return Self::plain(function(self.data));
         }
-        let (dims, batch, k) = (self.dims(), self.batch, self.k);
-        let tangents = self.stored_tangents();
-        let (value, derivative) = with_derivative(self.into_value());
+        let (dims, k) = (self.dims(), self.k);
+        let (tangents, seconds) = (self.stored_tangents(), self.stored_seconds());
+        let (value, first, second) = match self.order {
+            Order::First => {
+                let (value, first) = with_derivative(self.into_value());
+                (value, first, None)
+            }
+            Order::Second => {
+                let [value, first, second] = with_two_derivatives(self.into_value());
+                assert_eq!(second.dims(), dims, "a second derivative must have the shape of the value");
+                (value, first, Some(second))
+            }
+        };
         assert_eq!(value.dims(), dims, "an elementwise function must keep the shape");
-        assert_eq!(derivative.dims(), dims, "a derivative must have the shape of the value");
-        Self { data: Tensor::cat(vec![value, times_each_block(tangents, derivative, k)], 0), batch, k }
+        assert_eq!(first.dims(), dims, "a derivative must have the shape of the value");
+        // f″ v² + f′ u
+        let seconds = second.map(|second| {
+            let bent = seconds.map(|seconds| times_each_block(seconds, first.clone(), k));
+            plus(times_each_block(tangents.clone().square(), second, k), bent)
+        });
+        Self::join(k, value, times_each_block(tangents, first, k), seconds)
     }
 }
 

@@ -4,12 +4,13 @@ use burn::module::{Param, ParamId};
 use burn::nn::{GroupNorm, InstanceNorm, LayerNorm};
 use burn::tensor::Tensor;
 
-use crate::jet::Jet;
+use crate::jet::{Blocks, Jet, Order, plus};
 
 /// Group normalisation of images, `[B, C, H, W]` to the same.
 ///
-/// With x̂ = (x − mean) / s and s = √(var + ε) over a group of an example, and u = v − mean(v):
-/// J v = (u − x̂ · mean(x̂ u)) / s, exactly, ε included.
+/// With x̂ = (x − mean)/s and s = √(var + ε) over a group of an example, and with u and w the first and second derivative of
+/// x − mean: s′ = mean(x̂ u), x̂′ = (u − x̂ s′)/s, s″ = mean(x̂ w) + (mean(u²) − s′²)/s and x̂″ = (w − 2 x̂′ s′ − x̂ s″)/s, exactly,
+/// ε included.
 ///
 /// # Panics
 ///
@@ -42,7 +43,7 @@ pub fn instance_norm(layer: &InstanceNorm, x: Jet<4>) -> Jet<4> {
     group_norm(&GroupNorm { num_groups: num_channels, num_channels, gamma, beta, epsilon, affine }, x)
 }
 
-/// Layer normalisation over the last dimension, `[B, ..., d]` to the same. J v as in [`group_norm`].
+/// Layer normalisation over the last dimension, `[B, ..., d]` to the same. Derivatives as in [`group_norm`].
 ///
 /// # Panics
 ///
@@ -78,10 +79,19 @@ fn epsilon(layer: &LayerNorm) -> Tensor<5> {
 fn normalise(x: Jet<3>, add_epsilon: impl FnOnce(Tensor<5>) -> Tensor<5>) -> Jet<3> {
     let dims @ [_, groups, size] = x.dims();
     let centred = x.linear_map(|rows| rows.clone() - rows.mean_dim(2));
-    let [value, u] = centred.into_blocks([1, groups, size]);
+    let Blocks { value, first: u, second: w, order } = centred.into_blocks([1, groups, size]);
     let s = add_epsilon(value.clone().square().mean_dim(4)).sqrt();
     let value = value / s.clone();
-    let along = (value.clone() * u.clone()).mean_dim(4);
-    let tangents = (u - value.clone() * along) / s;
-    Jet::from_blocks(value, tangents, dims)
+    let ds = (value.clone() * u.clone()).mean_dim(4);
+    let first = (u.clone() - value.clone() * ds.clone()) / s.clone();
+    let second = (order == Order::Second).then(|| {
+        let along = w.clone().map(|w| (value.clone() * w).mean_dim(4));
+        let dds = plus((u.square().mean_dim(4) - ds.clone().square()) / s.clone(), along);
+        let bent = first.clone() * ds * 2.0 + value.clone() * dds;
+        match w {
+            Some(w) => (w - bent) / s,
+            None => -bent / s,
+        }
+    });
+    Jet::from_blocks(Blocks { value, first, second, order }, dims)
 }

@@ -14,24 +14,23 @@ impl<const D: usize> Jet<D> {
         assert_eq!(dims[0], self.batch, "reshape keeps the batch as its first dimension, got {dims:?}");
         let mut rows = dims;
         rows[0] = self.data.dims()[0];
-        Jet { data: self.data.reshape(rows), batch: self.batch, k: self.k }
+        Jet { data: self.data.reshape(rows), batch: self.batch, k: self.k, order: self.order }
     }
 
     /// Puts jets `[B, ...]` side by side along dimension `dim`.
     ///
     /// # Panics
     ///
-    /// If there are none, `dim` is 0 (that is the batch), or they differ in batch or directions.
+    /// If there are none, `dim` is 0 (that is the batch), or they differ in batch, directions or order.
     pub fn cat(jets: Vec<Self>, dim: usize) -> Self {
         assert_example_dimension::<D>("cat", dim);
         let first = jets.first().expect("cat needs at least one jet");
         for jet in &jets[1..] {
             first.assert_same_rows(jet);
         }
-        let (batch, k) = (first.batch, first.k);
-        let shared = jets.iter().all(Self::is_shared);
-        let rows = jets.into_iter().map(|jet| if shared { jet.data } else { jet.unshared().data }).collect();
-        Self { data: Tensor::cat(rows, dim), batch, k }
+        let (batch, k, order) = (first.batch, first.k, first.order);
+        let rows = Self::all_alike(jets).into_iter().map(|jet| jet.data).collect();
+        Self { data: Tensor::cat(rows, dim), batch, k, order }
     }
 
     /// The `length` entries from `start` along dimension `dim`.

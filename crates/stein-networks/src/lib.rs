@@ -3,21 +3,24 @@
 //! | kind | what it is |
 //! |---|---|
 //! | `mlp` | fully connected, for tables and toys |
+//! | `energy-mlp` | the same with one output, of which the score is minus a gradient |
 //! | `unet` | convolutional with two or more resolutions, for images |
 //! | `exact` | the data's own score, where they know it: nothing is trained |
 //!
 //! A component gives a raw network F(x, ln σ/α); [`Parameterized`] makes a score of it ([`Parameterization`], a key of every
-//! network). With `classes = true` it is told the class of an example too, or the null token. Initial weights come from the run's noise streams, so a run starts alike on every backend.
+//! network). With `conservative = true` an energy is made of any of them. With `classes = true` it is told the class of an example too, or the null token. Initial weights come from the run's noise streams, so a run starts alike on every backend.
 
 mod embedding;
+mod energy_mlp;
 mod exact;
 mod mlp;
 mod parameterization;
 mod unet;
 
 pub use embedding::{LogSigma, OneHot, SineCosine};
+pub use energy_mlp::{EnergyMlp, EnergyMlpConfig};
 pub use exact::{Exact, ExactConfig};
-pub use mlp::{Mlp, MlpConfig};
+pub use mlp::{Embedding, Mlp, MlpConfig};
 pub use parameterization::{Parameterization, Parameterized, SIGMA_DATA};
 pub use unet::{Unet, UnetConfig};
 
@@ -25,5 +28,5 @@ use stein_core::{Catalogue, NetworkPart};
 
 /// Makes the networks of this crate known.
 pub fn register(catalogue: &mut Catalogue<NetworkPart>) {
-    catalogue.add::<MlpConfig>().add::<UnetConfig>().add::<ExactConfig>();
+    catalogue.add::<MlpConfig>().add::<EnergyMlpConfig>().add::<UnetConfig>().add::<ExactConfig>();
 }

@@ -30,7 +30,7 @@ pub struct MlpConfig {
 #[derive(JsonSchema)]
 #[schemars(rename_all = "kebab-case", inline)]
 #[expect(dead_code, reason = "stands in for stein_jet::Activation, which knows no schema")]
-enum ActivationName {
+pub(crate) enum ActivationName {
     /// x σ(x).
     Silu,
     /// ln(1 + eˣ).
@@ -79,7 +79,28 @@ impl Component<NetworkPart> for MlpConfig {
     }
 
     fn build(&self, context: NetworkContext<'_>) -> Result<AnyNetwork, Invalid> {
-        let NetworkContext { dataset, schedule, device, noise } = context;
+        if context.conservative {
+            unless_smooth(self.activation)?;
+        }
+        let outputs = context.dataset.dimension();
+        Ok(AnyNetwork::new(self.network(outputs, context)?))
+    }
+}
+
+/// Refuses an activation that an energy must not have.
+pub(crate) fn unless_smooth(activation: Activation) -> Result<(), Invalid> {
+    if activation.is_smooth() {
+        return Ok(());
+    }
+    let message = "the second derivative of `elu` jumps at 0, which gradients of an energy's losses don't see; take \"silu\", \
+                   \"softplus\", \"tanh\" or \"gelu\"";
+    Err(Invalid::key("activation", message))
+}
+
+impl MlpConfig {
+    /// The network with so many outputs.
+    pub(crate) fn network(&self, outputs: usize, context: NetworkContext<'_>) -> Result<Mlp, Invalid> {
+        let NetworkContext { dataset, schedule, device, noise, .. } = context;
         if self.embedding != Embedding::None && schedule.first().is_clean() {
             return Err(Invalid::key("embedding", "there is no noise to embed; set network.embedding = \"none\""));
         }
@@ -92,12 +113,12 @@ impl Component<NetworkPart> for MlpConfig {
         };
         let mut widths = vec![d + features + classes.map_or(0, OneHot::width)];
         widths.extend(&self.hidden);
-        widths.push(d);
+        widths.push(outputs);
         let count = |w: &[usize]| w[0].checked_add(1)?.checked_mul(w[1]);
         let parameters = widths.windows(2).try_fold(0usize, |sum, w| sum.checked_add(count(w)?));
         Invalid::unless_buildable("hidden", parameters)?;
         let layers = widths.windows(2).map(|w| init::linear(w[0], w[1], noise, device)).collect();
-        Ok(AnyNetwork::new(Mlp { layers, sines, activation: self.activation, embedding: self.embedding, classes }))
+        Ok(Mlp { layers, sines, activation: self.activation, embedding: self.embedding, classes })
     }
 }
 

@@ -4,8 +4,8 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stein_core::{AnyNetwork, Component, Condition, Levels, Network, NetworkPart};
-use stein_jet::Jet;
+use stein_core::{AnyNetwork, Component, Condition, Energy, Invalid, Levels, Network, NetworkPart, score_of_energy};
+use stein_jet::{Jet, square};
 
 /// How a raw network F(x, σ) becomes a score s(x, σ); a key of every network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -45,8 +45,7 @@ impl Parameterization {
     /// # Panics
     /// If it [needs σ](Self::needs_sigma) and there is none; an experiment is checked for that.
     pub fn score(self, f: Jet<2>, x: Jet<2>, condition: &Condition) -> Jet<2> {
-        let column = |t: Tensor<1>| t.unsqueeze_dim::<2>(1);
-        let levels = || -> Levels { condition.levels.clone().expect("this parameterization needs σ") };
+        let levels = || levels_of(condition);
         match self {
             Self::Score => f,
             Self::Scaled => f.scale(column(levels().sigma.recip())),
@@ -57,6 +56,34 @@ impl Parameterization {
             }
         }
     }
+
+    /// The energy of which [`score`](Self::score) with F = −∇Φ is minus the gradient, `[B, 1]`: Φ, Φ/σ, −Φ/σ, and for a denoiser
+    /// (α Φ + ½‖x‖²)/σ². `phi` is Φ, `[B, 1]`, and for [`Edm`](Self::Edm) the potential of D.
+    fn energy(self, phi: Jet<2>, x: Jet<2>, condition: &Condition) -> Jet<2> {
+        let levels = || levels_of(condition);
+        match self {
+            Self::Score => phi,
+            Self::Scaled => phi.scale(column(levels().sigma.recip())),
+            Self::Noise => phi.scale(column(levels().sigma.recip().neg())),
+            Self::Denoiser | Self::Edm => {
+                let Levels { alpha, sigma } = levels();
+                (phi.scale(column(alpha)) + half_square(x)).scale(column(sigma.square().recip()))
+            }
+        }
+    }
+}
+
+fn column(of: Tensor<1>) -> Tensor<2> {
+    of.unsqueeze_dim::<2>(1)
+}
+
+/// ½‖x‖², `[B, 1]`.
+fn half_square(x: Jet<2>) -> Jet<2> {
+    square(x).sum_dim(1).scale_by(0.5)
+}
+
+fn levels_of(condition: &Condition) -> Levels {
+    condition.levels.clone().expect("this parameterization needs σ")
 }
 
 /// EDM's c_skip, c_out and c_in as columns `[B, 1]`, each for the network's input x = α y.
@@ -68,7 +95,6 @@ struct Preconditioning {
 
 impl Preconditioning {
     fn new(levels: &Levels, sigma_data: f64) -> Self {
-        let column = |t: Tensor<1>| t.unsqueeze_dim::<2>(1);
         let (alpha, sigma) = (levels.alpha.clone(), levels.sigma.clone() / levels.alpha.clone());
         let data2 = sigma_data * sigma_data;
         let total2 = sigma.clone().square() + data2;
@@ -84,9 +110,17 @@ impl Preconditioning {
     fn denoiser(self, x: Jet<2>, f: impl FnOnce(Jet<2>) -> Jet<2>) -> Jet<2> {
         f(x.clone().scale(self.input)).scale(self.out) + x.scale(self.skip)
     }
+
+    /// Ψ with D = −∇ₓΨ for F = −∇Φ: (c_out/a) Φ(a x) − ½ b‖x‖² with a = c_in/α and b = c_skip/α.
+    fn potential(self, x: Jet<2>, phi: impl FnOnce(Jet<2>) -> Jet<2>) -> Jet<2> {
+        let factor = self.out / self.input.clone();
+        phi(x.clone().scale(self.input)).scale(factor) - half_square(x).scale(self.skip)
+    }
 }
 
 /// A network with its parameterisation: a score.
+///
+/// It is an energy's if the raw network has one, or if one is [made of it](Self::conservative).
 #[derive(Module, Debug)]
 pub struct Parameterized {
     network: AnyNetwork,
@@ -94,22 +128,60 @@ pub struct Parameterized {
     parameterization: Parameterization,
     #[module(skip)]
     sigma_data: f64,
+    #[module(skip)]
+    conservative: bool,
 }
 
 impl Parameterized {
     /// Makes a score of a raw network; σ_d is [`SIGMA_DATA`].
     pub fn new(network: AnyNetwork, parameterization: Parameterization) -> Self {
-        Self { network, parameterization, sigma_data: SIGMA_DATA }
+        Self { network, parameterization, sigma_data: SIGMA_DATA, conservative: false }
     }
 
     /// The same with another σ_d, for [`Parameterization::Edm`].
     pub fn with_sigma_data(self, sigma_data: f64) -> Self {
         Self { sigma_data, ..self }
     }
+
+    /// The same, or an energy made of it: −∇Φ with Φ = −½ xᵀF(x) takes the place of the raw output F, and is the same where F is
+    /// linear and symmetric (an inner product of input and output: Du et al. 2023, arXiv 2302.11552).
+    ///
+    /// # Errors
+    /// If the raw network is an energy already.
+    pub fn conservative(self, conservative: bool) -> Result<Self, Invalid> {
+        if conservative && Network::energy(&self.network).is_some() {
+            return Err(Invalid::key("conservative", "the network is an energy already: leave `conservative` out"));
+        }
+        Ok(Self { conservative, ..self })
+    }
+
+    /// Φ at `x`, `[B, 1]`.
+    fn potential(&self, x: Jet<2>, condition: &Condition) -> Jet<2> {
+        match Network::energy(&self.network) {
+            Some(energy) => energy.evaluate(x, condition),
+            None => (self.network.forward(x.clone(), condition) * x).sum_dim(1).scale_by(-0.5),
+        }
+    }
+}
+
+impl Energy for Parameterized {
+    fn evaluate(&self, x: Jet<2>, condition: &Condition) -> Jet<2> {
+        let phi = |x| self.potential(x, condition);
+        let phi = match (self.parameterization, &condition.levels) {
+            (Parameterization::Edm, Some(levels)) => {
+                Preconditioning::new(levels, self.sigma_data).potential(x.clone(), phi)
+            }
+            _ => phi(x.clone()),
+        };
+        self.parameterization.energy(phi, x, condition)
+    }
 }
 
 impl Network for Parameterized {
     fn forward(&self, x: Jet<2>, condition: &Condition) -> Jet<2> {
+        if Network::energy(self).is_some() {
+            return score_of_energy(&self.valid(), &x, condition);
+        }
         let f = match (self.parameterization, &condition.levels) {
             (Parameterization::Edm, Some(levels)) => {
                 let network = |x| self.network.forward(x, condition);
@@ -121,7 +193,18 @@ impl Network for Parameterized {
     }
 
     fn log_density(&self, x: Tensor<2>, condition: &Condition) -> Option<Tensor<1>> {
-        Network::log_density(&self.network, x, condition)
+        match Network::energy(self) {
+            Some(energy) => Some(-energy.evaluate(Jet::plain(x), condition).into_value().squeeze_dim::<1>(1)),
+            // Of a raw density's score only itself is left by the other parameterisations.
+            None if self.parameterization == Parameterization::Score => {
+                Network::log_density(&self.network, x, condition)
+            }
+            None => None,
+        }
+    }
+
+    fn energy(&self) -> Option<&dyn Energy> {
+        (self.conservative || Network::energy(&self.network).is_some()).then_some(self)
     }
 
     fn classes(&self) -> Option<usize> {

@@ -69,7 +69,7 @@ impl Component<NetworkPart> for UnetConfig {
     }
 
     fn build(&self, context: NetworkContext<'_>) -> Result<AnyNetwork, Invalid> {
-        let NetworkContext { dataset, schedule, device, noise } = context;
+        let NetworkContext { dataset, schedule, device, noise, .. } = context;
         if schedule.first().is_clean() {
             return Err(Invalid::new("`unet` is told of σ, and there is no noise; `mlp` can do without"));
         }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stein_core::{Component, Invalid, Noise, Objective, ObjectivePart, Perturbed, ScoreNetwork};
 
-use crate::implicit::half_square;
+use crate::half_square_error;
 
 /// Explicit score matching: regression on the true score.
 ///
@@ -29,8 +29,11 @@ impl Component<ObjectivePart> for Explicit {
 impl Objective for Explicit {
     fn loss(&self, network: &dyn ScoreNetwork, batch: &Perturbed, _: &mut Noise) -> Tensor<1> {
         let exact = batch.exact_score.clone().expect("the trainer gives the exact score to an objective that needs it");
-        let error = network.score(batch.noisy.clone(), &batch.condition) - exact;
-        half_square(error)
+        half_square_error(network, batch.noisy.clone(), Some(exact), &batch.condition)
+    }
+
+    fn takes_energies(&self) -> bool {
+        true
     }
 
     fn needs_exact_score(&self) -> bool {

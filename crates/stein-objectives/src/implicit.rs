@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{FloatDType, Tensor};
+use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stein_core::{Component, Invalid, Noise, Objective, ObjectivePart, Perturbed, ScoreNetwork};
 use stein_jet::Jet;
 
-use crate::Probe;
 use crate::hutch_plus_plus::{orthonormal, project_out};
+use crate::{Along, Probe};
 
 /// Implicit score matching: the explicit objective minus a constant, without the true score.
 ///
@@ -86,20 +86,9 @@ pub(crate) fn check_probes(key: &str, count: usize) -> Result<(), Invalid> {
 /// Directions of an exact trace at most: for each there is a row of D numbers an example.
 const MOST_EXACT: usize = 1024;
 
-/// Score, and Σ_k vₖᵀ J vₖ of each example, `[B]`.
-fn score_and_sum(network: &dyn ScoreNetwork, batch: &Perturbed, directions: Vec<Tensor<2>>) -> (Tensor<2>, Tensor<1>) {
-    let jet = network.jet(Jet::seed(batch.noisy.clone(), directions.clone()), &batch.condition);
-    (jet.value(), along(&jet, &directions).sum_dim(0).squeeze_dim::<1>(0))
-}
-
 impl Implicit {
-    /// Score and trace estimate by Hutch++.
-    fn hutch_plus_plus(
-        &self,
-        network: &dyn ScoreNetwork,
-        batch: &Perturbed,
-        noise: &mut Noise,
-    ) -> (Tensor<2>, Tensor<1>) {
+    /// Derivatives along the directions of Hutch++: the trace estimate is the sum of their curvatures.
+    fn hutch_plus_plus(&self, network: &dyn ScoreNetwork, batch: &Perturbed, noise: &mut Noise) -> Along {
         let third = self.probes / 3;
         let mut sketch = self.probe.directions(2 * third, batch, noise);
         let rest = sketch.split_off(third);
@@ -108,23 +97,32 @@ impl Implicit {
         // The mean over the random directions: each is scaled by the root of its share.
         let share = (third as f64).sqrt().recip();
         let complement = rest.into_iter().map(|g| project_out(project_out(g, &basis), &basis) * share);
-        let directions = basis.iter().cloned().chain(complement).collect();
-        score_and_sum(network, batch, directions)
+        let directions: Vec<_> = basis.iter().cloned().chain(complement).collect();
+        Along::directions(network, batch, &directions)
     }
 }
 
 impl Objective for Implicit {
     fn loss(&self, network: &dyn ScoreNetwork, batch: &Perturbed, noise: &mut Noise) -> Tensor<1> {
-        let (score, trace) = match self.trace {
-            Trace::Exact => score_and_trace(network, batch),
+        match self.trace {
+            Trace::Exact => {
+                let along = Along::basis(network, batch);
+                along.curvature() + along.half_square_slopes()
+            }
             Trace::Hutchinson => {
                 let directions = self.probe.directions(self.probes, batch, noise);
-                let (score, sum) = score_and_sum(network, batch, directions);
-                (score, sum / self.probes as f64)
+                let along = Along::directions(network, batch, &directions);
+                along.curvature() / self.probes as f64 + along.half_square_score(network, batch)
             }
-            Trace::HutchPlusPlus => self.hutch_plus_plus(network, batch, noise),
-        };
-        trace + half_square(score)
+            Trace::HutchPlusPlus => {
+                let along = self.hutch_plus_plus(network, batch, noise);
+                along.curvature() + along.half_square_score(network, batch)
+            }
+        }
+    }
+
+    fn takes_energies(&self) -> bool {
+        true
     }
 
     fn probes(&self) -> usize {
@@ -161,27 +159,4 @@ impl Objective for Implicit {
         }
         Ok(())
     }
-}
-
-/// Score, and Σ_i e_iᵀ J e_i of each example, `[B]`. The directions are the same for every example, so up to the first nonlinearity
-/// their derivatives are computed once for all.
-fn score_and_trace(network: &dyn ScoreNetwork, batch: &Perturbed) -> (Tensor<2>, Tensor<1>) {
-    let [b, d] = batch.noisy.dims();
-    let jet = network.jet(Jet::basis(batch.noisy.clone()), &batch.condition);
-    let tangents = jet.tangents();
-    let diagonal = Tensor::<2>::eye(d, &tangents.device()).cast(FloatDType::from(tangents.dtype()));
-    let jacobian = tangents.reshape([d, b, d]) * diagonal.unsqueeze_dim::<3>(1);
-    (jet.value(), jacobian.sum_dim(2).sum_dim(0).reshape([b]))
-}
-
-/// vᵀ J v for each direction and example, `[K, B]`.
-pub(crate) fn along(jet: &Jet<2>, directions: &[Tensor<2>]) -> Tensor<2> {
-    let (batch, k) = (jet.batch(), directions.len());
-    let products = jet.tangents() * Tensor::cat(directions.to_vec(), 0);
-    products.sum_dim(1).reshape([k, batch])
-}
-
-/// ½‖row‖² of each row, `[B]`.
-pub(crate) fn half_square(rows: Tensor<2>) -> Tensor<1> {
-    rows.square().sum_dim(1).squeeze_dim::<1>(1) * 0.5
 }

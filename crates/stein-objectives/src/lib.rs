@@ -11,7 +11,10 @@
 //! trainer weighs each example by λ(σ) ([`Weighting`]) and takes the mean. In expectation the four differ by constants only:
 //! explicit = implicit + ½E‖∇log p_σ‖² = denoising − its floor. What differs is what they need (the true score; derivatives of
 //! the network; noise), what they cost, and the variance of their gradients.
+//!
+//! All can be taken on energies, s = −∇E, without differentiating a gradient: [`Along`] and [`half_square_error`] say how.
 
+mod along;
 mod denoising;
 mod explicit;
 mod hutch_plus_plus;
@@ -20,6 +23,7 @@ mod probe;
 mod sliced;
 mod weighting;
 
+pub use along::{Along, half_square_error, slopes};
 pub use denoising::Denoising;
 pub use explicit::Explicit;
 pub use implicit::{Implicit, Trace};

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stein_core::{Component, Invalid, Noise, Objective, ObjectivePart, Perturbed, ScoreNetwork};
+use stein_core::{Component, Energy, Invalid, Noise, Objective, ObjectivePart, Perturbed, ScoreNetwork};
 use stein_jet::Jet;
 
-use crate::Probe;
-use crate::implicit::{along, check_probes, half_square};
+use crate::along::half_square;
+use crate::implicit::check_probes;
+use crate::{Along, Probe, half_square_error};
 
 /// Sliced score matching: the implicit objective along random directions.
 ///
@@ -40,7 +41,8 @@ pub enum Derivative {
     /// Carried forward with the score: exact.
     #[default]
     Forward,
-    /// vᵀ(s₊ − s₋)‖v‖/(2ε), with ½(…)² of the mean score (s₊ + s₋)/2 (Pang et al. 2020, arXiv 2007.03317).
+    /// vᵀ(s₊ − s₋)‖v‖/(2ε), with ½(…)² of the mean score (s₊ + s₋)/2; of energies (2E − E₊ − E₋)‖v‖²/ε², with ½(vᵀs)² by their
+    /// difference too (Pang et al. 2020, arXiv 2007.03317).
     FiniteDifference,
 }
 
@@ -71,30 +73,53 @@ impl Component<ObjectivePart> for Sliced {
 }
 
 impl Sliced {
-    /// ½(vᵀs)² or ½‖s‖², `[B]`.
-    fn square(&self, score: &Tensor<2>, v: &Tensor<2>) -> Tensor<1> {
-        if self.variance_reduced {
-            return half_square(score.clone());
-        }
-        (score.clone() * v.clone()).sum_dim(1).square().squeeze_dim::<1>(1) * 0.5
-    }
-
-    /// The score at x and vᵀ J v for each direction, `[M, B]`, in one pass.
+    /// vᵀ J v + ½(vᵀs)², or + ½‖s‖², summed over the directions, `[B]`: for an energy −vᵀ∇²E v + ½(vᵀ∇E)², out of one jet.
     fn forward(&self, network: &dyn ScoreNetwork, batch: &Perturbed, directions: &[Tensor<2>]) -> Tensor<1> {
-        let jet = network.jet(Jet::seed(batch.noisy.clone(), directions.to_vec()), &batch.condition);
-        let curvature = along(&jet, directions).sum_dim(0).squeeze_dim::<1>(0);
-        let score = jet.value();
-        directions.iter().fold(curvature, |sum, v| sum + self.square(&score, v))
+        let along = Along::directions(network, batch, directions);
+        if self.variance_reduced {
+            along.curvature() + along.half_square_score(network, batch) * directions.len() as f64
+        } else {
+            along.curvature() + along.half_square_slopes()
+        }
     }
 
     /// The same for one direction from the scores at x ± ε v/‖v‖.
     fn difference(&self, network: &dyn ScoreNetwork, batch: &Perturbed, v: &Tensor<2>) -> Tensor<1> {
         let length = v.clone().square().sum_dim(1).sqrt();
         let step = v.clone() / length.clone() * self.epsilon;
-        let plus = network.score(batch.noisy.clone() + step.clone(), &batch.condition);
-        let minus = network.score(batch.noisy.clone() - step, &batch.condition);
+        let (plus, minus) = (batch.noisy.clone() + step.clone(), batch.noisy.clone() - step);
+        if let Some(energy) = network.energy() {
+            return self.energy_difference(network, energy, batch, [plus, minus], length.squeeze_dim::<1>(1));
+        }
+        let plus = network.score(plus, &batch.condition);
+        let minus = network.score(minus, &batch.condition);
         let slope = (v.clone() * (plus.clone() - minus.clone())).sum_dim(1) * length / (2.0 * self.epsilon);
-        slope.squeeze_dim::<1>(1) + self.square(&((plus + minus) * 0.5), v)
+        let mean = (plus + minus) * 0.5;
+        let square = if self.variance_reduced {
+            half_square(mean)
+        } else {
+            (mean * v.clone()).sum_dim(1).square().squeeze_dim::<1>(1) * 0.5
+        };
+        slope.squeeze_dim::<1>(1) + square
+    }
+
+    /// The same from three energies: ‖v‖²/ε² · (2E − E₊ − E₋ + (E₊ − E₋)²/8), of which the last is ½(vᵀ∇E)² (Pang et al. 2020).
+    fn energy_difference(
+        &self,
+        network: &dyn ScoreNetwork,
+        energy: &dyn Energy,
+        batch: &Perturbed,
+        sides: [Tensor<2>; 2],
+        length: Tensor<1>,
+    ) -> Tensor<1> {
+        let at = |x: Tensor<2>| energy.evaluate(Jet::plain(x), &batch.condition).into_value().squeeze_dim::<1>(1);
+        let (here, [plus, minus]) = (at(batch.noisy.clone()), sides.map(at));
+        let bend = here * 2.0 - plus.clone() - minus.clone();
+        let scale = length.square() / (self.epsilon * self.epsilon);
+        if self.variance_reduced {
+            return bend * scale + half_square_error(network, batch.noisy.clone(), None, &batch.condition);
+        }
+        (bend + (plus - minus).square() / 8.0) * scale
     }
 }
 
@@ -110,6 +135,10 @@ impl Objective for Sliced {
                 .expect("at least one direction is checked for"),
         };
         sum / self.projections as f64
+    }
+
+    fn takes_energies(&self) -> bool {
+        true
     }
 
     fn probes(&self) -> usize {

@@ -115,10 +115,12 @@ fn count_of_probes(source: &mut Source, text: &str, count: usize) -> Result<(), 
 /// Refuses an experiment whose layers have far more parameters than the file, before they are built.
 fn check_size(file: &ArrayFile, text: &str, dimension: usize) -> Result<(), String> {
     let table: toml::Table = toml::from_str(text).unwrap_or_default();
-    let hidden = table.get("network").and_then(|n| n.get("hidden")?.as_array().cloned()).unwrap_or_default();
+    let network = |key: &str| table.get("network").and_then(|network| network.get(key));
+    let hidden = network("hidden").and_then(|hidden| hidden.as_array().cloned()).unwrap_or_default();
+    let outputs = if network("kind").and_then(toml::Value::as_str) == Some("energy-mlp") { 1 } else { dimension };
     let width = |value: &toml::Value| value.as_integer().and_then(|w| usize::try_from(w).ok()).unwrap_or(0);
     let widths: Vec<usize> =
-        std::iter::once(dimension).chain(hidden.iter().map(width)).chain(std::iter::once(dimension)).collect();
+        std::iter::once(dimension).chain(hidden.iter().map(width)).chain(std::iter::once(outputs)).collect();
     let layer = |w: &[usize]| w[0].saturating_add(1).saturating_mul(w[1]);
     let asked = widths.windows(2).map(layer).fold(0, usize::saturating_add);
     let own = file.arrays.iter().filter(|(name, _)| name.starts_with("network."));

@@ -335,7 +335,9 @@ fn variance_reduced_denoising_keeps_its_mean() {
     // A score that is right, at a small σ: what is left of the plain loss is mostly noise.
     let (target, network) = (three_modes(), exact(three_modes()));
     let batch = batch_of(&target, Some(Level::exploding(0.05)), 60_000, "variates");
-    let of = |control_variate, antithetic| losses(Denoising { control_variate, antithetic }, &network, &batch);
+    let of = |control_variate, antithetic| {
+        losses(Denoising { control_variate, antithetic, ..Denoising::default() }, &network, &batch)
+    };
     let spread = |values: &[f32]| {
         let (m, error) = mean(values);
         (m, error, error * error * values.len() as f64)
@@ -370,7 +372,7 @@ fn control_variate_and_antithetic_noise_quiet_the_gradient() {
     };
     let (plain, plain_error, variance) = moments(Denoising::default());
     for (control_variate, antithetic) in [(true, false), (false, true), (true, true)] {
-        let (quiet, error, reduced) = moments(Denoising { control_variate, antithetic });
+        let (quiet, error, reduced) = moments(Denoising { control_variate, antithetic, ..Denoising::default() });
         assert!((quiet - plain).abs() < 4.0 * (plain_error + error), "{quiet} and {plain}");
         assert!(reduced < 0.1 * variance, "{control_variate} {antithetic}: {reduced} of {variance}");
     }

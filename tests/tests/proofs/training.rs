@@ -122,7 +122,8 @@ fn every_objective_reaches_the_score_of_the_gaussian() {
             assert!(found < TOLERANCE, "{name} at σ = {sigma}: {found}");
         }
     }
-    let (plain, both) = (Denoising::default(), Denoising { control_variate: true, antithetic: true });
+    let (plain, both) =
+        (Denoising::default(), Denoising { control_variate: true, antithetic: true, ..Denoising::default() });
     let of_noise = [
         ("denoising", plain.clone()),
         ("control variate", Denoising { control_variate: true, ..plain.clone() }),

@@ -151,10 +151,12 @@ impl Values<'_> {
         if let Some(integral) = self.quadrature {
             let about = format!(
                 "The same by the midpoint rule over a rectangle around the training rows, a second opinion; ± is what the last \
-                 refinement changed.{}",
+                 refinement changed, or rounding.{}",
                 if integral.border < MUCH { "" } else { BEYOND }
             );
-            let estimate = Estimate::new(integral.log, integral.change);
+            // Densities have single precision.
+            let rounding = f64::from(f32::EPSILON) * integral.log.abs();
+            let estimate = Estimate::new(integral.log, integral.change.max(rounding));
             out.push(record("log-z-quadrature", "log Z (quadrature)", &about, of_z, estimate));
         }
         let about = format!(
@@ -176,7 +178,8 @@ impl Values<'_> {
         if let Some(truth) = truth {
             let errors: Vec<f64> = self.own.iter().zip(truth).map(|(own, truth)| own - truth).collect();
             let about = "That log-likelihood less the true log-density at the same rows: minus a divergence KL, but for the error \
-                         of log Z.";
+                         of log Z. It can be large where the score is right: a score does not say how much weight regions have \
+                         that no density connects.";
             let error = normalised(Estimate::mean_of(&errors));
             let label = "log-likelihood by the energy − truth";
             out.push(record("energy-log-likelihood-error", label, about, Better::Near(0.0), error));
@@ -208,7 +211,7 @@ impl Values<'_> {
         let sigma = self.plan.schedule.last().sigma;
         let about = format!(
             "log ∫ p̃ at σ = {sigma:.3e}, by {chains} chains from a Gaussian fitted to the training rows in {temperatures} steps of β, \
-             {leapfrog_steps} leapfrog steps each. Mass that no chain meets is not counted."
+             {leapfrog_steps} leapfrog steps each. On average it is too low by half its variance; mass that no chain meets is not counted."
         );
         let lost = self.found.lost();
         let warning = match self.share() {

@@ -44,7 +44,11 @@ pub(crate) fn figure(field: &Field) -> Drawn {
             two = true;
         }
         let apart = truth.as_ref().map(|truth| field.cell() * half_distance(&learned, truth));
-        panel("Learned", &learned, apart.map_or(String::new(), |d| format!("; ½∫|difference| {}", significant(d, 2))))?;
+        panel(
+            "Learned",
+            &learned,
+            apart.map_or(String::new(), |d| format!("; ½∫|difference| = {}", significant(d, 2))),
+        )?;
     }
     if panels.is_empty() {
         return Ok(None);
@@ -54,7 +58,7 @@ pub(crate) fn figure(field: &Field) -> Drawn {
     let lines = "Lines enclose 50, 90 and 99 % of what lies in the square.";
     let caption = if two {
         format!(
-            "The density of the network, e to the power of minus its energy, beside the true one{noise}. {wider} Each level has one scale for the two, from 0 to the higher maximum. {lines} ½∫|difference|, over the square, is 0 where they are the same and at most 1."
+            "The density of the network, e to the power of minus its energy, beside the true one{noise}. {wider} Each level has one scale for the two, from 0 to the higher maximum. {lines} ½∫|difference|, over the square, is 0 where they are the same and at most 1. At small σ it can be large though the score is right: a score does not say how much weight regions have that no density connects."
         )
     } else {
         format!(
@@ -97,7 +101,7 @@ mod tests {
         // Half of the mass is elsewhere.
         assert_eq!(
             said,
-            [("True, σ = 0.500", "at most 0.12"), ("Learned, σ = 0.500", "at most 0.25; ½∫|difference| 0.50")]
+            [("True, σ = 0.500", "at most 0.12"), ("Learned, σ = 0.500", "at most 0.25; ½∫|difference| = 0.50")]
         );
         assert_eq!(figure.layout, Layout::Pairs);
         // One scale: the same picture where the density is the same, another where it is half.
@@ -121,6 +125,6 @@ mod tests {
         assert_eq!(figure(&field(Some([0.1, 0.1]), None)).unwrap(), None);
         // What is not finite is not drawn, and nothing breaks.
         let broken = figure(&field(Some([0.1, f32::INFINITY]), Some([f32::NAN, f32::INFINITY]))).unwrap().unwrap();
-        assert_eq!(broken.panels[1].note, "at most 0; ½∫|difference| 0.20");
+        assert_eq!(broken.panels[1].note, "at most 0; ½∫|difference| = 0.20");
     }
 }

@@ -96,12 +96,12 @@ mod tests {
 
     #[test]
     fn both_are_drawn_on_one_scale_with_their_distance() {
-        let figure = figure(&field(Some([0.125, 0.125]), Some([0.25, 0.0]))).unwrap().unwrap();
+        let figure = figure(&field(Some([0.12, 0.12]), Some([0.25, 0.0]))).unwrap().unwrap();
         let said: Vec<_> = figure.panels.iter().map(|p| (p.title.as_str(), p.note.as_str())).collect();
         // Half of the mass is elsewhere.
         assert_eq!(
             said,
-            [("True, σ = 0.500", "at most 0.12"), ("Learned, σ = 0.500", "at most 0.25; ½∫|difference| = 0.50")]
+            [("True, σ = 0.50", "at most 0.12"), ("Learned, σ = 0.50", "at most 0.25; ½∫|difference| = 0.50")]
         );
         assert_eq!(figure.layout, Layout::Pairs);
         // One scale: the same picture where the density is the same, another where it is half.

@@ -43,6 +43,37 @@ fn a_run_leaves_everything_and_is_not_done_twice() {
     assert_eq!(std::fs::metadata(run.network()).unwrap().modified().unwrap(), before);
 }
 
+/// The network's own density is written and drawn beside the true one; an exact network's is the true one.
+#[test]
+fn the_density_of_an_energy_is_shown() {
+    let densities = |set: &[&str]| {
+        let folder = Folder::with(SMALL);
+        let mut arguments = vec!["run", "small.toml", "--quiet", "--set", "evaluation.log-z.chains=64"];
+        arguments.extend(set.iter().flat_map(|s| ["--set", s]));
+        folder.stein(&arguments).exits(0);
+        let page = std::fs::read_to_string(folder.path().join("reports/small/index.html")).unwrap();
+        let field = stein_record::arrays::ArrayFile::read(&folder.cell().field()).unwrap().unwrap();
+        let evaluation = folder.cell().read_evaluation().unwrap().unwrap();
+        let log_z = ["log-z", "log-z-quadrature"].map(|name| evaluation.metric(name).unwrap().estimate);
+        (field, page.contains("The density that was learned"), log_z)
+    };
+    let (field, shown, [annealed, quadrature]) = densities(&["network.kind=energy-mlp"]);
+    let axis = |name: &str| f64::from(field.arrays[name].data[1] - field.arrays[name].data[0]);
+    let cell = axis("x") * axis("y");
+    let of = |name: &str| field.arrays[name].data.rchunks(41 * 41).next().unwrap().iter().map(|&p| f64::from(p));
+    // At the smallest level the picture holds nearly all of both, and they are alike.
+    for name in ["density", "learned_density"] {
+        let mass = of(name).sum::<f64>() * cell;
+        assert!((0.9..1.02).contains(&mass), "{name}: {mass}");
+    }
+    let apart = 0.5 * cell * of("density").zip(of("learned_density")).map(|(a, b)| (a - b).abs()).sum::<f64>();
+    assert!(shown && apart < 0.6, "{apart}");
+    let off = (annealed.value - quadrature.value).abs();
+    assert!(off < 4.0 * annealed.standard_error && annealed.standard_error < 0.3, "{annealed:?} {quadrature:?}");
+    let (field, shown, _) = densities(&["network.kind=exact", "training.steps=0"]);
+    assert!(!shown && !field.arrays.contains_key("learned_density"));
+}
+
 #[test]
 fn every_objective_trains_towards_the_same_score() {
     let fisher = |set: &[&str]| {

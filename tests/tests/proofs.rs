@@ -1,5 +1,7 @@
 //! Objectives, schedules, samplers and targets against closed forms.
 
+#[path = "proofs/annealed_importance.rs"]
+mod annealed_importance;
 #[path = "proofs/cells.rs"]
 mod cells;
 #[path = "proofs/classes.rs"]

@@ -35,7 +35,7 @@ pub use sample_vector::SampleParts;
 pub use schedule::schedule;
 pub use schema::{common_keys, schema};
 pub use settings::{
-    Evaluation, LEAST_ROWS, LearningRateSchedule, Likelihood, MOST_SAMPLES, Optimizer, OptimizerKind, Runtime,
+    Evaluation, LEAST_ROWS, LearningRateSchedule, Likelihood, LogZ, MOST_SAMPLES, Optimizer, OptimizerKind, Runtime,
     Terminal, Training, WhereNoise,
 };
 pub use sweep::{Axis, CellPlan, DEFAULT_MOST_CELLS, MOST_CELLS, Sweep};

@@ -148,8 +148,14 @@ impl Plan {
                 }
                 let needed = sampler.as_ref().is_some_and(|sampler| sampler.needs_log_density());
                 // A density is asked for only where nothing else is wrong with the network or its levels.
-                if needed && problems.is_empty() {
-                    problems.extend(no_log_density(&experiment, &network, &*schedule, dataset.dimension()));
+                if (needed || experiment.evaluation.log_z.is_some())
+                    && problems.is_empty()
+                    && !has_log_density(&network, &*schedule, dataset.dimension())
+                {
+                    problems.extend(needed.then(|| no_log_density_to_sample(&experiment)));
+                    problems.extend(
+                        experiment.evaluation.log_z.is_some().then(|| no_log_density_to_normalise(&experiment)),
+                    );
                 }
             }
             Err(e) => problems.push(places.network.diagnostic(&e).related(places.data.of(None), "with these data")),
@@ -267,23 +273,28 @@ fn not_of_energies(
     trained.into_iter().chain(measured).map(refused).collect()
 }
 
-fn no_log_density(
-    experiment: &Experiment,
-    network: &Parameterized,
-    schedule: &dyn NoiseSchedule,
-    dimension: usize,
-) -> Option<Diagnostic> {
-    let (sampler, kind, device) = (experiment.sampler.kind(), experiment.network.kind(), Device::flex());
+fn has_log_density(network: &Parameterized, schedule: &dyn NoiseSchedule, dimension: usize) -> bool {
+    let device = Device::flex();
     let condition = Condition::uniform(schedule.last(), 1, &device);
-    let probe = Tensor::zeros([1, dimension], &device);
-    ScoreNetwork::log_density(network, probe, &condition).is_none().then(|| {
-        Diagnostic::new(format!(
-            "`{sampler}` needs the log density, which a network of kind `{kind}` does not have; `exact` (and energies) do"
-        ))
-        .at(experiment.places.sampler.of(Some("kind")), "")
+    ScoreNetwork::log_density(network, Tensor::zeros([1, dimension], &device), &condition).is_some()
+}
+
+fn no_log_density_to_sample(experiment: &Experiment) -> Diagnostic {
+    let (sampler, kind) = (experiment.sampler.kind(), experiment.network.kind());
+    Diagnostic::new(format!(
+        "`{sampler}` needs the log density, which a network of kind `{kind}` does not have; `exact` (and energies) do"
+    ))
+    .at(experiment.places.sampler.of(Some("kind")), "")
+    .related(experiment.places.network.of(Some("kind")), "this network")
+    .help("take `langevin`, which needs the score alone, or a network that has a density")
+}
+
+fn no_log_density_to_normalise(experiment: &Experiment) -> Diagnostic {
+    let kind = experiment.network.kind();
+    Diagnostic::new(format!("`log-z` normalises a density, and a network of kind `{kind}` has a score alone"))
+        .at(experiment.places.evaluation.of(Some("log-z")), "")
         .related(experiment.places.network.of(Some("kind")), "this network")
-        .help("take `langevin`, which needs the score alone, or a network that has a density")
-    })
+        .help("`energy-mlp`, `exact` and any network with `conservative = true` have a density")
 }
 
 /// What the tables say of noise that does not go together.

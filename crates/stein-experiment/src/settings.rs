@@ -278,6 +278,10 @@ pub struct Evaluation {
     /// Whether, and how, the log-likelihood of held-out rows is computed by the probability flow; not if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub likelihood: Option<Likelihood>,
+    /// Whether, and how, the density of a network that knows it up to a constant is normalised, and the log-likelihood of held-out
+    /// rows computed by it; not if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_z: Option<LogZ>,
 }
 
 /// `[evaluation] likelihood`: the log-density of held-out rows at the smallest noise level.
@@ -342,6 +346,48 @@ impl Likelihood {
     }
 }
 
+/// `[evaluation] log-z`: log ∫ p̃ at the smallest noise level by annealed importance sampling (Neal 2001, arXiv physics/9803008),
+/// for networks that have a density p̃. From a Gaussian fitted to the training rows, q₀, chains go along q₀^(1−β) p̃^β.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct LogZ {
+    /// Chains: the standard error goes with one over their root.
+    #[schemars(range(min = 2, max = 10_000_000))]
+    pub chains: usize,
+    /// Steps of β from 0 to 1, spaced by what a pilot sees: more of them make the chains' weights more even.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub temperatures: usize,
+    /// Leapfrog steps of the Hamiltonian trajectory at each β; their size follows from the pilot.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub leapfrog_steps: usize,
+    /// Held-out rows for the log-likelihood, as far as there are that many; they get the noise of the smallest level.
+    #[schemars(range(min = 2, max = 10_000_000))]
+    pub rows: usize,
+}
+
+impl Default for LogZ {
+    fn default() -> Self {
+        Self { chains: 1024, temperatures: 200, leapfrog_steps: 3, rows: 1024 }
+    }
+}
+
+impl LogZ {
+    fn check(&self) -> Result<(), Invalid> {
+        let keys = [
+            ("chains", self.chains, 2, MOST_SAMPLES),
+            ("temperatures", self.temperatures, 1, 1_000_000),
+            ("leapfrog-steps", self.leapfrog_steps, 1, 10_000),
+            ("rows", self.rows, 2, MOST_SAMPLES),
+        ];
+        match keys.into_iter().find(|&(_, value, least, most)| !(least..=most).contains(&value)) {
+            Some((key, value, least, most)) => {
+                Err(Invalid::key(key, format!("`{key}` is {value}; it must be from {least} to {most}")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 impl Default for Evaluation {
     fn default() -> Self {
         Self {
@@ -354,6 +400,7 @@ impl Default for Evaluation {
             estimator_batches: 0,
             solver_error: false,
             likelihood: None,
+            log_z: None,
         }
     }
 }
@@ -384,8 +431,9 @@ impl Evaluation {
                 return Err(Invalid::key(key, format!("`{key}` is {value}; it must be at most {MOST_SAMPLES}")));
             }
         }
-        let within = |e: Invalid| Invalid { key: e.key.map(|key| format!("likelihood.{key}")), ..e };
-        self.likelihood.as_ref().map_or(Ok(()), |likelihood| likelihood.check().map_err(within))
+        let within = |table: &str, e: Invalid| Invalid { key: e.key.map(|key| format!("{table}.{key}")), ..e };
+        self.likelihood.as_ref().map_or(Ok(()), |asked| asked.check().map_err(|e| within("likelihood", e)))?;
+        self.log_z.as_ref().map_or(Ok(()), |asked| asked.check().map_err(|e| within("log-z", e)))
     }
 }
 
@@ -431,6 +479,18 @@ mod tests {
         assert_eq!(key(Likelihood { atol: f64::NAN, ..Likelihood::default() }), "likelihood.atol");
         let usual = Evaluation { likelihood: Some(Likelihood::default()), ..Evaluation::default() };
         assert_eq!(usual.check(), Ok(()));
+    }
+
+    #[test]
+    fn log_z_out_of_range_is_refused_at_its_key() {
+        let check = |log_z| Evaluation { log_z: Some(log_z), ..Evaluation::default() }.check();
+        let refused = check(LogZ { chains: 1, ..LogZ::default() }).expect_err("out of range");
+        assert_eq!(refused.key.as_deref(), Some("log-z.chains"));
+        assert!(refused.message.contains("`chains` is 1; it must be from 2 to 10000000"), "{}", refused.message);
+        assert!(check(LogZ { temperatures: 0, ..LogZ::default() }).is_err());
+        assert!(check(LogZ { leapfrog_steps: 0, ..LogZ::default() }).is_err());
+        assert!(check(LogZ { rows: 1, ..LogZ::default() }).is_err());
+        assert_eq!(check(LogZ::default()), Ok(()));
     }
 
     #[test]

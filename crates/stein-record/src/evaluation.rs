@@ -38,6 +38,8 @@ pub enum Better {
     Higher,
     /// The nearer to this the better.
     Near(f64),
+    /// None is better than another: a quantity of the model, no measure of it.
+    Neither,
 }
 
 /// One metric of the samples.

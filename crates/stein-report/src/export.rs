@@ -93,7 +93,7 @@ fn column(column: &Column) -> Value {
         Role::Samples => "samples",
     };
     let better = match column.better {
-        None => Value::Null,
+        None | Some(Better::Neither) => Value::Null,
         Some(Better::Lower) => json!("lower"),
         Some(Better::Higher) => json!("higher"),
         Some(Better::Near(goal)) => json!({ "near": goal }),

@@ -13,6 +13,7 @@ pub(crate) struct Field {
     pub(crate) sigma: Vec<f64>,
     learned: Option<Array>,
     density: Option<Array>,
+    learned_density: Option<Array>,
     truth: Option<Array>,
 }
 
@@ -45,7 +46,8 @@ impl Field {
         };
         let (learned, density, truth) =
             (part("learned_score", Some(2))?, part("density", None)?, part("true_score", Some(2))?);
-        Ok(Self { x, y, sigma, learned, density, truth })
+        let learned_density = part("learned_density", None)?;
+        Ok(Self { x, y, sigma, learned, density, learned_density, truth })
     }
 
     /// Whether there is a learned score.
@@ -77,9 +79,29 @@ impl Field {
 
     /// The density at a level, row by row from the lowest y; what is not a positive number is 0.
     pub(crate) fn density(&self, level: usize) -> Option<Vec<f64>> {
+        self.positive(&self.density, level)
+    }
+
+    /// The same of what was learned, for networks that have a density.
+    pub(crate) fn learned_density(&self, level: usize) -> Option<Vec<f64>> {
+        self.positive(&self.learned_density, level)
+    }
+
+    /// Whether a density was learned.
+    pub(crate) fn has_learned_density(&self) -> bool {
+        self.learned_density.is_some()
+    }
+
+    fn positive(&self, array: &Option<Array>, level: usize) -> Option<Vec<f64>> {
         let size = self.x.len() * self.y.len();
-        let values = self.density.as_ref()?.data.get(level * size..(level + 1) * size)?;
+        let values = array.as_ref()?.data.get(level * size..(level + 1) * size)?;
         Some(values.iter().map(|&v| if v.is_finite() && v > 0.0 { f64::from(v) } else { 0.0 }).collect())
+    }
+
+    /// The area of a grid point's cell.
+    pub(crate) fn cell(&self) -> f64 {
+        let step = |v: &[f64]| (v[v.len() - 1] - v[0]) / (v.len() - 1) as f64;
+        step(&self.x) * step(&self.y)
     }
 
     /// The level whose σ is nearest in ratio; σ = 0 takes the smallest.

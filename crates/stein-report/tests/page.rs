@@ -318,7 +318,7 @@ fn numbers_that_are_not_finite_do_no_harm() {
         Array::new(shape, hostile(n)).write_npy(&dir.sample(name)).unwrap();
     }
     let mut fields = field(&[1.0, 0.1], 9);
-    for name in ["density", "learned_score"] {
+    for name in ["density", "learned_score", "learned_density"] {
         let array = fields.arrays.get_mut(name).unwrap();
         array.data = hostile(array.data.len());
     }
@@ -330,6 +330,7 @@ fn numbers_that_are_not_finite_do_no_harm() {
     fields.write(&dir.field()).unwrap();
     let page = place.report(&folder);
     assert!(page.contains("The true score is not known") && page.contains("Learned, σ = 1.00"));
+    assert!(page.contains("The true density is not known."));
     ArrayFile::default().write(&dir.field()).unwrap();
     assert!(place.report(&folder).contains("there is no tensor"));
 }

@@ -74,6 +74,25 @@ pub fn leapfrog(score: &dyn ScoreNetwork, condition: &Condition, from: Phase, h:
     Phase { x, score: s, momentum: p }
 }
 
+/// A trajectory of `count` steps of size h from a fresh momentum, accepted or not; the mean probability of that too.
+pub(crate) fn trajectory(
+    score: &dyn ScoreNetwork,
+    condition: &Condition,
+    state: State,
+    h: f64,
+    count: usize,
+    noise: &mut ChainNoise,
+) -> Result<(State, f64), SampleError> {
+    let d = state.x.dims()[1];
+    let p = matrix(noise.normals(d), d, &state.x.device());
+    let from = Phase { x: state.x.clone(), score: state.score.clone(), momentum: p.clone() };
+    let end = leapfrog(score, condition, from, h, count);
+    // ½‖p‖² − ½‖p'‖²
+    let lost = ((p.clone() - end.momentum.clone()) * (p + end.momentum)).sum_dim(1) * 0.5;
+    let proposal = State::new(score, end.x, end.score, condition)?;
+    Ok(state.accept(proposal, lost, noise))
+}
+
 impl Component<SamplerPart> for Hmc {
     const KIND: &'static str = "hmc";
     const PAPER: &'static str = "Duane et al. 1987; Neal 2011, arXiv 1206.1901";
@@ -102,19 +121,12 @@ impl Sampler for Hmc {
         observer: &mut dyn Observer,
     ) -> Result<Tensor<2>, SampleError> {
         let level = schedule.last();
-        let ([batch, d], device) = (x.dims(), x.device());
-        let condition = Condition::uniform(level, batch, &device);
+        let condition = Condition::uniform(level, x.dims()[0], &x.device());
         let h = self.leapfrog_step(level.sigma);
         let mut walk = Walk::of(self.steps + usize::from(self.denoise), observer);
         let mut state = State::start(score, x, &condition)?;
         for _ in 0..self.steps {
-            let p = matrix(noise.normals(d), d, &device);
-            let from = Phase { x: state.x.clone(), score: state.score.clone(), momentum: p.clone() };
-            let end = leapfrog(score, &condition, from, h, self.leapfrog_steps);
-            // ½‖p‖² − ½‖p'‖²
-            let lost = ((p.clone() - end.momentum.clone()) * (p + end.momentum)).sum_dim(1) * 0.5;
-            let proposal = State::new(score, end.x, end.score, &condition)?;
-            let (next, acceptance) = state.accept(proposal, lost, noise);
+            let (next, acceptance) = trajectory(score, &condition, state, h, self.leapfrog_steps, noise)?;
             state = next;
             walk.proposed(level, acceptance, &state.x)?;
         }

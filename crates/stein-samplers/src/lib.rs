@@ -22,8 +22,10 @@
 //! samples that agree with a measurement, [`Guided`] about those of one class.
 //!
 //! [`log_likelihood()`] follows the probability flow the other way, for the density that it makes;
-//! [`likelihood_bound()`] bounds that of the reverse SDE.
+//! [`likelihood_bound()`] bounds that of the reverse SDE. [`annealed_importance()`] estimates log Z of a density that is known
+//! up to a constant.
 
+mod annealed_importance;
 mod annealed_langevin;
 mod consistent_annealed;
 mod convention;
@@ -52,6 +54,7 @@ mod technique_4;
 mod transition;
 mod walk;
 
+pub use annealed_importance::{AnnealedImportance, Factor, LogZ, Reference, annealed_importance};
 pub use annealed_langevin::AnnealedLangevin;
 pub use consistent_annealed::ConsistentAnnealed;
 pub use convention::Convention;

@@ -48,6 +48,7 @@ pub(crate) struct Measured {
     pub(crate) levels: Vec<LevelRecord>,
     pub(crate) estimators: Vec<EstimatorRecord>,
     pub(crate) completed: Option<Completed>,
+    /// Log-likelihoods, and what they took.
     pub(crate) likelihood: Vec<MetricRecord>,
 }
 

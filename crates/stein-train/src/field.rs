@@ -1,15 +1,20 @@
 //! Density and score on a grid, for 2-D data: what a report draws as arrows and heat.
 
-use burn::tensor::Device;
-use stein_core::{Condition, Level, ScoreNetwork, matrix, to_host};
+use burn::tensor::{Device, Tensor};
+use stein_core::{Component, Condition, Level, ScoreNetwork, matrix, to_host};
 use stein_experiment::Plan;
+use stein_networks::ExactConfig;
 use stein_record::arrays::ArrayFile;
 use stein_record::{Array, RecordError, RunDir};
+
+use crate::quadrature::{around, integrate};
 
 /// Points along each axis.
 const GRID: usize = 41;
 /// At most so many levels.
 const LEVELS: usize = 6;
+/// The change of log Z between two grids at which a density is normalised well enough for a picture.
+const TOLERANCE: f64 = 1e-3;
 
 /// Writes `evaluation/field.safetensors`; nothing unless the data are 2-D.
 pub(crate) fn write(
@@ -27,10 +32,16 @@ pub(crate) fn write(
     let x = matrix(points, 2, device);
     let levels = chosen(plan.schedule.levels());
     let (mut learned, mut exact, mut density) = (Vec::new(), Vec::new(), Vec::new());
+    let mut learned_density = Vec::new();
+    // The exact network's own density is the true one.
+    let learns = plan.experiment.network.kind() != ExactConfig::KIND;
     let target = plan.dataset.target_at(&levels);
     for &level in &levels {
         let condition = Condition::uniform(level, GRID * GRID, device);
         learned.extend(to_host(network.score(x.clone(), &condition)));
+        if learns {
+            learned_density.extend(normalised(plan, network, &x, level, device).into_iter().flatten());
+        }
         if let Some(target) = target {
             exact.extend(to_host(target.score(x.clone(), &condition)));
             density.extend(to_host(target.log_density(x.clone(), &condition).exp()));
@@ -49,7 +60,22 @@ pub(crate) fn write(
     put("learned_score", &[levels.len(), GRID, GRID, 2], learned);
     put("true_score", &[levels.len(), GRID, GRID, 2], exact);
     put("density", &[levels.len(), GRID, GRID], density);
+    put("learned_density", &[levels.len(), GRID, GRID], learned_density);
     file.write(&run.field())
+}
+
+/// The network's density at the points `x`, normalised over a rectangle that is wider than a picture; `None` if it has none.
+fn normalised(
+    plan: &Plan,
+    network: &dyn ScoreNetwork,
+    x: &Tensor<2>,
+    level: Level,
+    device: &Device,
+) -> Option<Vec<f32>> {
+    let log_z = integrate(network, level, around(plan, level), TOLERANCE, device)?.log;
+    let condition = Condition::uniform(level, x.dims()[0], device);
+    let logs = to_host(network.log_density(x.clone(), &condition)?);
+    Some(logs.into_iter().map(|log| (f64::from(log) - log_z).exp() as f32).collect())
 }
 
 /// An axis around the middle 99 % of the data, with a margin.

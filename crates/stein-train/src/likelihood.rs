@@ -23,7 +23,7 @@ use stein_samplers::{Likelihood, LikelihoodBound, Terminal, Trace, likelihood_bo
 /// Rows whose true density is computed at a time.
 const CHUNK: usize = 256;
 /// Beyond this many numbers a row, a fitted Gaussian is not worth its D³.
-const MOST_LINEAR: usize = 1024;
+pub(crate) const MOST_LINEAR: usize = 1024;
 
 /// What `[evaluation] likelihood` asks for, at `network` (without autodiff); nothing if it is left out. `watch` hears of how
 /// many rows are done, of how many, and may stop it.
@@ -77,7 +77,7 @@ pub fn log_likelihoods(
 }
 
 /// The true log-density of x̃ at each row, where it is known.
-fn truth(plan: &Plan, noisy: &Array, level: Level, device: &Device) -> Option<Vec<f64>> {
+pub(crate) fn truth(plan: &Plan, noisy: &Array, level: Level, device: &Device) -> Option<Vec<f64>> {
     let target = plan.dataset.target.as_ref().filter(|target| target.knows(level))?;
     let d = noisy.row_length();
     let of = |rows: &[f32]| {
@@ -89,7 +89,7 @@ fn truth(plan: &Plan, noisy: &Array, level: Level, device: &Device) -> Option<Ve
 }
 
 /// That of a Gaussian fitted to the training rows.
-fn gaussian(plan: &Plan, noisy: &Array, level: Level) -> Option<Vec<f64>> {
+pub(crate) fn gaussian(plan: &Plan, noisy: &Array, level: Level) -> Option<Vec<f64>> {
     let (data, d) = (&plan.dataset, noisy.row_length());
     if d > MOST_LINEAR {
         return None;

@@ -146,7 +146,8 @@ fn train_sample_evaluate(
         // What is counted is host memory.
         estimators.iter_mut().for_each(|e| e.memory = None);
     }
-    let likelihood = likelihoods(plan, &network, device, options)?;
+    let mut likelihood = likelihoods(plan, &network, device, options)?;
+    likelihood.extend(log_z(plan, &network, device, options)?);
     let measured = Measured { levels: records, estimators, completed, likelihood };
     evaluate(plan, &network, &drawn, measured, device, directory, &options.stop)?;
     record.timings.evaluation += started.elapsed().as_secs_f64();
@@ -199,6 +200,24 @@ fn likelihoods(
     let mut bar: Option<Bar> = None;
     let found = crate::log_likelihoods(plan, network, device, |done, of| {
         bar.get_or_insert_with(|| Bar::new("likelihood", "rows", 0, of as u64, options.quiet)).update(done as u64, "");
+        if options.stop.requested().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    if let Some(mut bar) = bar {
+        bar.finish();
+    }
+    found.map_err(|e| stopped(e, &options.stop))
+}
+
+/// Normalises the network's density with progress, if that is asked for.
+fn log_z(
+    plan: &Plan,
+    network: &Parameterized,
+    device: &Device,
+    options: &RunOptions,
+) -> Result<Vec<MetricRecord>, RunError> {
+    let mut bar: Option<Bar> = None;
+    let found = crate::log_z(plan, network, device, |done, of| {
+        bar.get_or_insert_with(|| Bar::new("log Z", "steps", 0, of as u64, options.quiet)).update(done as u64, "");
         if options.stop.requested().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     if let Some(mut bar) = bar {

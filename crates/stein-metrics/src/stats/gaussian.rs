@@ -66,8 +66,11 @@ impl Gaussian {
         &self.mean
     }
 
-    /// The Cholesky factor `[D, D]` of α² covariance + σ² I.
-    fn factor_at(&self, alpha: f64, sigma: f64) -> Result<Vec<f64>, StatsError> {
+    /// The Cholesky factor `[D, D]` of α² covariance + σ² I, lower triangular.
+    ///
+    /// # Errors
+    /// If the sum has none.
+    pub fn factor_at(&self, alpha: f64, sigma: f64) -> Result<Vec<f64>, StatsError> {
         let dim = self.mean.len();
         let mut sum = vec![0.0; dim * dim];
         sum.par_chunks_mut(dim).enumerate().for_each(|(i, out)| {

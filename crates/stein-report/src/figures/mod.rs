@@ -6,6 +6,7 @@ pub(crate) mod by_level;
 pub(crate) mod chart;
 pub(crate) mod completions;
 pub(crate) mod contour;
+pub(crate) mod density;
 pub(crate) mod error_map;
 pub(crate) mod estimators;
 pub(crate) mod filmstrip;

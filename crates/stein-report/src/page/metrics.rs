@@ -68,6 +68,7 @@ pub(super) fn direction(better: Better) -> Markup {
         Better::Lower => html! { span.direction role="img" aria-label="smaller is better" { "↓" } },
         Better::Higher => html! { span.direction role="img" aria-label="larger is better" { "↑" } },
         Better::Near(goal) => html! { span.direction { "→ " (significant(goal, 2)) } },
+        Better::Neither => html! {},
     }
 }
 
@@ -88,6 +89,7 @@ fn verdict(metric: &MetricRecord) -> Markup {
         Better::Lower => difference > 0.0,
         Better::Higher => difference < 0.0,
         Better::Near(goal) => (value.value - goal).abs() > (floor.value - goal).abs(),
+        Better::Neither => return html! {},
     };
     let distance =
         if error > 0.0 { format!(" by {} s.e.", significant(difference.abs() / error, 2)) } else { String::new() };

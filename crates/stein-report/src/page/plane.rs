@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::absent;
 use super::figure::figure;
-use crate::figures::{error_map, score_field};
+use crate::figures::{density, error_map, score_field};
 use crate::run::Run;
 
 pub(super) fn section(run: &Run) -> Markup {
@@ -16,6 +16,10 @@ pub(super) fn section(run: &Run) -> Markup {
         @if run.is_trained() {
             h3 { "Where the score is wrong" }
             (figure(error_map::figure(field), "The true score is not known, so there is nothing to compare with."))
+            @if field.has_learned_density() {
+                h3 { "The density that was learned" }
+                (figure(density::figure(field), "The learned density is finite nowhere."))
+            }
         }
     }
 }

@@ -9,12 +9,13 @@ pub(crate) use slope::log_log_slope;
 
 use stein_record::{Better, Estimate};
 
-/// How bad a value is.
+/// How bad a value is; not a number, so no value is best, where none is better than another.
 pub(crate) fn badness(better: Better, value: f64) -> f64 {
     match better {
         Better::Lower => value,
         Better::Higher => -value,
         Better::Near(goal) => (value - goal).abs(),
+        Better::Neither => f64::NAN,
     }
 }
 

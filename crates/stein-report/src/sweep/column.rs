@@ -256,7 +256,7 @@ fn samples(rows: &[Row<'_>], told: impl Fn(&str) -> bool) -> Vec<Column> {
     names.into_iter().filter_map(column).collect()
 }
 
-/// Which values of a metric are good, where all rows agree on it: rows on different data may have different goals.
+/// Which values of a metric are good, where any are and all rows agree on it: rows on different data may have different goals.
 fn agreed(rows: &[Row<'_>], name: &str) -> Option<Better> {
     let mut all = rows.iter().flat_map(|r| r.numbers()).filter_map(|n| n.metric(name)).map(|m| m.better);
     let first = all.next()?;
@@ -264,7 +264,7 @@ fn agreed(rows: &[Row<'_>], name: &str) -> Option<Better> {
         (Better::Near(a), Better::Near(b)) => (a - b).abs() <= 1e-6 * a.abs().max(b.abs()),
         (a, b) => a == b,
     };
-    all.all(same).then_some(first)
+    all.all(same).then_some(first).filter(|better| *better != Better::Neither)
 }
 
 /// The column with the metric's floor and baseline.

@@ -44,6 +44,7 @@ fn draw(noise: &mut Noise, sigma: f64) -> [f64; 2] {
 pub(crate) fn field(sigmas: &[f64], grid: usize) -> ArrayFile {
     let line: Vec<f32> = (0..grid).map(|i| -6.0 + 12.0 * i as f32 / (grid - 1) as f32).collect();
     let (mut density, mut truth, mut learned) = (Vec::new(), Vec::new(), Vec::new());
+    let mut learned_density = Vec::new();
     for &sigma in sigmas {
         for &y in &line {
             for &x in &line {
@@ -54,6 +55,8 @@ pub(crate) fn field(sigmas: &[f64], grid: usize) -> ArrayFile {
                 let wrong =
                     |k: f64| 0.05 * (1.7 * at[0] + k).sin() / sigma.max(0.3) + (1.0 - trust) * (0.8 * at[1] + k).cos();
                 density.push(p as f32);
+                // Somewhat broader, and a little to the right.
+                learned_density.push(mixture([at[0] - 0.1, at[1]], 1.15 * sigma.hypot(0.2)).0 as f32);
                 truth.extend(s.map(|v| v as f32));
                 learned.extend(
                     [s[0] * (0.4 + 0.6 * trust) + wrong(0.0), s[1] * (0.4 + 0.6 * trust) + wrong(2.0)]
@@ -69,6 +72,7 @@ pub(crate) fn field(sigmas: &[f64], grid: usize) -> ArrayFile {
     put("y", Array::new([grid], line));
     put("sigma", Array::new([levels], sigmas.iter().map(|&s| s as f32).collect()));
     put("density", Array::new([levels, grid, grid], density));
+    put("learned_density", Array::new([levels, grid, grid], learned_density));
     put("true_score", Array::new([levels, grid, grid, 2], truth));
     put("learned_score", Array::new([levels, grid, grid, 2], learned));
     file

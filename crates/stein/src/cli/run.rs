@@ -72,7 +72,10 @@ pub(crate) fn run(arguments: &Run, registry: &Registry, voice: Voice) -> Outcome
 fn summary(directory: &RunDir) -> Result<String, Failure> {
     let Some(evaluation) = directory.read_evaluation()? else { return Ok(String::new()) };
     let width = evaluation.metrics.iter().map(|m| m.label.chars().count()).max().unwrap_or(0);
-    let number = |e: &stein_record::Estimate| format!("{} ± {}", short(e.value), short(e.standard_error));
+    let number = |e: &stein_record::Estimate| match e.standard_error {
+        error if error.is_nan() => short(e.value),
+        error => format!("{} ± {}", short(e.value), short(error)),
+    };
     let optional = |e: &Option<stein_record::Estimate>| e.as_ref().map(number).unwrap_or_else(|| "–".into());
     let mut out = format!("{:width$}  {:>19}  {:>19}  {:>19}\n", "", "samples", "real data", "fitted Gaussian");
     for metric in &evaluation.metrics {

@@ -85,7 +85,7 @@ impl Scale {
     fn of(column: &Column) -> Self {
         let goal = match column.better {
             Some(Better::Near(goal)) => Some(goal),
-            Some(Better::Lower | Better::Higher) | None => None,
+            Some(Better::Lower | Better::Higher | Better::Neither) | None => None,
         };
         let values = column.cells.iter().flatten().map(|c| c.mean.value);
         let axis = match goal {
@@ -177,7 +177,8 @@ impl Map<'_, '_> {
             Some(_) => "the fainter, the nearer to the goal",
             None => match self.column.better {
                 Some(Better::Higher) => "the stronger the larger, and the larger the better",
-                _ => "the stronger the larger, and the smaller the better",
+                Some(_) => "the stronger the larger, and the smaller the better",
+                None => "the stronger the larger",
             },
         };
         let more = if left_out.is_empty() { String::new() } else { format!(" Not drawn: {}.", listed(left_out)) };

@@ -36,7 +36,7 @@ pub(crate) fn figure(table: &Table<'_>, cost: &Column) -> Drawn {
     let corner = match quality.better {
         Some(Better::Lower) => "lower left is better on both counts",
         Some(Better::Higher) => "upper left is better on both counts",
-        Some(Better::Near(_)) | None => "left is cheaper",
+        Some(Better::Near(_) | Better::Neither) | None => "left is cheaper",
     };
     let caption = format!(
         "What a row buys against what a step of its training costs: {corner}.{}{}{}",

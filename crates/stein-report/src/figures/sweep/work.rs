@@ -34,7 +34,7 @@ pub(crate) fn figure(table: &Table<'_>, column: &Column) -> Drawn {
     // An error is read in ratios; a share is not.
     let y = match column.better {
         Some(Better::Lower) => log_around(&all, floor.filter(|f| *f > 0.0)),
-        Some(Better::Higher | Better::Near(_)) | None => {
+        Some(Better::Higher | Better::Near(_) | Better::Neither) | None => {
             let ends = all.iter().flat_map(|p| [p.1, p.1 - p.2, p.1 + p.2]);
             Axis::linear_around(ends.chain(floor))
         }

@@ -143,6 +143,7 @@ impl Values<'_> {
             better,
             estimate,
             floor: None,
+            by_level: Vec::new(),
             baseline: None,
         };
         let exact = self.plan.experiment.network.kind() == ExactConfig::KIND;

@@ -223,3 +223,48 @@ fn solvers_of_the_flow_need_the_fewest_evaluations() {
         assert!(allowed.contains(&distance), "{name}: {distance}");
     }
 }
+
+#[test]
+fn energies_have_no_curl_and_come_nearer_to_the_score() {
+    let cells = sweep("conservative", &["sweep.seed=[0]", "sweep.training.steps=[500,4000]"]);
+    let of_kind = |kind, name: &str| -> Vec<f64> { of(&cells, "network", kind).map(|c| value(&c.1, name)).collect() };
+    let free = of_kind("free", "curl");
+    assert!(free[1] > 0.05 && free[1] > free[0], "{free:?}");
+    let free = of_kind("free", "relative-fisher");
+    for energy in ["energy", "energy −½ xᵀF"] {
+        let curl = of_kind(energy, "curl");
+        assert!(curl.iter().all(|&c| c < 1e-5), "{energy}: {curl:?}");
+        let fisher = of_kind(energy, "relative-fisher");
+        assert!(fisher[1] < 0.05 && 2.0 * fisher[1] < free[1], "{energy}: {fisher:?}, free {free:?}");
+    }
+}
+
+#[test]
+fn an_energy_knows_the_density_where_noise_connects_it() {
+    let cells = sweep("energy-density", &["sweep.seed=[0]", "sweep.schedule.sigma-min=[0.1,0.5,1.0]"]);
+    let error = |sigma: &str| {
+        let cell = of(&cells, "schedule.sigma-min", sigma).next().expect("a cell");
+        (value(&cell.1, "energy-log-likelihood-error"), value(&cell.1, "relative-fisher"))
+    };
+    for sigma in ["0.5", "1.0"] {
+        let (nats, _) = error(sigma);
+        assert!(nats.abs() < 0.1, "σ = {sigma}: {nats} nats");
+    }
+    let (nats, fisher) = error("0.1");
+    assert!(nats < -0.5 && fisher < 0.1, "nothing connects the modes: {nats} nats, relative Fisher {fisher}");
+}
+
+#[test]
+fn a_learned_energy_takes_the_bias_from_langevin_steps() {
+    let cells = sweep("mala", &["sweep.seed=[0]", "sweep.sampler.step-size=[0.05,0.4]"]);
+    let variance =
+        |dynamics| -> Vec<f64> { of(&cells, "dynamics", dynamics).map(|c| value(&c.1, "variance")).collect() };
+    let ula = variance("ULA");
+    assert!(ula[1] > 1.05 * ula[0], "{ula:?}");
+    for dynamics in ["MALA", "HMC"] {
+        let adjusted = variance(dynamics);
+        assert!((adjusted[1] / adjusted[0] - 1.0).abs() < 0.05, "{dynamics}: {adjusted:?}");
+        let accepted: Vec<f64> = of(&cells, "dynamics", dynamics).map(|c| c.1.acceptance.expect("rejects")).collect();
+        assert!(accepted[0] > 0.95 && accepted[1] < accepted[0] && accepted[1] > 0.5, "{dynamics}: {accepted:?}");
+    }
+}

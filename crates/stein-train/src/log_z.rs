@@ -211,7 +211,7 @@ impl Values<'_> {
         let Asked { chains, temperatures, leapfrog_steps, .. } = self.asked;
         let sigma = self.plan.schedule.last().sigma;
         let about = format!(
-            "log ∫ p̃ at σ = {sigma:.3e}, by {chains} chains from a Gaussian fitted to the training rows in {temperatures} steps of β, \
+            "log ∫ p̃ at σ = {sigma}, by {chains} chains from a Gaussian fitted to the training rows in {temperatures} steps of β, \
              {leapfrog_steps} leapfrog steps each. On average it is too low by half its variance; mass that no chain meets is not counted."
         );
         let lost = self.found.lost();

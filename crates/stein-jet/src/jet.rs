@@ -222,7 +222,7 @@ impl<const D: usize> Jet<D> {
     }
 
     /// Whether second derivatives are stored; else those that are carried are zero.
-    fn stores_seconds(&self) -> bool {
+    pub(crate) fn stores_seconds(&self) -> bool {
         self.order == Order::Second && self.k > 0 && self.derivative_rows() == 2 * self.k * self.batch
     }
 

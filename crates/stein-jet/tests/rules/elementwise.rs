@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::value::{Error, StrDeserializer};
 use stein_jet::{Activation, Jet, exp, sigmoid, silu, square};
 
-use crate::checker::{NoParameters, by_hand, check, device, relative, right, twins};
+use crate::checker::{NoParameters, Normal, by_hand, check, device, relative, right, twins};
 
 /// ELU too: no point is near its kink, where the second derivative jumps.
 #[test]
@@ -53,6 +53,43 @@ fn activations_keep_gradients_finite_in_f32() {
         let y = activation.apply(Jet::seed(x.clone(), vec![x.ones_like()]).second_order());
         let gradient = x.grad(&(y.tangents() + y.seconds()).sum().backward()).unwrap();
         assert!(gradient.clone().is_finite().all().into_scalar::<bool>(), "{activation:?}, order 2 {gradient}");
+    }
+}
+
+/// In f32 some activations run through a kernel for whole jets: it must say the same, however the jet is stored.
+#[test]
+fn activations_agree_in_f32_and_f64() {
+    type Seed = fn([Tensor<2>; 4]) -> Jet<2>;
+    let mut normal = Normal(9);
+    let (k, size) = (2, 7);
+    for batch in [1, 2, 3] {
+        let [x, v, w, u] = [batch, k, k * batch, k * batch].map(|rows| normal.tensor([rows, size]));
+        let seeds: [(&str, Seed); 6] = [
+            ("plain", |[x, ..]| Jet::plain(x)),
+            ("own", |[x, _, w, _]| Jet::from_parts(x, Some(w))),
+            ("shared", |[x, v, ..]| Jet::seed_shared(x, v)),
+            ("own line", |[x, _, w, _]| Jet::from_parts(x, Some(w)).second_order()),
+            ("shared line", |[x, v, ..]| Jet::seed_shared(x, v).second_order()),
+            ("curve", |[x, _, w, u]| Jet::from_parts(x, Some(w)).with_seconds(u)),
+        ];
+        for activation in Activation::ALL {
+            for (name, seed) in seeds {
+                let leaves = [&x, &v, &w, &u].map(|tensor| tensor.clone().detach().require_grad());
+                let numbers = |dtype: DType| {
+                    let y = activation.apply(seed(leaves.each_ref().map(|leaf| leaf.clone().cast(dtype))));
+                    let seconds = (y.order() == 2).then(|| y.seconds());
+                    let (value, tangents) = y.into_parts();
+                    let all = [value].into_iter().chain(tangents).chain(seconds).collect();
+                    let all = Tensor::cat(all, 0).cast(DType::F64);
+                    let weights = all.clone().detach().cos();
+                    let gradients = (all.clone() * weights).sum().backward();
+                    let of_leaves = leaves.iter().filter_map(|leaf| leaf.grad(&gradients));
+                    Tensor::cat([all.inner()].into_iter().chain(of_leaves).collect(), 0)
+                };
+                let error = relative(numbers(DType::F32), numbers(DType::F64));
+                assert!(error < 1e-6, "{activation:?}, {name}, batch of {batch}: {error:e}");
+            }
+        }
     }
 }
 

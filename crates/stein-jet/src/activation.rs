@@ -4,6 +4,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use burn::tensor::{Tensor, activation};
 use serde::{Deserialize, Serialize};
+use stein_kernels::Function;
 
 use crate::jet::Jet;
 
@@ -65,11 +66,13 @@ pub fn silu<const D: usize>(x: Jet<D>) -> Jet<D> {
         let [_, y, derivative] = parts(x);
         (y, derivative)
     };
-    x.map2(stein_kernels::silu, with_derivative, |x| {
-        let [s, y, derivative] = parts(x);
-        // (1 − s)(2 s + x s (1 − 2 s)) = (1 − s)(s + f′ − y s)
-        let second = (-s.clone() + 1.0) * (s.clone() + derivative.clone() - y.clone() * s);
-        [y, derivative, second]
+    x.fused(Function::Silu).unwrap_or_else(|| {
+        x.map2(activation::silu, with_derivative, |x| {
+            let [s, y, derivative] = parts(x);
+            // (1 − s)(2 s + x s (1 − 2 s)) = (1 − s)(s + f′ − y s)
+            let second = (-s.clone() + 1.0) * (s.clone() + derivative.clone() - y.clone() * s);
+            [y, derivative, second]
+        })
     })
 }
 
@@ -77,10 +80,12 @@ pub fn silu<const D: usize>(x: Jet<D>) -> Jet<D> {
 pub fn softplus<const D: usize>(x: Jet<D>) -> Jet<D> {
     let function = |x| activation::softplus_with_threshold(x, 1.0, SOFTPLUS_THRESHOLD);
     let with_derivative = |x: Tensor<D>| (function(x.clone()), activation::sigmoid(x));
-    x.map2(function, with_derivative, |x| {
-        let (value, s) = with_derivative(x);
-        let second = s.clone() - s.clone().square();
-        [value, s, second]
+    x.fused(Function::Softplus).unwrap_or_else(|| {
+        x.map2(function, with_derivative, |x| {
+            let (value, s) = with_derivative(x);
+            let second = s.clone() - s.clone().square();
+            [value, s, second]
+        })
     })
 }
 
@@ -91,10 +96,12 @@ pub fn tanh<const D: usize>(x: Jet<D>) -> Jet<D> {
         let derivative = -y.clone().square() + 1.0;
         (y, derivative)
     };
-    x.map2(Tensor::tanh, with_derivative, |x| {
-        let (y, derivative) = with_derivative(x);
-        let second = y.clone() * derivative.clone() * -2.0;
-        [y, derivative, second]
+    x.fused(Function::Tanh).unwrap_or_else(|| {
+        x.map2(Tensor::tanh, with_derivative, |x| {
+            let (y, derivative) = with_derivative(x);
+            let second = y.clone() * derivative.clone() * -2.0;
+            [y, derivative, second]
+        })
     })
 }
 

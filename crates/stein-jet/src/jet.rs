@@ -96,6 +96,22 @@ impl<const D: usize> Jet<D> {
         Self { data: self.data.narrow(0, 0, rows), order: Order::Second, ..self }
     }
 
+    /// The same point and directions as the beginning of a curve with second derivatives `[K B, ...]`: a function of it then has
+    /// the second derivatives of f along that curve. With [`from_parts`](Self::from_parts) it is how a rule of one's own gives
+    /// its second derivatives back.
+    ///
+    /// # Panics
+    ///
+    /// If there are no directions, or the shape is not that of [`tangents`](Self::tangents).
+    pub fn with_seconds(self, seconds: Tensor<D>) -> Self {
+        assert!(self.k > 0, "a plain jet has no second derivatives: seed it with directions");
+        let mut dims = self.dims();
+        dims[0] *= self.k;
+        assert_eq!(seconds.dims(), dims, "second derivatives must have the shape of the tangents");
+        let line = self.second_order().unshared();
+        Self { data: Tensor::cat(vec![line.data, seconds], 0), ..line }
+    }
+
     /// The number B of points.
     pub fn batch(&self) -> usize {
         self.batch
@@ -174,7 +190,7 @@ impl<const D: usize> Jet<D> {
     pub fn seconds(&self) -> Tensor<D> {
         assert!(
             self.order() == 2,
-            "a jet of order {} has no second derivatives: seed it with second_order",
+            "a jet of order {} has no second derivatives: second_order after seeding asks for them",
             self.order()
         );
         self.stored_seconds().unwrap_or_else(|| {
@@ -206,7 +222,7 @@ impl<const D: usize> Jet<D> {
     }
 
     /// Whether second derivatives are stored; else those that are carried are zero.
-    fn stores_seconds(&self) -> bool {
+    pub(crate) fn stores_seconds(&self) -> bool {
         self.order == Order::Second && self.k > 0 && self.derivative_rows() == 2 * self.k * self.batch
     }
 
@@ -242,13 +258,12 @@ impl<const D: usize> Jet<D> {
     }
 
     /// The same with second derivatives stored, be they zero.
-    fn with_seconds(self) -> Self {
+    fn storing_seconds(self) -> Self {
         if self.stores_seconds() {
             return self;
         }
-        let own = self.unshared();
-        let seconds = own.seconds();
-        Self { data: Tensor::cat(vec![own.data, seconds], 0), ..own }
+        let zeros = self.seconds();
+        self.with_seconds(zeros)
     }
 
     /// This and `other` stored alike: if only one of them is shared, it no longer is; if only one stores second derivatives, both
@@ -256,7 +271,7 @@ impl<const D: usize> Jet<D> {
     pub(crate) fn alike(self, other: Self) -> [Self; 2] {
         let [a, b] = match self.stores_seconds() == other.stores_seconds() {
             true => [self, other],
-            false => [self.with_seconds(), other.with_seconds()],
+            false => [self.storing_seconds(), other.storing_seconds()],
         };
         if a.is_shared() == b.is_shared() { [a, b] } else { [a.unshared(), b.unshared()] }
     }
@@ -264,7 +279,7 @@ impl<const D: usize> Jet<D> {
     /// The same for any number of jets.
     pub(crate) fn all_alike(jets: Vec<Self>) -> Vec<Self> {
         if jets.iter().any(Self::stores_seconds) {
-            return jets.into_iter().map(Self::with_seconds).collect();
+            return jets.into_iter().map(Self::storing_seconds).collect();
         }
         if jets.iter().all(Self::is_shared) { jets } else { jets.into_iter().map(Self::unshared).collect() }
     }
@@ -302,17 +317,19 @@ impl<const D: usize> Jet<D> {
         Self { data: data.reshape(shape), batch: dims[0], k, order }
     }
 
-    /// Panics unless `other` has the same batch and the same number of directions.
+    /// Panics unless `other` has the same batch, the same number of directions and the same order.
     #[track_caller]
     pub(crate) fn assert_same_rows<const E: usize>(&self, other: &Jet<E>) {
         assert!(
             self.k == other.k && self.batch == other.batch && self.order() == other.order(),
-            "jets must agree in batch, directions and order, got {:?} with {} and {:?} with {}; \
+            "jets must agree in batch, directions and order, got {:?} with {} of order {} and {:?} with {} of order {}; \
              what doesn't depend on x goes in by add_constant or scale",
             self.dims(),
             self.k,
+            self.order(),
             other.dims(),
-            other.k
+            other.k,
+            other.order()
         );
     }
 }

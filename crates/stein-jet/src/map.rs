@@ -1,6 +1,7 @@
 //! Rules made out of functions.
 
 use burn::tensor::Tensor;
+use stein_kernels::{Function, Rows};
 
 use crate::jet::{Jet, Order, plus};
 
@@ -84,6 +85,19 @@ impl<const D: usize> Jet<D> {
             plus(times_each_block(tangents.clone().square(), second, k), bent)
         });
         Self::join(k, value, times_each_block(tangents, first, k), seconds)
+    }
+
+    /// A function of all the rows in one pass; `None` where no kernel can take them.
+    pub(crate) fn fused(&self, function: Function) -> Option<Self> {
+        let rows = Rows {
+            batch: self.batch,
+            directions: self.k,
+            shared: self.is_shared(),
+            second_order: self.order() == 2,
+            bent: self.stores_seconds(),
+        };
+        let data = stein_kernels::jet(function, &self.data, rows)?;
+        Some(Self { data, batch: self.batch, k: self.k, order: self.order })
     }
 }
 

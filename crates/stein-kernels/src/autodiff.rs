@@ -7,6 +7,8 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
 use crate::backend::Kernels;
+use crate::slices::activation::Function;
+use crate::slices::jet::Rows;
 
 #[derive(Debug)]
 struct Conv;
@@ -54,15 +56,16 @@ impl<B: Kernels> Backward<B, 3> for GroupNorm {
 }
 
 #[derive(Debug)]
-struct Silu;
+struct JetOf;
 
-impl<B: Kernels> Backward<B, 1> for Silu {
-    type State = FloatTensor<B>;
+impl<B: Kernels> Backward<B, 1> for JetOf {
+    type State = (FloatTensor<B>, Function, Rows);
 
     fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let (x, function, rows) = ops.state;
         let gradient = gradients.consume::<B>(&ops.node);
         if let [Some(node)] = ops.parents {
-            gradients.register::<B>(node.id, B::stein_silu_grad(ops.state, gradient));
+            gradients.register::<B>(node.id, B::stein_jet_grad(x, gradient, function, rows));
         }
     }
 }
@@ -99,10 +102,10 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         }
     }
 
-    fn stein_silu(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        let y = B::stein_silu(x.primitive().clone());
-        match Silu.prepare::<C>([x.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish(x.into_primitive(), y),
+    fn stein_jet(x: FloatTensor<Self>, function: Function, rows: Rows) -> FloatTensor<Self> {
+        let y = B::stein_jet(x.primitive().clone(), function, rows);
+        match JetOf.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish((x.into_primitive(), function, rows), y),
             OpsKind::UnTracked(prepared) => prepared.finish(y),
         }
     }
@@ -129,7 +132,7 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         unreachable!("{FIRST_ORDER}")
     }
 
-    fn stein_silu_grad(_: FloatTensor<Self>, _: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn stein_jet_grad(_: FloatTensor<Self>, _: FloatTensor<Self>, _: Function, _: Rows) -> FloatTensor<Self> {
         unreachable!("{FIRST_ORDER}")
     }
 }

@@ -3,6 +3,9 @@
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
 
+use crate::slices::activation::Function;
+use crate::slices::jet::Rows;
+
 /// Operations with a kernel of their own. Only reached on flex (see `tensor`).
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait Kernels: Backend {
@@ -29,6 +32,11 @@ pub(crate) trait Kernels: Backend {
         epsilon: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
-    fn stein_silu(x: FloatTensor<Self>) -> FloatTensor<Self>;
-    fn stein_silu_grad(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn stein_jet(x: FloatTensor<Self>, function: Function, rows: Rows) -> FloatTensor<Self>;
+    fn stein_jet_grad(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        function: Function,
+        rows: Rows,
+    ) -> FloatTensor<Self>;
 }

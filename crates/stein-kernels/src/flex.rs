@@ -6,7 +6,9 @@ use burn::tensor::{Shape, TensorData};
 use burn_flex::FlexTensor;
 
 use crate::backend::Kernels;
-use crate::slices::{activation, conv, norm};
+use crate::slices::activation::Function;
+use crate::slices::jet::{self, Rows};
+use crate::slices::{conv, norm};
 
 fn values(x: &FlexTensor) -> &[f32] {
     x.as_slice::<f32>().expect("made contiguous before")
@@ -95,17 +97,24 @@ impl Kernels for Flex {
         (tensor(dx, shape_of(&x)), tensor(dgamma, [e.channels]), tensor(dbeta, [e.channels]))
     }
 
-    fn stein_silu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn stein_jet(x: FloatTensor<Self>, function: Function, rows: Rows) -> FloatTensor<Self> {
         let x = x.to_contiguous();
-        let mut y = vec![0.0; values(&x).len()];
-        activation::silu(values(&x), &mut y);
-        tensor(y, shape_of(&x))
+        let mut shape = shape_of(&x);
+        shape[0] = rows.result();
+        let mut y = vec![0.0; shape.num_elements()];
+        jet::jet(function, rows, values(&x), &mut y);
+        tensor(y, shape)
     }
 
-    fn stein_silu_grad(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn stein_jet_grad(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        function: Function,
+        rows: Rows,
+    ) -> FloatTensor<Self> {
         let (x, gradient) = (x.to_contiguous(), gradient.to_contiguous());
         let mut out = vec![0.0; values(&x).len()];
-        activation::silu_grad(values(&x), values(&gradient), &mut out);
+        jet::jet_grad(function, rows, values(&x), values(&gradient), &mut out);
         tensor(out, shape_of(&x))
     }
 }

@@ -8,10 +8,11 @@
 //! |---|---|
 //! | [`conv2d`] | same-padded convolution by matrix products over small groups of images |
 //! | [`group_norm`] | group normalisation with affine parameters |
-//! | [`silu`] | x σ(x) |
+//! | [`jet`] | silu, softplus and tanh of values together with their first and second derivatives |
 //!
 //! They take and give burn tensors and are differentiable like any other operation. Where there is no kernel (another
-//! backend than flex, another number type, a stride) burn's own operation is called, so callers need not ask.
+//! backend than flex, another number type, a stride) burn's own operation is called, so callers need not ask; only [`jet`],
+//! for which burn has none, says so.
 //!
 //! [`slices`] has the inner loops as plain functions on slices; [`slices::mixture`] is there alone, for who has found the numbers
 //! to lie on the host ([`is_host`]). The instruction set is chosen at run time; work is cut into
@@ -23,4 +24,6 @@ mod flex;
 pub mod slices;
 mod tensor;
 
-pub use tensor::{conv2d, group_norm, is_host, silu};
+pub use slices::activation::Function;
+pub use slices::jet::Rows;
+pub use tensor::{conv2d, group_norm, is_host, jet};

@@ -3,9 +3,11 @@
 use burn::backend::{Dispatch, DispatchDevice};
 use burn::nn::conv::Conv2d;
 use burn::nn::{GroupNorm, PaddingConfig2d};
-use burn::tensor::{DType, Device, Tensor, activation};
+use burn::tensor::{DType, Device, Tensor};
 
 use crate::backend::Kernels;
+use crate::slices::activation::Function;
+use crate::slices::jet::Rows;
 
 /// Whether the kernels can take a tensor: flex, with or without autodiff, in f32.
 fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
@@ -76,10 +78,15 @@ pub fn group_norm(layer: &GroupNorm, x: Tensor<4>) -> Tensor<4> {
     ))
 }
 
-/// x σ(x).
-pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    if !has_kernels(&x) {
-        return activation::silu(x);
+/// A smooth function of a jet whose rows `x` `[rows, ...]` are `rows`; `None` where there is no kernel.
+///
+/// # Panics
+///
+/// If `x` has not as many rows as `rows` says.
+pub fn jet<const D: usize>(function: Function, x: &Tensor<D>, rows: Rows) -> Option<Tensor<D>> {
+    if !has_kernels(x) {
+        return None;
     }
-    Tensor::from_dispatch(<Dispatch as Kernels>::stein_silu(x.into_dispatch()))
+    assert_eq!(x.dims()[0], rows.argument(), "the rows of a jet must be {rows:?}");
+    Some(Tensor::from_dispatch(<Dispatch as Kernels>::stein_jet(x.clone().into_dispatch(), function, rows)))
 }

@@ -3,7 +3,8 @@
 use burn::module::Param;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{GroupNormConfig, PaddingConfig2d};
-use burn::tensor::{Device, Distribution, Tensor, activation};
+use burn::tensor::{DType, Device, Distribution, Tensor, activation};
+use stein_kernels::{Function, Rows};
 
 fn worst<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> f32 {
     let size = b.clone().abs().max().into_scalar::<f32>().max(1e-6);
@@ -112,20 +113,140 @@ fn group_normalisation() {
     }
 }
 
+const FUNCTIONS: [Function; 3] = [Function::Silu, Function::Softplus, Function::Tanh];
+
+/// f, f′ and f″ in plain operations.
+fn plainly(function: Function, x: Tensor<2>) -> [Tensor<2>; 3] {
+    let s = activation::sigmoid(x.clone());
+    let s1 = s.clone() * activation::sigmoid(-x.clone());
+    let s2 = s1.clone() * (s.clone() * -2.0 + 1.0);
+    match function {
+        Function::Silu => [x.clone() * s.clone(), s + x.clone() * s1.clone(), s1 * 2.0 + x * s2],
+        Function::Softplus => [activation::softplus_with_threshold(x, 1.0, 40.0), s, s1],
+        Function::Tanh => {
+            let (y, slope) = (x.clone().tanh(), x.cosh().square().recip());
+            [y.clone(), slope.clone(), y * slope * -2.0]
+        }
+    }
+}
+
+/// A function of a jet in plain operations in f64, block by block.
+fn jet_plainly(function: Function, jet: Tensor<2>, rows: Rows) -> Tensor<2> {
+    let jet = jet.cast(DType::F64);
+    let (k, b) = (rows.directions, rows.batch);
+    let [y, slope, bend] = plainly(function, jet.clone().narrow(0, 0, b));
+    let direction = |i: usize| match rows.shared {
+        true => jet.clone().narrow(0, b + i, 1),
+        false => jet.clone().narrow(0, (1 + i) * b, b),
+    };
+    let mut blocks = vec![y];
+    blocks.extend((0..k).map(|i| slope.clone() * direction(i)));
+    if rows.second_order {
+        blocks.extend((0..k).map(|i| {
+            let bent = bend.clone() * direction(i).square();
+            if rows.bent { bent + slope.clone() * jet.clone().narrow(0, (1 + k + i) * b, b) } else { bent }
+        }));
+    }
+    Tensor::cat(blocks, 0).cast(DType::F32)
+}
+
+/// Every way to store a jet of `batch` values with `directions`.
+fn layouts(batch: usize, directions: usize) -> Vec<Rows> {
+    let plain = Rows { batch, directions, shared: false, second_order: false, bent: false };
+    let shared = Rows { shared: batch > 1, ..plain };
+    let second = Rows { second_order: true, ..plain };
+    match directions {
+        0 => vec![plain],
+        _ => vec![plain, shared, second, Rows { second_order: true, ..shared }, Rows { bent: true, ..second }],
+    }
+}
+
+fn fused(function: Function, rows: Rows) -> impl Fn(Tensor<2>) -> Tensor<2> {
+    move |x| stein_kernels::jet(function, &x, rows).expect("there is a kernel")
+}
+
 #[test]
-fn silu() {
+fn functions_of_jets() {
     let device = Device::flex().autodiff();
     device.seed(4);
-    for n in [1, 7, 16_385, 50_001] {
-        let x = (normal([n], &device) * 5.0).detach().require_grad();
-        let (value, gradient) = compare(&x, stein_kernels::silu, activation::silu);
-        assert!(value < 1e-6 && gradient < 1e-6, "{n}: {value} {gradient}");
+    // Enough numbers that the largest, by which errors are measured, is never small by chance.
+    for (batch, size) in [(70, 1), (1, 67), (2, 33), (5, 129), (33, 515), (3, 20_001)] {
+        for rows in [0, 1, 2, 5].into_iter().flat_map(|k| layouts(batch, k)) {
+            for function in FUNCTIONS {
+                let x = (normal([rows.argument(), size], &device) * 2.0).detach().require_grad();
+                let (value, gradient) = compare(&x, fused(function, rows), |x| jet_plainly(function, x, rows));
+                assert!(value < 2e-6 && gradient < 5e-6, "{function:?} {size} {rows:?}: {value} {gradient}");
+            }
+        }
     }
-    // The comparison has teeth: a derivative that is 1 % off is seen.
-    let x = normal([100], &device);
-    let (_, gradient) =
-        compare(&x, |x| activation::silu(x.clone()) + x.clone() * 0.01 - x.detach() * 0.01, activation::silu);
-    assert!(gradient > 1e-3);
+}
+
+#[test]
+fn functions_of_jets_that_are_views() {
+    let device = Device::flex().autodiff();
+    device.seed(6);
+    for rows in layouts(4, 2) {
+        let x = normal([27, rows.argument() + 2], &device);
+        let view = |x: Tensor<2>| x.swap_dims(0, 1).narrow(0, 1, rows.argument());
+        let ours = |x| fused(Function::Softplus, rows)(view(x));
+        let (value, gradient) = compare(&x, ours, |x| jet_plainly(Function::Softplus, view(x), rows));
+        assert!(value < 2e-6 && gradient < 5e-6, "{rows:?}: {value} {gradient}");
+    }
+}
+
+/// The comparison has teeth: one term of a gradient that is 1 % off is seen.
+#[test]
+fn a_jet_slightly_off_is_noticed() {
+    let device = Device::flex().autodiff();
+    device.seed(7);
+    let rows = Rows { batch: 3, directions: 1, shared: false, second_order: true, bent: true };
+    let x = normal([9, 50], &device);
+    let off = |x: Tensor<2>| {
+        let slip = (x.clone() - x.clone().detach()).narrow(0, 6, 3) * 0.01;
+        fused(Function::Softplus, rows)(x.clone()) + Tensor::cat(vec![x.zeros_like().narrow(0, 0, 6), slip], 0)
+    };
+    let (value, gradient) = compare(&x, off, |x| jet_plainly(Function::Softplus, x, rows));
+    assert!(value < 2e-6 && gradient > 1e-3, "{value} {gradient}");
+}
+
+#[test]
+fn jets_of_what_is_no_number_are_none() {
+    let device = Device::flex().autodiff();
+    for rows in [1, 2, 5].into_iter().flat_map(|k| layouts(2, k)) {
+        for function in FUNCTIONS {
+            for (row, bad) in [(0, f32::NAN), (rows.argument() - 1, f32::NAN), (rows.argument() - 1, f32::INFINITY)] {
+                let x = Tensor::<2>::ones([rows.argument(), 3], &device);
+                let x = x.slice_fill([row..row + 1, 1..2], bad).detach().require_grad();
+                let y = fused(function, rows)(x.clone());
+                let gradient = x.grad(&y.clone().square().sum().backward()).expect("x is a leaf");
+                for (name, tensor) in [("value", y.inner()), ("gradient", gradient)] {
+                    let finite =
+                        tensor.is_finite().float().sum_dim(0).into_data().try_into_vec::<f32>().expect("counts");
+                    assert!(
+                        finite[1] < finite[0] && finite[0] == finite[2],
+                        "{name}, {function:?} {rows:?}: {finite:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn jets_without_examples() {
+    let device = Device::flex().autodiff();
+    for rows in layouts(0, 2) {
+        let x = normal([rows.argument(), 3], &device);
+        let y = fused(Function::Tanh, rows)(x.clone());
+        assert_eq!(y.dims(), [0, 3]);
+    }
+}
+
+#[test]
+fn jets_of_other_numbers_have_no_kernel() {
+    let rows = Rows { batch: 1, directions: 0, shared: false, second_order: false, bent: false };
+    let x: Tensor<2> = Tensor::ones([1, 2], (&Device::flex(), DType::F64));
+    assert!(stein_kernels::jet(Function::Silu, &x, rows).is_none());
 }
 
 #[test]
@@ -135,10 +256,12 @@ fn the_same_bits_for_any_number_of_threads() {
     let layer = conv(8, 8, 3, true, &device);
     let norm = GroupNormConfig::new(2, 8).init(&device);
     let x = normal([40, 8, 8, 8], &device);
+    let values = Rows { batch: 40, directions: 0, shared: false, second_order: false, bent: false };
     let gradients = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
         pool.install(|| {
-            let y = stein_kernels::silu(stein_kernels::group_norm(&norm, stein_kernels::conv2d(&layer, x.clone())));
+            let y = stein_kernels::group_norm(&norm, stein_kernels::conv2d(&layer, x.clone()));
+            let y = stein_kernels::jet(Function::Silu, &y, values).expect("there is a kernel");
             let gradients = (y.clone() * y).sum_dim(3).sum_dim(2).sum_dim(1).sum().backward();
             let gx: Vec<f32> = x.grad(&gradients).expect("leaf").into_data().try_into_vec().expect("f32");
             let gw: Vec<f32> = layer.weight.grad(&gradients).expect("leaf").into_data().try_into_vec().expect("f32");
@@ -147,4 +270,25 @@ fn the_same_bits_for_any_number_of_threads() {
     };
     let one = gradients(1);
     assert!(one == gradients(2) && one == gradients(5));
+}
+
+#[test]
+fn jets_are_the_same_bits_for_any_number_of_threads() {
+    let device = Device::flex().autodiff();
+    device.seed(8);
+    for rows in layouts(70, 3) {
+        let x = normal([rows.argument(), 300], &device);
+        let bits = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            pool.install(|| {
+                let y = fused(Function::Softplus, rows)(x.clone());
+                let gradients = (y.clone() * y.clone()).sum_dim(1).sum().backward();
+                let numbers = |tensor: Tensor<2>| tensor.into_data().try_into_vec::<f32>().expect("f32");
+                let gradient = numbers(x.grad(&gradients).expect("leaf"));
+                numbers(y.inner()).into_iter().chain(gradient).map(f32::to_bits).collect::<Vec<_>>()
+            })
+        };
+        let one = bits(1);
+        assert!(one == bits(2) && one == bits(5), "{rows:?}");
+    }
 }

@@ -7,7 +7,7 @@ use burn::nn::{
 use burn::tensor::Tensor;
 use stein_jet::{Jet, conv_transpose2d, conv2d, group_norm, instance_norm, layer_norm, linear};
 
-use crate::checker::{by_hand, check, device, right, twin, wrong};
+use crate::checker::{by_hand, check, device, linear_by_hand, right, twins, wrong};
 
 #[test]
 fn linear_layers() {
@@ -98,56 +98,84 @@ fn the_epsilon_of_a_layer_norm_is_found() {
     }
 }
 
-/// (u − x̂ mean(x̂ u)) / s, each of the terms that are easily got wrong off by its own factor.
-fn normalised_tangent(x: Tensor<3>, v: Tensor<3>, [projection, epsilon]: [f64; 2]) -> Tensor<3> {
-    let [c, u] = [x, v].map(|x| x.clone() - x.mean_dim(2));
-    let s = (c.clone().square().mean_dim(2) + 0.3 * epsilon).sqrt();
-    let y = c / s.clone();
-    let along = (y.clone() * u.clone()).mean_dim(2) * projection;
-    (u - y * along) / s
-}
+/// x̂′ = (u − x̂ s′) / s and x̂″ = (w − 2 x̂′ s′ − x̂ s″) / s, each of the terms that are easily got wrong off by its own factor.
+#[derive(Clone, Copy)]
+struct ByHand([f64; 7]);
 
-#[test]
-fn twins_of_norms() {
-    for term in 0..2 {
-        let factors = |slip| {
-            let mut factors = [1.0; 2];
-            factors[term] = slip;
-            factors
-        };
-        let rule = |slip: f64| {
-            move |layer: &InstanceNorm, x: Jet<4>| {
-                let tangent = |x: Tensor<4>, v: Tensor<4>| {
-                    let [rows, channels, height, width] = x.dims();
-                    let [x, v] = [x, v].map(|x| x.reshape([rows, channels, height * width]));
-                    let tangent = normalised_tangent(x, v, factors(slip));
-                    let gamma = layer.gamma.as_ref().unwrap().val();
-                    tangent.reshape([rows, channels, height, width]) * gamma.reshape([1, channels, 1, 1])
-                };
-                by_hand(x, |x| layer.forward(x), tangent)
-            }
-        };
-        let layer = InstanceNormConfig::new(4).with_epsilon(0.3).init(&device());
-        twin(&format!("instance norm {term}"), rule, layer, [3, 4, 3, 3]);
+impl ByHand {
+    fn tangent(self, x: Tensor<3>, v: Tensor<3>) -> Tensor<3> {
+        let Self([projection, epsilon, ..]) = self;
+        let ([c, u], s) = Self::centred([x, v], epsilon);
+        let y = c / s.clone();
+        let along = (y.clone() * u.clone()).mean_dim(2) * projection;
+        (u - y * along) / s
+    }
 
-        let rule = |slip: f64| {
-            move |layer: &LayerNorm, x: Jet<3>| {
-                let gamma = layer.gamma.val().reshape([1, 1, 5]);
-                by_hand(x, |x| layer.forward(x), |x, v| normalised_tangent(x, v, factors(slip)) * gamma)
-            }
-        };
-        let layer = LayerNormConfig::new(5).with_epsilon(0.3).init(&device());
-        twin(&format!("layer norm {term}"), rule, layer, [3, 2, 5]);
+    fn second(self, x: Tensor<3>, v: Tensor<3>, w: Tensor<3>) -> Tensor<3> {
+        let Self([_, _, along, square, slope, mixed, bend]) = self;
+        let ([c, u, w], s) = Self::centred([x, v, w], 1.0);
+        let y = c / s.clone();
+        let ds = (y.clone() * u.clone()).mean_dim(2);
+        let dy = (u.clone() - y.clone() * ds.clone()) / s.clone();
+        let dds = (y.clone() * w.clone()).mean_dim(2) * along
+            + (u.square().mean_dim(2) * square - ds.clone().square() * slope) / s.clone();
+        (w - dy * ds * 2.0 * mixed - y * dds * bend) / s
+    }
+
+    /// Each minus its mean, and s of the first.
+    fn centred<const N: usize>(parts: [Tensor<3>; N], epsilon: f64) -> ([Tensor<3>; N], Tensor<3>) {
+        let parts = parts.map(|x| x.clone() - x.mean_dim(2));
+        let s = (parts[0].clone().square().mean_dim(2) + 0.3 * epsilon).sqrt();
+        (parts, s)
     }
 }
 
 #[test]
-fn twin_of_a_transposed_convolution() {
-    let rule = |slip: f64| {
-        move |layer: &ConvTranspose2d, x: Jet<4>| {
-            let without_bias = ConvTranspose2d { bias: None, ..layer.clone() };
-            by_hand(x, |x| layer.forward(x), |_, v| without_bias.forward(v) * slip)
+fn twins_of_norms() {
+    let seen = ["tangent", "tangent", "second", "second", "second", "second", "second"];
+    let rule = |factors| {
+        move |layer: &InstanceNorm, x: Jet<4>| {
+            let [_, channels, height, width] = x.dims();
+            let flat = |x: Tensor<4>| x.flatten::<3>(2, 3);
+            let image = |x: Tensor<3>| {
+                let gamma = layer.gamma.as_ref().unwrap().val();
+                let rows = x.dims()[0];
+                x.reshape([rows, channels, height, width]) * gamma.reshape([1, channels, 1, 1])
+            };
+            by_hand(
+                x,
+                |x| layer.forward(x),
+                |x, v| image(ByHand(factors).tangent(flat(x), flat(v))),
+                |x, v, w| image(ByHand(factors).second(flat(x), flat(v), flat(w))),
+            )
         }
     };
-    twin("conv transpose", rule, ConvTranspose2dConfig::new([4, 2], [3, 3]).init(&device()), [3, 4, 3, 2]);
+    let layer = InstanceNormConfig::new(4).with_epsilon(0.3).init(&device());
+    twins("instance norm", seen, rule, layer, [3, 4, 3, 3]);
+
+    let rule = |factors| {
+        move |layer: &LayerNorm, x: Jet<3>| {
+            let gamma = || layer.gamma.val().reshape([1, 1, 5]);
+            by_hand(
+                x,
+                |x| layer.forward(x),
+                |x, v| ByHand(factors).tangent(x, v) * gamma(),
+                |x, v, w| ByHand(factors).second(x, v, w) * gamma(),
+            )
+        }
+    };
+    let layer = LayerNormConfig::new(5).with_epsilon(0.3).init(&device());
+    twins("layer norm", seen, rule, layer, [3, 2, 5]);
+}
+
+#[test]
+fn twin_of_a_transposed_convolution() {
+    let rule = |[slip]: [f64; 1]| {
+        move |layer: &ConvTranspose2d, x: Jet<4>| {
+            let without_bias = ConvTranspose2d { bias: None, ..layer.clone() };
+            linear_by_hand(x, |x| layer.forward(x), |v| without_bias.forward(v) * slip)
+        }
+    };
+    let layer = ConvTranspose2dConfig::new([4, 2], [3, 3]).init(&device());
+    twins("conv transpose", ["tangent"], rule, layer, [3, 4, 3, 2]);
 }

@@ -1,7 +1,7 @@
 //! Mistakes in a program panic and say what was expected.
 
 use burn::tensor::Tensor;
-use stein_jet::{Jet, attention, avg_pool2d, pixel_shuffle, resize_bilinear2d, softmax};
+use stein_jet::{Jet, attention, avg_pool2d, pixel_shuffle, resize_bilinear2d, softmax, tanh};
 
 use crate::checker::device;
 
@@ -11,9 +11,60 @@ fn pair(k: usize) -> Jet<2> {
 }
 
 #[test]
-#[should_panic(expected = "jets must agree in batch and directions")]
+#[should_panic(
+    expected = "jets must agree in batch, directions and order, got [3, 2] with 1 of order 1 and [3, 2] with 0 of order 0"
+)]
 fn a_plain_tensor_does_not_add_to_a_jet() {
     let _ = pair(1) + pair(0);
+}
+
+#[test]
+#[should_panic(expected = "got [3, 2] with 1 of order 1 and [3, 2] with 1 of order 2")]
+fn jets_of_two_orders_do_not_add() {
+    let _ = pair(1) + pair(1).second_order();
+}
+
+#[test]
+#[should_panic(expected = "`map` knows no second derivative, which a jet of order 2 needs; `map2` takes one")]
+fn a_map_without_a_second_derivative_stops_at_order_1() {
+    let with_derivative = |x: Tensor<2>| (x.clone().square(), x * 2.0);
+    let _ = pair(1).second_order().map(|x| x.square(), with_derivative);
+}
+
+#[test]
+#[should_panic(expected = "a jet of order 1 has no second derivatives: second_order after seeding asks for them")]
+fn second_derivatives_are_asked_for() {
+    let _ = tanh(pair(1)).seconds();
+}
+
+#[test]
+#[should_panic(expected = "a jet of order 0 has no second derivatives")]
+fn a_plain_tensor_has_no_second_derivatives() {
+    let _ = pair(0).second_order().seconds();
+}
+
+#[test]
+#[should_panic(expected = "second derivative 2 of a jet with 2 directions")]
+fn there_is_a_second_derivative_for_each_direction() {
+    let _ = pair(2).second_order().second(2);
+}
+
+#[test]
+#[should_panic(expected = "a plain jet has no second derivatives: seed it with directions")]
+fn a_plain_tensor_is_no_curve() {
+    let _ = pair(0).with_seconds(Tensor::ones([3, 2], &device()));
+}
+
+#[test]
+#[should_panic(expected = "second derivatives must have the shape of the tangents")]
+fn second_derivatives_have_the_shape_of_the_tangents() {
+    let _ = pair(2).with_seconds(Tensor::ones([3, 2], &device()));
+}
+
+#[test]
+#[should_panic(expected = "a second derivative must have the shape of the value")]
+fn an_elementwise_second_derivative_has_the_shape_of_the_value() {
+    let _ = pair(1).second_order().map2(|x| x, |x| (x.clone(), x), |x| [x.clone(), x.clone(), x.narrow(1, 0, 1)]);
 }
 
 #[test]

@@ -13,6 +13,12 @@ use stein_jet::{
 
 use crate::checker::{Normal, Randomise, check, device, right};
 
+/// A σ for each example, `[batch, 1]`.
+fn ladder(batch: usize) -> Tensor<2> {
+    let sigmas = TensorData::new((0..batch).map(|i| 0.5 * 2f64.powi(i as i32)).collect(), [batch, 1]);
+    Tensor::from_data(sigmas, (&device(), DType::F64))
+}
+
 #[derive(Module, Debug)]
 pub(crate) struct Mlp {
     layers: Vec<Linear>,
@@ -23,9 +29,7 @@ pub(crate) struct Mlp {
 impl Mlp {
     /// Every activation once, an embedding of σ, and an output divided by σ.
     pub(crate) fn forward(&self, mut x: Jet<2>) -> Jet<2> {
-        let batch = x.batch();
-        let ladder = TensorData::new((0..batch).map(|i| 0.5 * 2f64.powi(i as i32)).collect(), [batch, 1]);
-        let sigma: Tensor<2> = Tensor::from_data(ladder, (&device(), DType::F64));
+        let sigma = ladder(x.batch());
         let embedding = self.embedding.forward(sigma.clone().log());
         for (layer, activation) in self.layers.iter().zip(Activation::ALL) {
             x = activation.apply(linear(layer, x).add_constant(embedding.clone()));
@@ -52,16 +56,20 @@ fn multi_layer_perceptron() {
 pub(crate) struct ConvNet {
     input: Conv2d,
     norm: GroupNorm,
+    embedding: Linear,
     middle: Conv2d,
     output: Conv2d,
 }
 
 impl ConvNet {
-    /// A residual block at half resolution with a skip connection around it: a U-Net in small.
+    /// A block at half resolution, scaled and shifted by an embedding of σ, with a skip connection around it: a U-Net in small.
     pub(crate) fn forward(&self, x: Jet<2>) -> Jet<2> {
         let batch = x.batch();
         let h = conv2d(&self.input, x.reshape([batch, 1, 4, 4]));
-        let low = conv2d(&self.middle, silu(group_norm(&self.norm, avg_pool2d(h.clone(), 2))));
+        let embedding: Tensor<4> = self.embedding.forward(ladder(batch).log()).reshape([batch, 8, 1, 1]);
+        let [scale, shift] = [0, 4].map(|start| embedding.clone().narrow(1, start, 4));
+        let low = group_norm(&self.norm, avg_pool2d(h.clone(), 2)).scale(scale + 1.0).add_constant(shift);
+        let low = conv2d(&self.middle, silu(low));
         let h = Jet::cat(vec![h, upsample_nearest2d(low, 2)], 1);
         conv2d(&self.output, h).reshape([batch, 16])
     }
@@ -75,6 +83,7 @@ pub(crate) fn conv_net() -> ConvNet {
     ConvNet {
         input: conv(1, 4),
         norm: GroupNormConfig::new(2, 4).init(&device()),
+        embedding: LinearConfig::new(1, 8).init(&device()),
         middle: conv(4, 4),
         output: conv(8, 1),
     }
@@ -115,6 +124,20 @@ pub(crate) fn transformer() -> Transformer {
 #[test]
 fn attention_block() {
     right("transformer", check(Transformer::forward, transformer(), [3, 12]));
+}
+
+/// The energy −½ xᵀ F(x) of a network F: a sum of products of what is affine and what is bent.
+#[test]
+fn energies_of_networks() {
+    fn energy(x: Jet<2>, output: Jet<2>) -> Jet<2> {
+        (x * output).sum_dim(1).scale_by(-0.5)
+    }
+    let rule = |net: &Mlp, x: Jet<2>| energy(x.clone(), net.forward(x));
+    right("energy of an mlp", check(rule, mlp(), [3, 4]));
+    let rule = |net: &ConvNet, x: Jet<2>| energy(x.clone(), net.forward(x));
+    right("energy of a conv net", check(rule, conv_net(), [3, 16]));
+    let rule = |net: &Transformer, x: Jet<2>| energy(x.clone(), net.forward(x));
+    right("energy of a transformer", check(rule, transformer(), [3, 12]));
 }
 
 /// The plain path of the layers is burn's own forward, to the bit.

@@ -5,7 +5,7 @@ use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Tensor, TensorData};
 use stein_jet::{Jet, avg_pool2d, pixel_shuffle, pixel_unshuffle, resize_bilinear2d, upsample_nearest2d};
 
-use crate::checker::{NoParameters, by_hand, check, device, right, wrong};
+use crate::checker::{NoParameters, check, device, linear_by_hand, right, wrong};
 
 #[test]
 fn resampling() {
@@ -44,7 +44,7 @@ fn bilinear() {
         let options = InterpolateOptions::new(InterpolateMode::Bilinear).with_output_size([5, 4]);
         interpolate(x, options.with_align_corners(align_corners))
     };
-    let rule = |_: &NoParameters, x: Jet<4>| by_hand(x, |x| resize(x, false), |_, v| resize(v, true));
+    let rule = |_: &NoParameters, x: Jet<4>| linear_by_hand(x, |x| resize(x, false), |v| resize(v, true));
     wrong("tangent", check(rule, vec![], [3, 2, 2, 3]));
 }
 
@@ -83,11 +83,12 @@ fn unshuffle(x: Tensor<4>, inner: [usize; 2]) -> Tensor<4> {
 
 #[test]
 fn pixels_shuffled_otherwise_are_noticed() {
-    let rule = |inner| move |_: &NoParameters, x: Jet<4>| by_hand(x, |x| shuffle(x, [2, 3]), |_, v| shuffle(v, inner));
+    let rule =
+        |inner| move |_: &NoParameters, x: Jet<4>| linear_by_hand(x, |x| shuffle(x, [2, 3]), |v| shuffle(v, inner));
     right("pixel shuffle by hand", check(rule([2, 3]), vec![], [3, 8, 2, 3]));
     wrong("tangent", check(rule([3, 2]), vec![], [3, 8, 2, 3]));
     let rule =
-        |inner| move |_: &NoParameters, x: Jet<4>| by_hand(x, |x| unshuffle(x, [3, 5]), |_, v| unshuffle(v, inner));
+        |inner| move |_: &NoParameters, x: Jet<4>| linear_by_hand(x, |x| unshuffle(x, [3, 5]), |v| unshuffle(v, inner));
     right("pixel unshuffle by hand", check(rule([3, 5]), vec![], [3, 2, 4, 6]));
     wrong("tangent", check(rule([5, 3]), vec![], [3, 2, 4, 6]));
 }

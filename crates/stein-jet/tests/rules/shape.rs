@@ -4,7 +4,7 @@ use burn::module::Param;
 use burn::tensor::Tensor;
 use stein_jet::{Jet, elu, tanh};
 
-use crate::checker::{NoParameters, Normal, by_hand, check, parameter, right, wrong};
+use crate::checker::{NoParameters, Normal, check, check_one_batch, linear_by_hand, parameter, right, wrong};
 
 #[test]
 fn structure() {
@@ -14,11 +14,8 @@ fn structure() {
     };
     right("reshape and transpose", check(rule, vec![], [3, 6]));
     let rule = |c: &Param<Tensor<2>>, x: Jet<2>| elu(x).affine(|rows| rows.sum_dim(1), c.val());
-    right("affine", check(rule, parameter([3, 1]), [3, 6]));
-    let rule = |_: &NoParameters, x: Jet<2>| {
-        let (value, tangents) = x.into_parts();
-        Jet::from_parts(value, tangents)
-    };
+    right("affine", check_one_batch(rule, parameter([3, 1]), [3, 6]));
+    let rule = |_: &NoParameters, x| linear_by_hand(x, |x| x, |v| v);
     right("parts", check(rule, vec![], [3, 6]));
 }
 
@@ -32,7 +29,19 @@ fn layout() {
     for (got, expected) in [(y.value(), x.clone()), (y.tangent(0), v), (y.tangent(1), w)] {
         got.into_data().assert_eq(&expected.into_data(), true);
     }
+    assert_eq!(y.order(), 1);
+    let line = y.clone().second_order();
+    assert_eq!((line.order(), line.seconds().dims()), (2, [6, 2]));
+    assert_eq!(line.seconds().abs().max().into_scalar::<f64>(), 0.0);
+    let [a, b] = [(); 2].map(|()| normal.tensor([3, 2]));
+    let curve = y.with_seconds(Tensor::cat(vec![a.clone(), b.clone()], 0));
+    for (got, expected) in
+        [(curve.value(), line.value()), (curve.tangents(), line.tangents()), (curve.second(0), a), (curve.second(1), b)]
+    {
+        got.into_data().assert_eq(&expected.into_data(), true);
+    }
     let plain = Jet::seed(x, vec![]);
+    assert_eq!((plain.order(), plain.clone().second_order().order()), (0, 0));
     assert_eq!((plain.batch(), plain.directions(), plain.dims()), (3, 0, [3, 2]));
     assert!(plain.into_parts().1.is_none());
 }
@@ -43,7 +52,7 @@ fn permutations() {
     right("permute", check(rule, vec![], [3, 2, 4, 5]));
     right("swap dims", check(|_: &NoParameters, x: Jet<4>| tanh(x.swap_dims(1, 3)), vec![], [3, 2, 4, 5]));
 
-    let rule = |_: &NoParameters, x: Jet<3>| by_hand(x, |x| x.permute([0, 2, 1]), |_, v| v);
+    let rule = |_: &NoParameters, x: Jet<3>| linear_by_hand(x, |x| x.permute([0, 2, 1]), |v| v);
     wrong("tangent", check(rule, vec![], [3, 2, 2]));
 }
 
@@ -55,8 +64,8 @@ fn sums_and_means() {
         let rule = |_: &NoParameters, x: Jet<4>| x.mean_dim(dim);
         right(&format!("mean along {dim}"), check(rule, vec![], [3, 2, 4, 5]));
     }
-    let rule = |_: &NoParameters, x: Jet<3>| by_hand(x, |x| x.sum_dim(1), |_, v| v.mean_dim(1));
+    let rule = |_: &NoParameters, x: Jet<3>| linear_by_hand(x, |x| x.sum_dim(1), |v| v.mean_dim(1));
     wrong("tangent", check(rule, vec![], [3, 2, 2]));
-    let rule = |_: &NoParameters, x: Jet<3>| by_hand(x, |x| x.mean_dim(1), |_, v| v.mean_dim(2).swap_dims(1, 2));
+    let rule = |_: &NoParameters, x: Jet<3>| linear_by_hand(x, |x| x.mean_dim(1), |v| v.mean_dim(2).swap_dims(1, 2));
     wrong("tangent", check(rule, vec![], [3, 2, 2]));
 }

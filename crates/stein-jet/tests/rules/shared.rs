@@ -1,14 +1,17 @@
-//! Tangents that the examples share: what they mean and how many rows they cost.
+//! Tangents that the examples share, and second derivatives that are zero: what they mean and how many rows they cost.
 
 use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2dConfig, ConvTranspose2dConfig};
 use burn::nn::{GroupNormConfig, LayerNormConfig, LinearConfig};
 use burn::tensor::{Tensor, TensorData};
 use stein_jet::{
-    Activation, Jet, conv_transpose2d, conv2d, group_norm, layer_norm, linear, pixel_unshuffle, silu, softmax, square,
+    Jet, conv_transpose2d, conv2d, group_norm, layer_norm, linear, pixel_unshuffle, silu, softmax, square,
 };
 
-use crate::checker::{NoParameters, Normal, Randomise, by_hand, check, device, parameter, relative, right, wrong};
+use crate::checker::{
+    NoParameters, Normal, Randomise, by_hand, check, check_one_batch, device, linear_by_hand, parameter, relative,
+    wrong,
+};
 use crate::networks::{ConvNet, Mlp, Transformer, conv_net, mlp, transformer};
 
 const B: usize = 5;
@@ -78,6 +81,34 @@ fn linear_maps_see_a_row_for_each_direction() {
     assert_eq!(own, [(1 + K) * B; 9]);
 }
 
+/// Second derivatives cost no rows before there are any.
+#[test]
+fn second_derivatives_are_stored_from_the_first_bend_on() {
+    let mut normal = Normal(3);
+    let layer = LinearConfig::new(6, 4).init(&device()).map(&mut Randomise(&mut normal));
+    let (all, each) = (normal.tensor([1, 6]), normal.tensor([B, 1]));
+    let x = vectors().second_order();
+    assert_eq!(x.order(), 2);
+    let affine = x.clone().add_constant(all.clone()).scale(all);
+    let shared = [rows(linear(&layer, affine.clone())), rows(affine.clone() - x.clone())];
+    assert_eq!(shared, [B + K; 2]);
+    let scaled = x.clone().scale(each);
+    let own = [rows(scaled.clone()), rows(Jet::cat(vec![scaled, x.clone()], 1))];
+    assert_eq!(own, [(1 + K) * B; 2]);
+    let bent = silu(x.clone());
+    let all = [
+        rows(bent.clone()),
+        rows(x.clone() * affine),
+        rows(bent.clone() + x.clone()),
+        rows(x.clone() - bent.clone()),
+        rows(Jet::cat(vec![x.clone(), bent.clone()], 1)),
+        rows(softmax(x, 1)),
+    ];
+    assert_eq!(all, [(1 + 2 * K) * B; 6]);
+    // The beginning of a new line keeps the tangents and lets the bend go.
+    assert_eq!(rows(bent.second_order()), (1 + K) * B);
+}
+
 #[test]
 fn shared_tangents_mean_the_same_as_seeded_ones() {
     fn agree<const D: usize>(x: Tensor<D>, v: Tensor<D>) {
@@ -89,6 +120,9 @@ fn shared_tangents_mean_the_same_as_seeded_ones() {
             (shared.batch(), shared.directions(), shared.dims()),
             (seeded.batch(), seeded.directions(), seeded.dims())
         );
+        let lines = [&shared, &seeded].map(|jet| jet.clone().second_order());
+        let [bent, expected] = lines.map(|line| (line.clone() * line.clone() + line).seconds());
+        equal(bent, expected);
         for (shared, seeded) in [(shared.clone(), seeded.clone()), (shared.scale_by(2.0), seeded.scale_by(2.0))] {
             equal(shared.value(), seeded.value());
             equal(shared.tangents(), seeded.tangents());
@@ -148,30 +182,14 @@ fn a_basis_agrees_with_seeded_unit_vectors() {
         let shared = forward(&net, Jet::basis(x.clone()));
         assert!(relative(shared.value(), seeded.value()) < 1e-13);
         assert!(relative(shared.tangents(), seeded.tangents()) < 1e-12);
+        let lines = [Jet::seed(x.clone(), (0..dims[1]).map(unit).collect()), Jet::basis(x.clone())];
+        let [seeded, shared] = lines.map(|line| forward(&net, line.second_order()).seconds());
+        assert!(relative(shared, seeded) < 1e-12);
     }
     for batch in [1, 3] {
         agree(Mlp::forward, mlp(), [batch, 4]);
         agree(ConvNet::forward, conv_net(), [batch, 16]);
         agree(Transformer::forward, transformer(), [batch, 12]);
-    }
-}
-
-/// With one example the two layouts are the same rows; with as many examples as directions they are easily mixed up.
-#[test]
-fn batches_of_one_and_of_two() {
-    for batch in [1, 2] {
-        for activation in Activation::ALL {
-            let rule = |_: &NoParameters, x: Jet<2>| activation.apply(x);
-            right(&format!("{activation:?}, batch of {batch}"), check(rule, vec![], [batch, 6]));
-        }
-        right("mlp", check(Mlp::forward, mlp(), [batch, 4]));
-        right("conv net", check(ConvNet::forward, conv_net(), [batch, 16]));
-        right("transformer", check(Transformer::forward, transformer(), [batch, 12]));
-        let rule = |c: &Param<Tensor<2>>, x: Jet<2>| {
-            let y = x.clone().add_constant(c.val()).scale(c.val()).cat_constant(c.val(), 1);
-            Jet::cat(vec![y.narrow(1, 0, 6) * x.clone(), x.clone() - silu(x)], 1)
-        };
-        right("mixed", check(rule, parameter([batch, 6]), [batch, 6]));
     }
 }
 
@@ -185,9 +203,19 @@ fn the_first_examples_derivative_is_not_everyones() {
                 let first = x.clone().narrow(0, 0, 1);
                 v * (x.zeros_like() + first) * 2.0
             },
+            |x, v, w| (v.square() + x * w) * 2.0,
         )
     };
     wrong("tangent", check(rule, vec![], [3, 6]));
-    let rule = |c: &Param<Tensor<2>>, x: Jet<2>| by_hand(x, |x| x * c.val(), |_, v| v * c.val().narrow(0, 0, 1));
-    wrong("tangent", check(rule, parameter([3, 1]), [3, 6]));
+    let rule = |c: &Param<Tensor<2>>, x: Jet<2>| linear_by_hand(x, |x| x * c.val(), |v| v * c.val().narrow(0, 0, 1));
+    wrong("tangent", check_one_batch(rule, parameter([3, 1]), [3, 6]));
+    let rule = |_: &NoParameters, x: Jet<2>| {
+        by_hand(
+            x,
+            |x| x.square(),
+            |x, v| x * v * 2.0,
+            |x, v, w| ((x.zeros_like() + v.narrow(0, 0, 1)).square() + x * w) * 2.0,
+        )
+    };
+    wrong("second", check(rule, vec![], [3, 6]));
 }

@@ -21,10 +21,9 @@ static ALLOCATOR: Counting<MiMalloc> = Counting(MiMalloc);
 
 /// The noise of `denoising`.
 const SIGMA: f64 = 0.5;
-/// Steps that warm up, and steps that are timed: so many at least, and more for so many seconds.
-const WARM: usize = 3;
-const TIMED: std::ops::Range<usize> = 5..100;
-const SECONDS: f64 = 0.15;
+/// Steps that warm up, and steps that are timed: one at least, so many at most, and for so many seconds.
+const WARM: (usize, f64) = (3, 0.05);
+const TIMED: (usize, f64) = (100, 0.15);
 /// Steps between the two losses of `check`.
 const CHECKED: usize = 3;
 
@@ -121,21 +120,24 @@ impl Steps {
     /// Seconds of each step.
     fn time(&mut self) -> Vec<f64> {
         let streams = Streams::new(0);
-        let mut seconds = |index: usize| {
+        let mut index = 0;
+        let mut seconds = || {
             let begun = Instant::now();
-            let at = |name| streams.at(name, index as u64);
+            let at = |name| streams.at(name, index);
             self.step(self.batch(|n| at("noise").normals(n), at("objective")));
+            index += 1;
             begun.elapsed().as_secs_f64()
         };
-        for index in 0..WARM {
-            seconds(index);
-        }
-        let mut times = Vec::new();
-        let begun = Instant::now();
-        while times.len() < TIMED.start || times.len() < TIMED.end && begun.elapsed().as_secs_f64() < SECONDS {
-            times.push(seconds(WARM + times.len()));
-        }
-        times
+        let mut several = |(most, budget)| {
+            let begun = Instant::now();
+            let mut times = vec![seconds()];
+            while times.len() < most && begun.elapsed().as_secs_f64() < budget {
+                times.push(seconds());
+            }
+            times
+        };
+        several(WARM);
+        several(TIMED)
     }
 
     /// The loss of a batch that the peer makes too, before and after a few steps on it.

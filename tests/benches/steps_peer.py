@@ -15,7 +15,7 @@ import torch
 from torch.autograd import grad
 
 SIGMA = 0.5
-WARM, LEAST, MOST, SECONDS = 3, 5, 100, 0.15
+WARM, TIMED = (3, 0.05), (100, 0.15)
 CHECKED = 3
 ACTIVATIONS = {"softplus": torch.nn.Softplus, "silu": torch.nn.SiLU}
 
@@ -109,13 +109,15 @@ class Steps:
             self.step(*self.random())
             return time.perf_counter() - begun
 
-        for _ in range(WARM):
-            seconds()
-        times = []
-        begun = time.perf_counter()
-        while len(times) < LEAST or len(times) < MOST and time.perf_counter() - begun < SECONDS:
-            times.append(seconds())
-        return times
+        def several(most, budget):
+            begun = time.perf_counter()
+            times = [seconds()]
+            while len(times) < most and time.perf_counter() - begun < budget:
+                times.append(seconds())
+            return times
+
+        several(*WARM)
+        return several(*TIMED)
 
     def check(self):
         """The loss of a batch that stein makes too, before and after a few steps on it."""

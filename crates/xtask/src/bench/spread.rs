@@ -23,7 +23,7 @@ impl Spread {
 
     pub(crate) fn quartiles_text(self) -> String {
         let [lower, upper] = self.quartiles;
-        format!("{:.2} [{lower:.2}, {upper:.2}]", self.median)
+        format!("{:.2} [{lower:.2}, {upper:.2}] {:.2}", self.median, self.least)
     }
 
     pub(crate) fn json(self) -> String {

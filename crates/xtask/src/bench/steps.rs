@@ -116,14 +116,14 @@ fn agree(cases: &[Case], own: &mut Side, other: &mut Side) -> Result<(), String>
 
 fn tell(cases: &[Case], threads: usize, [before, after]: [String; 2]) -> Result<(), String> {
     println!(
-        "\nmilliseconds of a training step: median [quartiles]; {threads} threads; load {before} before, {after} after"
+        "\nmilliseconds of a training step: median [quartiles] least; {threads} threads; load {before} before, {after} after"
     );
     let mut json = Vec::new();
     let mut setting = String::new();
     for case in cases {
         if setting != case.setting() {
             setting = case.setting();
-            let columns = format!("{:>24}{:>24}{:>8}{:>14}", "stein", "PyTorch eager", "ratio", "energy/free");
+            let columns = format!("{:>32}{:>32}{:>8}{:>14}", "stein", "PyTorch eager", "ratio", "energy/free");
             println!("\n{setting:<34}{columns}");
         }
         let own = Spread::of(&case.ours);
@@ -133,7 +133,7 @@ fn tell(cases: &[Case], threads: usize, [before, after]: [String; 2]) -> Result<
         let name = format!("{}{}", if case.energy { "energy: " } else { "" }, case.objective);
         let two = |number: Option<f64>| number.map_or(String::new(), |number| format!("{number:.2}"));
         let torch = other.map_or("-".to_owned(), Spread::quartiles_text);
-        println!("  {name:<32}{:>24}{torch:>24}{:>8}{:>14}", own.quartiles_text(), two(ratio), two(to_free));
+        println!("  {name:<32}{:>32}{torch:>32}{:>8}{:>14}", own.quartiles_text(), two(ratio), two(to_free));
         let field = |name: &str, value: Option<String>| value.map_or(String::new(), |v| format!(", \"{name}\": {v}"));
         json.push(format!(
             "{{\"setting\": \"{setting}\", \"network\": \"{}\", \"objective\": \"{}\", \"stein\": {}{}{}}}",

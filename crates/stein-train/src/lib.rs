@@ -29,6 +29,7 @@ mod sampling;
 mod session;
 mod solver_error;
 mod state;
+mod step;
 mod strategy;
 mod trainee;
 #[cfg(feature = "tui")]
@@ -48,6 +49,7 @@ pub use run::{Outcome, RunOptions, run};
 pub use sampling::{More, draw_from_run};
 pub use session::Stop;
 pub use state::TrainingState;
+pub use step::training_step;
 pub use trainee::Trainee;
 pub use verify::{VectorError, Verdict, Verified, verify};
 pub use verify_samples::{VerifiedSamples, holds_samples, verify_samples};

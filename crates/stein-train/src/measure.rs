@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use burn::tensor::Device;
-use stein_experiment::Plan;
+use stein_experiment::{Plan, Training};
 
 use crate::run::peak_memory;
-use crate::{Batches, Layout, RunError, Trainee, TrainingState};
+use crate::{Batches, Layout, RunError, Trainee, TrainingState, training_step};
 
 /// What was measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,14 +36,13 @@ pub fn measure(plan: &Plan, device: &Device) -> Result<Option<StepCost>, RunErro
     let layout = Layout::of(&trainee);
     let mut state = TrainingState::new(&layout, &trainee);
     let batches = Batches::new(plan, &on_tape);
+    let of_one_batch = Training { accumulate: 1, ..training.clone() };
     let (mut timed, mut seconds) = (0, 0.0);
     let begun = Instant::now();
     for step in 0..=STEPS {
         let started = Instant::now();
-        let (_, gradients) = trainee.loss_and_gradients(batches.training(step));
-        let norm = state.update(layout.gradients(&trainee, &gradients), training);
-        trainee = layout.unflatten(trainee, state.parameters.clone());
-        stein_core::to_host(norm);
+        let next = || Ok::<_, RunError>(batches.training(step));
+        stein_core::to_host(training_step(&mut trainee, &mut state, &layout, &of_one_batch, next)?);
         let took = started.elapsed().as_secs_f64() * training.accumulate as f64;
         if step > 0 || begun.elapsed().as_secs_f64() > BUDGET {
             (timed, seconds) = (timed + 1, seconds + took);

@@ -18,7 +18,7 @@ use stein_record::{RunDir, checkpoint};
 
 use crate::metric_log::JsonLines;
 use crate::trainee::Measurement;
-use crate::{Layout, RunError, Stop, Trainee, TrainingBatch, TrainingState};
+use crate::{Layout, RunError, Stop, Trainee, TrainingBatch, TrainingState, training_step};
 
 /// Training as a burn-train strategy: starts at any step, owns optimiser, average and checkpoints.
 pub(crate) struct Steps {
@@ -116,21 +116,8 @@ impl Steps {
         let mut batches = train.iter();
         while state.step < training.steps {
             let started = Instant::now();
-            let mut batch = next(&mut *batches)?;
-            let mut gradient: Option<Tensor<1>> = None;
-            for part in 0..training.accumulate {
-                if part > 0 {
-                    batch = next(&mut *batches)?;
-                }
-                let (value, gradients) = model.loss_and_gradients(batch.clone());
-                state.interval.add(value);
-                let flat = self.layout.gradients(model, &gradients);
-                gradient = Some(gradient.map_or(flat.clone(), |sum| sum + flat));
-            }
-            let Some(gradient) = gradient else { break };
             let rate = training.learning_rate(state.step);
-            let norm = state.update(gradient / training.accumulate as f64, training);
-            *model = self.layout.unflatten(model.clone(), state.parameters.clone());
+            let norm = training_step(model, state, &self.layout, training, || next(&mut *batches))?;
 
             let last = state.step == training.steps;
             if state.step.is_multiple_of(training.log_every) || last {

@@ -1,58 +1,59 @@
 //! `cargo xtask bench`: what things cost, and what the same costs elsewhere, alternating in one run.
 
-use std::collections::BTreeMap;
+mod sampling;
+mod side;
+mod spread;
+mod steps;
+
 use std::process::{Command, ExitCode};
 
-/// Times that each side is run.
-const ROUNDS: usize = 5;
-const OUT: &str = "reports/bench.json";
-
-/// Seconds of each measurement, in the order in which they were first told.
-type Times = Vec<(String, Vec<f64>)>;
-
-pub(crate) fn bench(peers: bool) -> ExitCode {
-    match run(peers) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("error: {problem}");
-            ExitCode::FAILURE
-        }
-    }
+/// What is measured.
+#[derive(Clone, Copy)]
+pub(crate) struct Bench {
+    sampling: bool,
+    steps: bool,
+    /// Every shape of training steps, not the short table alone.
+    all: bool,
+    /// PyTorch beside it.
+    peers: bool,
 }
 
-fn run(peers: bool) -> Result<(), String> {
-    let build = ["bench", "--workspace", "--bench", "sampling", "--no-run"];
-    if !cargo(&build).status().map_err(|e| format!("cannot start cargo: {e}"))?.success() {
-        return Err("the benchmark does not build".into());
+impl Bench {
+    /// The words after `bench`; `None` if they make no sense.
+    pub(crate) fn of(words: &[&str]) -> Option<Self> {
+        let has = |word| words.contains(&word);
+        let neither = !has("sampling") && !has("steps");
+        words.iter().all(|word| ["sampling", "steps", "--all", "--peers"].contains(word)).then_some(Self {
+            sampling: neither || has("sampling"),
+            steps: neither || has("steps"),
+            all: has("--all"),
+            peers: has("--peers"),
+        })
     }
-    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
-    let (mut ours, mut theirs) = (Times::new(), Times::new());
-    for round in 1..=ROUNDS {
-        println!("round {round} of {ROUNDS}");
-        measure(&mut cargo(&["bench", "--quiet", "--workspace", "--bench", "sampling"]), &mut ours)?;
-        if peers {
-            measure(Command::new(&python).arg("tests/benches/peers.py"), &mut theirs).map_err(|problem| {
-                format!("{problem}\nPyTorch is wanted: {python} -m pip install -r tests/benches/requirements.txt; PYTHON names another Python")
-            })?;
+
+    pub(crate) fn run(self) -> ExitCode {
+        match self.measure() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(problem) => {
+                eprintln!("error: {problem}");
+                ExitCode::FAILURE
+            }
         }
     }
-    let theirs: BTreeMap<String, Vec<f64>> = theirs.into_iter().collect();
-    println!("\n{:<56}{:>22}{:>26}{:>8}", "seconds: median (least to most)", "stein", "PyTorch eager", "ratio");
-    let mut json = Vec::new();
-    for (name, own) in &ours {
-        let other = theirs.get(name).map(|times| Spread::of(times));
-        let own = Spread::of(own);
-        let ratio = other.map(|other| other.median / own.median);
-        let told = |spread: Option<Spread>| spread.map_or("-".to_owned(), |s| s.text());
-        let ratio_told = ratio.map_or("-".to_owned(), |r| format!("{r:.2}"));
-        println!("{name:<56}{:>22}{:>26}{ratio_told:>8}", own.text(), told(other));
-        let peer = other.map_or(String::new(), |o| format!(", \"torch\": {}", o.json()));
-        json.push(format!("  {{\"name\": \"{name}\", \"stein\": {}{peer}}}", own.json()));
+
+    fn measure(self) -> Result<(), String> {
+        let build = ["bench", "--workspace", "--bench", "sampling", "--bench", "steps", "--no-run"];
+        if !cargo(&build).status().map_err(|e| format!("cannot start cargo: {e}"))?.success() {
+            return Err("the benchmarks do not build".into());
+        }
+        if self.sampling {
+            sampling::run(self.peers)?;
+        }
+        if self.steps {
+            steps::run(self.peers, self.all)?;
+        }
+        Ok(())
     }
-    std::fs::create_dir_all("reports").map_err(|e| format!("reports: {e}"))?;
-    std::fs::write(OUT, format!("[\n{}\n]\n", json.join(",\n"))).map_err(|e| format!("{OUT}: {e}"))?;
-    println!("\na ratio above 1 is in stein's favour; all of it in {OUT}");
-    Ok(())
 }
 
 fn cargo(arguments: &[&str]) -> Command {
@@ -61,43 +62,32 @@ fn cargo(arguments: &[&str]) -> Command {
     cargo
 }
 
-/// Runs one side and notes its lines, `name<TAB>seconds`.
-fn measure(command: &mut Command, times: &mut Times) -> Result<(), String> {
-    let output = command.stderr(std::process::Stdio::inherit()).output().map_err(|e| format!("{command:?}: {e}"))?;
-    if !output.status.success() {
-        return Err(format!("{command:?} failed"));
-    }
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
-        let Some((name, seconds)) = line.split_once('\t') else { continue };
-        let seconds: f64 = seconds.trim().parse().map_err(|e| format!("{line:?}: {e}"))?;
-        match times.iter_mut().find(|(known, _)| known == name) {
-            Some((_, list)) => list.push(seconds),
-            None => times.push((name.to_owned(), vec![seconds])),
-        }
-    }
-    Ok(())
+/// A benchmark of ours, built before.
+fn ours(bench: &str) -> Command {
+    cargo(&["bench", "--quiet", "--workspace", "--bench", bench])
 }
 
-#[derive(Clone, Copy)]
-struct Spread {
-    median: f64,
-    least: f64,
-    most: f64,
+/// A script of `tests/benches`.
+fn peer(script: &str) -> Command {
+    let mut command = Command::new(python());
+    command.arg(format!("tests/benches/{script}"));
+    command
 }
 
-impl Spread {
-    /// Of at least one.
-    fn of(times: &[f64]) -> Self {
-        let mut sorted = times.to_vec();
-        sorted.sort_by(f64::total_cmp);
-        Self { median: sorted[sorted.len() / 2], least: sorted[0], most: sorted[sorted.len() - 1] }
-    }
+fn python() -> String {
+    std::env::var("PYTHON").unwrap_or_else(|_| "python3".into())
+}
 
-    fn text(self) -> String {
-        format!("{:.2} ({:.2} to {:.2})", self.median, self.least, self.most)
-    }
+/// A problem with a peer, and what to do.
+fn wanted(problem: String) -> String {
+    let python = python();
+    format!(
+        "{problem}\nPyTorch is wanted: {python} -m pip install -r tests/benches/requirements.txt; PYTHON names another Python"
+    )
+}
 
-    fn json(self) -> String {
-        format!("{{\"median\": {}, \"least\": {}, \"most\": {}}}", self.median, self.least, self.most)
-    }
+/// Writes what was measured, an object a line.
+fn write(path: &str, objects: &[String]) -> Result<(), String> {
+    std::fs::create_dir_all("reports").map_err(|e| format!("reports: {e}"))?;
+    std::fs::write(path, format!("[\n  {}\n]\n", objects.join(",\n  "))).map_err(|e| format!("{path}: {e}"))
 }

@@ -14,7 +14,8 @@ cargo xtask TASK
 
   test   formatting, lints, tests and documentation; installs a software Vulkan driver where it may
   ci     the same, as continuous integration runs it
-  bench  what sampling costs [--peers: beside PyTorch]";
+  bench  what sampling and training steps cost [sampling | steps: one of them] [--all: steps of every shape] [--peers: beside
+         PyTorch]";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -26,8 +27,7 @@ fn main() -> ExitCode {
     }
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["test" | "ci"] => test(),
-        ["bench"] => bench::bench(false),
-        ["bench", "--peers"] => bench::bench(true),
+        ["bench", ref words @ ..] if let Some(bench) = bench::Bench::of(words) => bench.run(),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             ExitCode::SUCCESS

@@ -1,0 +1,147 @@
+"""The training steps of `steps.rs` in PyTorch, eager, single precision, with what that has: derivatives in x by double backward.
+
+    python -m pip install -r tests/benches/requirements.txt
+    cargo xtask bench steps --peers
+
+Answers the same questions. The losses are written as in published code (ermongroup/sliced_score_matching, ermongroup/ncsn):
+`create_graph=True`, then `loss.backward()` and Adam as they are by default; threads as OMP_NUM_THREADS says.
+"""
+
+import sys
+import time
+
+import numpy as np
+import torch
+from torch.autograd import grad
+
+SIGMA = 0.5
+WARM, TIMED = (3, 0.05), (100, 0.15)
+CHECKED = 3
+ACTIVATIONS = {"softplus": torch.nn.Softplus, "silu": torch.nn.SiLU}
+
+
+def denoising(score, x, z, v):
+    """½‖s(x + σz) + z/σ‖²."""
+    return (score(x + SIGMA * z) + z / SIGMA).square().sum(1) / 2
+
+
+def sliced(score, x, z, v):
+    """vᵀ∇s v + ½(vᵀs)²."""
+    s, curvature = along(score, x, v)
+    return curvature + (v * s).sum(1).square() / 2
+
+
+def sliced_variance_reduced(score, x, z, v):
+    """vᵀ∇s v + ½‖s‖²."""
+    s, curvature = along(score, x, v)
+    return curvature + s.square().sum(1) / 2
+
+
+def along(score, x, v):
+    """s and vᵀ∇s v."""
+    x = x.requires_grad_()
+    s = score(x)
+    return s, (v * grad((v * s).sum(), x, create_graph=True)[0]).sum(1)
+
+
+def implicit_exact(score, x, z, v):
+    """tr ∇s + ½‖s‖², a backward pass for each dimension."""
+    x = x.requires_grad_()
+    s = score(x)
+    trace = sum(grad(s[:, i].sum(), x, create_graph=True)[0][:, i] for i in range(x.shape[1]))
+    return trace + s.square().sum(1) / 2
+
+
+OBJECTIVES = {
+    "denoising": denoising,
+    "sliced": sliced,
+    "sliced-variance-reduced": sliced_variance_reduced,
+    "implicit-exact": implicit_exact,
+}
+
+
+def score_of_energy(energy):
+    def score(x):
+        x = x if x.requires_grad else x.requires_grad_()
+        return -grad(energy(x).sum(), x, create_graph=True)[0]
+
+    return score
+
+
+class Steps:
+    """A network in training."""
+
+    def __init__(self, d, hidden, rows, activation, network, objective):
+        energy = network == "energy-mlp"
+        widths = [d, hidden, hidden, 1 if energy else d]
+        linear = [torch.nn.Linear(*pair) for pair in zip(widths, widths[1:])]
+        with torch.no_grad():
+            for stream, layer in zip(range(3, 9, 2), linear):
+                bound = 2 / layer.in_features**0.5
+                layer.weight.copy_(symmetric(stream, layer.weight.shape, bound))
+                layer.bias.copy_(symmetric(stream + 1, layer.bias.shape, bound))
+        act = ACTIVATIONS[activation]
+        net = torch.nn.Sequential(linear[0], act(), linear[1], act(), linear[2])
+        self.score = score_of_energy(net) if energy else net
+        self.optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+        self.objective = OBJECTIVES[objective]
+        self.rows = symmetric(0, (rows, d), 3**0.5)
+
+    def loss(self, z, v):
+        return self.objective(self.score, self.rows.clone(), z, v).mean()
+
+    def step(self, z, v):
+        self.optimizer.zero_grad()
+        self.loss(z, v).backward()
+        self.optimizer.step()
+
+    def random(self):
+        """z and v, None where the objective has none."""
+        z = torch.randn_like(self.rows) if self.objective is denoising else None
+        v = torch.randn_like(self.rows).sign() if self.objective in (sliced, sliced_variance_reduced) else None
+        return z, v
+
+    def time(self):
+        """Seconds of each step."""
+
+        def seconds():
+            begun = time.perf_counter()
+            self.step(*self.random())
+            return time.perf_counter() - begun
+
+        def several(most, budget):
+            begun = time.perf_counter()
+            times = [seconds()]
+            while len(times) < most and time.perf_counter() - begun < budget:
+                times.append(seconds())
+            return times
+
+        several(*WARM)
+        return several(*TIMED)
+
+    def check(self):
+        """The loss of a batch that stein makes too, before and after a few steps on it."""
+        z = symmetric(1, self.rows.shape, 3**0.5)
+        v = torch.where(symmetric(2, self.rows.shape, 1.0) < 0, -1.0, 1.0)
+        before = self.loss(z, v).item()
+        for _ in range(CHECKED):
+            self.step(z, v)
+        return [before, self.loss(z, v).item()]
+
+
+def symmetric(stream, shape, bound):
+    """Numbers in [-bound, bound) that stein computes too: the upper 24 bits of splitmix64, from a state for each stream."""
+    count = int(np.prod(shape))
+    z = (np.arange(1, count + 1, dtype=np.uint64) + np.uint64(stream << 32)) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    uniform = ((z ^ (z >> np.uint64(31))) >> np.uint64(40)).astype(np.float64) / (1 << 24)
+    return torch.from_numpy(((2 * uniform - 1) * bound).astype(np.float32)).reshape(shape)
+
+
+if __name__ == "__main__":
+    for line in sys.stdin:
+        question, d, hidden, rows, activation, network, objective = line.split()
+        steps = Steps(int(d), int(hidden), int(rows), activation, network, objective)
+        numbers = {"time": steps.time, "check": steps.check}[question]()
+        print(*(repr(number) for number in numbers), sep="\t", flush=True)

@@ -18,7 +18,11 @@ mod resume;
 mod runs;
 #[path = "program/schedules.rs"]
 mod schedules;
+#[path = "program/shared.rs"]
+mod shared;
 #[path = "program/sweep.rs"]
 mod sweep;
+#[path = "program/time.rs"]
+mod time;
 #[path = "program/verify.rs"]
 mod verify;

@@ -85,10 +85,24 @@ impl Folder {
         runs.into_iter().next().expect("one")
     }
 
-    /// Waits until the cell has a checkpoint of at least `step`.
+    /// The trainings of the experiment `small`.
+    pub(crate) fn trainings(&self) -> Vec<RunDir> {
+        let trained = stein_record::run_dir::directories(&self.path().join("runs/small/trained")).expect("a folder");
+        trained.into_iter().map(RunDir::new).collect()
+    }
+
+    /// The only one.
+    pub(crate) fn training(&self) -> RunDir {
+        let trainings = self.trainings();
+        assert_eq!(trainings.len(), 1, "one training: {trainings:?}");
+        trainings.into_iter().next().expect("one")
+    }
+
+    /// Waits until a training has a checkpoint of at least `step`.
     pub(crate) fn wait_for_checkpoint(&self, step: u64) {
         let what = format!("checkpoint of step {step}");
-        self.wait_for(&what, |run| newest_step(&run.checkpoints()).is_some_and(|newest| newest >= step));
+        let newest = |training: RunDir| newest_step(&training.checkpoints());
+        self.wait_for(&what, |_| self.trainings().into_iter().filter_map(newest).any(|newest| newest >= step));
     }
 
     /// Waits until the cell is as wanted.

@@ -7,10 +7,10 @@ use stein_record::{RunDir, State};
 use crate::harness::{Folder, SMALL, Said, hide_drivers, newest_step};
 
 /// Long enough to be stopped in the middle.
-const LONG: &[&str] = &["run", "small.toml", "--set", "training.steps=3000"];
+pub(crate) const LONG: &[&str] = &["run", "small.toml", "--set", "training.steps=3000"];
 
 /// All that must be the same, bit for bit.
-fn results(run: &RunDir) -> (Vec<u8>, Vec<u8>, String, String) {
+pub(crate) fn results(run: &RunDir) -> (Vec<u8>, Vec<u8>, String, String) {
     let mut evaluation = run.read_evaluation().unwrap().unwrap();
     evaluation.sampling_seconds = 0.0;
     (
@@ -21,7 +21,7 @@ fn results(run: &RunDir) -> (Vec<u8>, Vec<u8>, String, String) {
     )
 }
 
-fn undisturbed() -> &'static (Vec<u8>, Vec<u8>, String, String) {
+pub(crate) fn undisturbed() -> &'static (Vec<u8>, Vec<u8>, String, String) {
     static RESULTS: std::sync::OnceLock<(Vec<u8>, Vec<u8>, String, String)> = std::sync::OnceLock::new();
     RESULTS.get_or_init(|| {
         let folder = Folder::with(SMALL);
@@ -30,7 +30,7 @@ fn undisturbed() -> &'static (Vec<u8>, Vec<u8>, String, String) {
     })
 }
 
-fn same_as_undisturbed(folder: &Folder) {
+pub(crate) fn same_as_undisturbed(folder: &Folder) {
     let (ours, theirs) = (results(&folder.cell()), undisturbed());
     assert!(ours.0 == theirs.0, "the weights differ");
     assert!(ours.1 == theirs.1, "the samples differ");
@@ -109,7 +109,7 @@ fn a_run_resumes_on_the_cpu_with_every_driver_hidden() {
 fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
     let folder = Folder::with(SMALL);
     kill_once(&folder, |folder| folder.wait_for_checkpoint(300));
-    let checkpoints = folder.cell().checkpoints();
+    let checkpoints = folder.training().checkpoints();
     let newest = newest_step(&checkpoints).unwrap();
     let file = checkpoints.join(format!("step-{newest}/optimizer.safetensors"));
     let mut bytes = std::fs::read(&file).unwrap();
@@ -125,7 +125,7 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_is_used() {
 fn with_every_checkpoint_damaged_nothing_is_overwritten() {
     let folder = Folder::with(SMALL);
     kill_once(&folder, |folder| folder.wait_for_checkpoint(200));
-    let checkpoints = folder.cell().checkpoints();
+    let checkpoints = folder.training().checkpoints();
     for entry in std::fs::read_dir(&checkpoints).unwrap() {
         let manifest = entry.unwrap().path().join("manifest.json");
         if manifest.is_file() {

@@ -8,23 +8,24 @@ use crate::harness::{Folder, SMALL, Said};
 use crate::resume::signal;
 
 /// Two objectives and two seeds, a fraction of a second each.
-fn tiny(sweep: &str) -> String {
+pub(crate) fn tiny(sweep: &str) -> String {
     let small = SMALL.replace("steps = 600", "steps = 40");
     format!("[sweep]\n{sweep}\n{small}")
 }
 
-const TWO_BY_TWO: &str = "objective = [{ kind = \"sliced\", name = \"SSM\" }, { kind = \"denoising\" }]\nseed = [0, 1]";
+pub(crate) const TWO_BY_TWO: &str =
+    "objective = [{ kind = \"sliced\", name = \"SSM\" }, { kind = \"denoising\" }]\nseed = [0, 1]";
 
-fn plan(folder: &Folder, more: &[&str]) -> Vec<serde_json::Value> {
+pub(crate) fn plan(folder: &Folder, more: &[&str]) -> Vec<serde_json::Value> {
     let said = folder.stein(&[&["plan", "small.toml", "--json"], more].concat()).exits(0);
     serde_json::from_str::<serde_json::Value>(&said.out()).unwrap().as_array().unwrap().clone()
 }
 
-fn runs(folder: &Folder) -> Vec<RunDir> {
+pub(crate) fn runs(folder: &Folder) -> Vec<RunDir> {
     stein_record::run_dir::list(&folder.path().join("runs")).unwrap()
 }
 
-fn states(folder: &Folder) -> Vec<State> {
+pub(crate) fn states(folder: &Folder) -> Vec<State> {
     runs(folder).iter().map(|run| run.read_record().unwrap().unwrap().state).collect()
 }
 
@@ -32,7 +33,7 @@ fn record(folder: &Folder) -> SweepRecord {
     SweepRecord::read(&folder.path().join("runs/small")).unwrap().unwrap()
 }
 
-fn page(folder: &Folder) -> PathBuf {
+pub(crate) fn page(folder: &Folder) -> PathBuf {
     folder.path().join("reports/small/index.html")
 }
 
@@ -162,7 +163,7 @@ fn a_plan_says_what_there_is_to_do() {
     let said = folder.stein(&["plan", "small.toml"]).exits(0);
     assert_eq!(said.out().matches("not begun").count(), 4, "{}", said.out());
     assert_eq!(said.out().matches("timed    ").count(), 2, "seeds cost the same: {}", said.out());
-    assert!(said.out().contains("of training for 4 cells"), "{}", said.out());
+    assert!(said.out().contains("of training for 4 networks,"), "{}", said.out());
     let silent = folder.stein(&["plan", "small.toml", "--no-measure"]).exits(0);
     assert!(!silent.out().contains("timed    "), "{}", silent.out());
     let many = folder.stein(&["plan", "small.toml", "--set", "sweep.max-cells=3"]).exits(2);

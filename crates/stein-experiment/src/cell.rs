@@ -13,9 +13,29 @@ pub struct Cell {
 
 impl Cell {
     pub(crate) fn new(slug: &str, configuration: &toml::Table) -> Self {
-        let hash = hash::sha256(canonical(&toml::Value::Table(configuration.clone())).as_bytes());
+        let hash = hash_of(configuration);
         Self { name: format!("{slug}-{}", &hash[..8]), hash }
     }
+}
+
+/// The training of a cell's network: cells that agree in all that training reads have one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrainingId {
+    /// The folder under `runs/<experiment>/trained/`: sixteen digits of the hash.
+    pub name: String,
+    /// As [`Cell::hash`], of the tables that training reads.
+    pub hash: String,
+}
+
+impl TrainingId {
+    pub(crate) fn new(configuration: &toml::Table) -> Self {
+        let hash = hash_of(configuration);
+        Self { name: hash[..16].to_owned(), hash }
+    }
+}
+
+fn hash_of(configuration: &toml::Table) -> String {
+    hash::sha256(canonical(&toml::Value::Table(configuration.clone())).as_bytes())
 }
 
 /// JSON without blanks, keys sorted: equal values have equal texts, in whatever order a file gives them.

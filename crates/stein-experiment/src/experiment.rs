@@ -21,7 +21,7 @@ use crate::inverse::{Conditioning, Inverse, take_inverse};
 use crate::preset::Preset;
 use crate::section::{Places, Section, article, read, unknown_key};
 use crate::settings::{Evaluation, Runtime, Training};
-use crate::{Cell, checked_name};
+use crate::{Cell, TrainingId, checked_name};
 
 /// Keys of every component of a table, beside its own.
 const NETWORK_KEYS: [&str; 3] = ["parameterization", "sigma-data", "conservative"];
@@ -45,6 +45,9 @@ pub(crate) const TABLES: [&str; 14] = [
     "runtime",
     "sweep",
 ];
+
+/// What training reads beside the name: networks of experiments that agree in these are one network.
+const OF_TRAINING: [&str; 8] = ["seed", "device", "data", "network", "objective", "schedule", "training", "runtime"];
 
 /// Keys that belong to every kind of their table: they stay when the kind is changed.
 pub(crate) const COMMON_KEYS: [&str; 16] = [
@@ -294,6 +297,21 @@ impl Experiment {
         configuration.remove("name");
         let slug = self.slug.clone().unwrap_or_else(|| format!("seed-{}", self.seed));
         Cell::new(&slug, &configuration)
+    }
+
+    /// The training that its network is of; `None` if nothing is trained.
+    pub fn training_id(&self) -> Option<TrainingId> {
+        let mut configuration = self.table(|component| component.minimal(), minimal);
+        configuration.retain(|key, _| OF_TRAINING.contains(&key));
+        (self.training.steps > 0).then(|| TrainingId::new(&configuration))
+    }
+
+    /// What training reads, resolved, as a file.
+    pub fn training_toml(&self) -> String {
+        let mut tables = self.resolved();
+        tables.retain(|key, _| key == "name" || OF_TRAINING.contains(&key));
+        let text = toml::to_string_pretty(&tables).unwrap_or_else(|e| panic!("a resolved training: {e}"));
+        format!("# Resolved by stein: what the cells that share this training have in common.\n\n{text}")
     }
 
     fn table(&self, components: fn(&dyn Tables) -> toml::Table, settings: SettingsTable) -> toml::Table {

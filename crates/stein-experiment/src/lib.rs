@@ -26,7 +26,7 @@ mod template;
 mod vector;
 mod weights;
 
-pub use cell::Cell;
+pub use cell::{Cell, TrainingId};
 pub use experiment::{Estimator, Experiment};
 pub use inverse::{Conditioning, Inverse};
 pub use names::checked_name;

@@ -35,6 +35,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 use stein_core::Registry;
+use stein_device::DeviceRequest;
 use stein_record::source::{Diagnostic, Source};
 use stein_record::{AxisRole, SweepAxis, SweepCell, SweepRecord, sweep};
 use toml::de::{DeTable, DeValue};
@@ -45,7 +46,7 @@ use product::Reserved;
 
 use crate::experiment::COMMON_KEYS;
 use crate::section::article;
-use crate::{Cell, Experiment, Plan};
+use crate::{Cell, Experiment, Plan, TrainingId};
 
 /// Cells that a sweep has at most, whatever its `max-cells`.
 pub const MOST_CELLS: usize = 10_000;
@@ -76,6 +77,10 @@ pub struct Sweep<'s> {
 pub struct CellPlan {
     /// Name and hash.
     pub cell: Cell,
+    /// The training that its network is of; `None` if nothing is trained.
+    pub training: Option<TrainingId>,
+    /// The device that it asks for.
+    pub device: DeviceRequest,
     /// Its label on each axis.
     pub labels: Vec<String>,
 }
@@ -168,7 +173,7 @@ impl<'s> Sweep<'s> {
     /// # Errors
     /// What is wrong with them, each problem once; two cells that are one experiment.
     pub fn cells(&self, registry: &Registry) -> Result<Vec<CellPlan>, Vec<Diagnostic>> {
-        self.each(|cell| Ok(self.experiment(cell, registry)?.cell()))
+        self.each(|cell| self.experiment(cell, registry))
     }
 
     /// The same, after building what can be built without a device.
@@ -176,10 +181,7 @@ impl<'s> Sweep<'s> {
     /// # Errors
     /// As of [`cells`](Self::cells), and of [`Plan::build`].
     pub fn checked_cells(&self, registry: &Registry) -> Result<Vec<CellPlan>, Vec<Diagnostic>> {
-        self.each(|cell| {
-            let plan = Plan::build(self.experiment(cell, registry)?, registry)?;
-            Ok(plan.experiment.cell())
-        })
+        self.each(|cell| Ok(Plan::build(self.experiment(cell, registry)?, registry)?.experiment))
     }
 
     /// The sweep as it is recorded, `directories` being the names of the cells' run directories.
@@ -225,18 +227,23 @@ impl<'s> Sweep<'s> {
         self.axes.iter().zip(&self.cells[cell]).flat_map(|(axis, &value)| axis.changes(value))
     }
 
-    fn each(&self, cell: impl Fn(usize) -> Result<Cell, Vec<Diagnostic>>) -> Result<Vec<CellPlan>, Vec<Diagnostic>> {
+    fn each(
+        &self,
+        read: impl Fn(usize) -> Result<Experiment, Vec<Diagnostic>>,
+    ) -> Result<Vec<CellPlan>, Vec<Diagnostic>> {
         let mut plans: Vec<CellPlan> = Vec::new();
         let mut problems = Problems::default();
         let mut by_hash: HashMap<String, usize> = HashMap::new();
         let mut twins = Vec::new();
         for i in 0..self.count() {
             problems.read += 1;
-            match cell(i) {
-                Ok(cell) => {
+            match read(i) {
+                Ok(experiment) => {
+                    let cell = experiment.cell();
+                    let (training, device) = (experiment.training_id(), experiment.device);
                     let before = by_hash.insert(cell.hash.clone(), i);
                     twins.extend(before.map(|before| self.twins(before, i)));
-                    plans.push(CellPlan { cell, labels: self.labels(i) });
+                    plans.push(CellPlan { cell, training, device, labels: self.labels(i) });
                 }
                 Err(found) => problems.add(i, found),
             }

@@ -21,6 +21,23 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
     sync_directory(parent)
 }
 
+/// Puts the file `from` at `to` too: under a second name where the file system has hard links, else as a copy. A reader of `to`
+/// sees the old content or the new, never a part.
+pub fn link(from: &Path, to: &Path) -> Result<(), RecordError> {
+    let parent = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(|e| RecordError::io(parent, "create the directory", e))?;
+    let name = format!(".stein-link-{}.partial", std::process::id());
+    let beside = parent.join(name);
+    let _ = fs::remove_file(&beside);
+    if fs::hard_link(from, &beside).is_err() {
+        return fs::read(from).map_err(|e| RecordError::io(from, "read", e)).and_then(|bytes| write(to, &bytes));
+    }
+    fs::rename(&beside, to).map_err(|e| RecordError::io(to, "write", e))?;
+    // Where both were names of one file already, renaming does nothing.
+    let _ = fs::remove_file(&beside);
+    sync_directory(parent)
+}
+
 /// Writes a file that is to become part of a directory that is renamed as a whole: synced, but in place.
 pub fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
     let write = || -> std::io::Result<()> {
@@ -50,4 +67,25 @@ fn ordinary_permissions() -> fs::Permissions {
 fn ordinary_permissions() -> fs::Permissions {
     // Windows ignores these; a file's metadata is the only way to make a value of this type.
     fs::metadata(".").expect("the current directory has metadata").permissions()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_linked_file_is_there_whatever_was_there_before() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (from, to) = (dir.path().join("from"), dir.path().join("cell/to"));
+        fs::write(&from, "one").expect("write");
+        link(&from, &to).expect("a new name");
+        link(&from, &to).expect("the same again");
+        assert_eq!(fs::read(&to).expect("read"), b"one");
+        write(&from, b"two").expect("another file in its place");
+        assert_eq!(fs::read(&to).expect("read"), b"one");
+        link(&from, &to).expect("that one too");
+        assert_eq!(fs::read(&to).expect("read"), b"two");
+        assert_eq!(fs::read_dir(dir.path().join("cell")).expect("list").count(), 1, "nothing is left beside it");
+        assert!(link(&dir.path().join("absent"), &to).is_err());
+    }
 }

@@ -82,6 +82,11 @@ pub fn save(
     Ok(place)
 }
 
+/// Whether there is any set, whole or not.
+pub fn exist(checkpoints: &Path) -> Result<bool, RecordError> {
+    Ok(!sets(checkpoints)?.is_empty())
+}
+
 /// Reads the newest set that verifies and belongs to that configuration.
 pub fn newest(checkpoints: &Path, configuration: &str) -> Result<Found, RecordError> {
     let mut found = Found::default();

@@ -12,11 +12,16 @@
 //!   run.json             RunRecord
 //!   log.txt              what the cell's process said, in a sweep
 //!   metrics.jsonl        MetricLine a line
-//!   checkpoints/step-N/  a checkpoint set, manifest.json written last
 //!   network.safetensors  EMA weights
 //!   samples/             final.npy, final.png, held-out.npy, nearest.npy, trajectory.npy, trajectory.gif
 //!   evaluation.json      Evaluation
 //!   evaluation/field.safetensors   density and score fields on a grid, for 2-D data
+//! runs/<experiment>/trained/<name>/      a training of one cell or several
+//!   experiment.toml      what training reads of it
+//!   run.json             RunRecord of the training
+//!   metrics.jsonl        as the cells', who have it too
+//!   checkpoints/step-N/  a checkpoint set, manifest.json written last
+//!   network.safetensors  as the cells', who have it too
 //! ```
 
 pub mod arrays;

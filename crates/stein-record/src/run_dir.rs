@@ -4,8 +4,12 @@ use std::path::{Path, PathBuf};
 
 use crate::{Evaluation, MetricLine, RecordError, RunRecord, atomic, metrics_log};
 
-/// The directory of one cell, `runs/<experiment>/<cell>/`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The folder in `runs/<experiment>/` of the trainings that cells share.
+const TRAINED: &str = "trained";
+
+/// The directory of one cell, `runs/<experiment>/<cell>/`, or of a training that several share,
+/// `runs/<experiment>/trained/<name>/`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RunDir {
     path: PathBuf,
 }
@@ -28,6 +32,11 @@ impl RunDir {
         // Eight digits may agree by chance; a record has them all.
         let is_its = |dir: &Self| dir.read_record().ok().flatten().is_none_or(|record| record.hash == hash);
         existing.iter().filter(ends).map(Self::new).find(is_its).unwrap_or(own)
+    }
+
+    /// The directory of a training in `runs/<experiment>/`.
+    pub fn of_training(experiment_dir: &Path, name: &str) -> Self {
+        Self::new(experiment_dir.join(TRAINED).join(name))
     }
 
     /// The directory itself.

@@ -19,6 +19,8 @@ pub enum State {
     Diverged,
     /// Stopped by an error.
     Failed,
+    /// Stopped because its time was over.
+    TimedOut,
     /// Trained, sampled and evaluated.
     Finished,
 }
@@ -30,6 +32,7 @@ impl std::fmt::Display for State {
             Self::Interrupted => "interrupted",
             Self::Diverged => "diverged",
             Self::Failed => "failed",
+            Self::TimedOut => "timed-out",
             Self::Finished => "finished",
         })
     }
@@ -75,6 +78,13 @@ pub struct RunRecord {
     pub network: NetworkRecord,
     /// The conventions that papers differ in.
     pub conventions: Conventions,
+    /// The training that the network is of, by the name of its directory in `trained/`; none of a training's own record, nor
+    /// where nothing is trained or nothing is shared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained: Option<String>,
+    /// The cell whose process trained that network, or worked on it last: this one, or another of the same training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trainer: Option<String>,
     /// How far training is.
     pub progress: Progress,
     /// Where the time went.
@@ -82,6 +92,13 @@ pub struct RunRecord {
     /// The largest resident set of any session, in bytes, if the system tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_memory: Option<u64>,
+}
+
+impl RunRecord {
+    /// Whether this is the record of a training that cells share, not of a cell.
+    pub fn is_training(&self) -> bool {
+        self.hash.starts_with(&self.cell)
+    }
 }
 
 /// The state of the source tree that the program was built from.
@@ -159,7 +176,7 @@ pub struct Progress {
     pub steps: u64,
 }
 
-/// Where the time went, in seconds, over all sessions.
+/// Where the time went, in seconds, over all sessions. Of a shared training, what it took whichever cells worked on it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timings {
     /// Training steps, with evaluation and checkpoints between them.

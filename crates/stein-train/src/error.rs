@@ -16,6 +16,9 @@ pub enum RunError {
         /// 128 plus the signal's number.
         code: u8,
     },
+    /// Its time was over; what was trained is in a checkpoint.
+    #[error("its time was over; the same command goes on from here")]
+    TimedOut,
     /// A loss or gradient is not a finite number.
     #[error("diverged at step {step}: the {what} is {value}; try a smaller learning rate, or clip the gradient")]
     Diverged {
@@ -25,6 +28,12 @@ pub enum RunError {
         what: &'static str,
         /// Its value.
         value: f64,
+    },
+    /// The training that a cell shares with others has diverged, and is not tried again.
+    #[error("{reason}")]
+    DivergedBefore {
+        /// What was said then.
+        reason: String,
     },
     /// Samples are not finite numbers.
     #[error(transparent)]
@@ -63,11 +72,15 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// The exit code: 3 data, 5 diverged, 6 checkpoint damaged, 7 locked, 8 disk, 130 and 143 interrupted, 1 anything else.
+    /// The exit code: 3 data, 5 diverged, 6 checkpoint damaged, 7 locked, 8 disk, 124 timed out, 130 and 143
+    /// interrupted, 1 anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Interrupted { code, .. } => *code,
-            Self::Diverged { .. } | Self::Sampling(SampleError::Diverged { .. } | SampleError::Unsolved { .. }) => 5,
+            Self::TimedOut => 124,
+            Self::Diverged { .. }
+            | Self::DivergedBefore { .. }
+            | Self::Sampling(SampleError::Diverged { .. } | SampleError::Unsolved { .. }) => 5,
             Self::Sampling(_) => 130,
             Self::Checkpoint { .. } => 6,
             Self::Locked { .. } => 7,

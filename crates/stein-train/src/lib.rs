@@ -1,7 +1,8 @@
 //! Training on burn-train, checkpoints, resume, and everything else that happens to one cell of an experiment.
 //!
 //! [`run()`] takes a [`Plan`](stein_experiment::Plan) and a run directory from wherever they are to finished: it locks the
-//! directory, restores the newest checkpoint that verifies, trains, draws samples, measures them and writes every record.
+//! directory, restores the newest checkpoint that verifies, trains, draws samples, measures them and writes every record. Cells
+//! that agree in all that training reads share one training, in a directory of its own.
 //! Metrics, event store, renderer, interrupter and early stopping are burn-train's; the loop over steps, the optimiser, the
 //! learning rate, the averaged weights and the checkpoints are here, inside a burn-train strategy.
 
@@ -27,11 +28,13 @@ mod quadrature;
 mod run;
 mod sampling;
 mod session;
+mod shared;
 mod solver_error;
 mod state;
 mod step;
 mod strategy;
 mod trainee;
+mod training;
 #[cfg(feature = "tui")]
 mod tui;
 mod verify;
@@ -45,7 +48,7 @@ pub use levels::level_losses;
 pub use likelihood::log_likelihoods;
 pub use log_z::log_z;
 pub use measure::{StepCost, measure};
-pub use run::{Outcome, RunOptions, run};
+pub use run::{Outcome, RunOptions, record_timeout, run};
 pub use sampling::{More, draw_from_run};
 pub use session::Stop;
 pub use state::TrainingState;

@@ -1,34 +1,25 @@
 //! One cell, from wherever it is to finished.
 
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex};
 use std::time::{Instant, SystemTime};
 
-use burn::module::Module;
-use burn::optim::AdamConfig;
-use burn::tensor::Device;
-use burn_train::metric::store::{Aggregate, Direction, Split};
-use burn_train::{
-    Interrupter, Learner, MetricEarlyStoppingStrategy, StoppingCondition, SupervisedTraining, TrainingStrategy,
-};
+use burn::tensor::{Device, Tensor};
 use stein_device::Chosen;
 use stein_experiment::{Plan, WhereNoise};
 use stein_networks::Parameterized;
 use stein_record::{
-    Conventions, DataRecord, DeviceRecord, EstimatorRecord, GitRecord, LevelRecord, MetricRecord, MetricsLog,
-    NetworkRecord, Progress, RunDir, RunRecord, State, Timings, Versions, run_record,
+    Conventions, DataRecord, DeviceRecord, EstimatorRecord, GitRecord, LevelRecord, MetricRecord, NetworkRecord,
+    Progress, RunDir, RunRecord, State, Timings, Versions, run_record,
 };
 use stein_samplers::Start;
 
-use crate::batches::truth;
 use crate::evaluate::{Measured, evaluate};
-use crate::loader::{HeldOutChunk, HeldOutLoader, TrainingLoader};
 use crate::lock::Lock;
-use crate::metric_log::{JsonLines, Series};
-use crate::progress::{Bar, OneLine};
+use crate::progress::Bar;
 use crate::sampling::{draw_completions, draw_samples, stopped};
-use crate::strategy::{Slot, Steps};
-use crate::{Batches, Layout, RunError, Stop, Trainee, TrainingState, network_file};
+use crate::shared::trained;
+use crate::training::Trained;
+use crate::{Layout, RunError, Stop};
 
 /// What a run is told beside its plan.
 #[derive(Debug, Clone)]
@@ -41,10 +32,20 @@ pub struct RunOptions {
     pub argv: Vec<String>,
     /// burn's version, for the record.
     pub burn: String,
+    /// Whether a shared training that has diverged is tried again; if not, so has every cell of it.
+    pub retry_diverged: bool,
     /// The source that the program was built from, for the record.
     pub git: Option<GitRecord>,
     /// Set when somebody asks the process to stop.
     pub stop: Stop,
+}
+
+impl RunOptions {
+    pub(crate) fn say(&self, line: &str) {
+        if !self.quiet {
+            eprintln!("{line}");
+        }
+    }
 }
 
 /// How a run ended.
@@ -56,12 +57,8 @@ pub enum Outcome {
     Finished,
 }
 
-/// Held-out examples that the loss is measured on during training: rows are repeated with other noise up to this.
-const HELD_OUT_EXAMPLES: usize = 720;
-/// Examples at a time in that.
-const HELD_OUT_CHUNK: usize = 240;
-
-/// Runs a cell: trains from the newest checkpoint, samples, evaluates, and records it all. A finished cell is left alone.
+/// Runs a cell: trains from the newest checkpoint or takes the network that a cell of the same training has trained, samples,
+/// evaluates, and records it all. A finished cell is left alone.
 ///
 /// # Errors
 /// Why it did not finish; the reason is in `run.json` too.
@@ -77,30 +74,49 @@ pub fn run(plan: &Plan, directory: &RunDir, chosen: &Chosen, options: &RunOption
             let path = directory.path().to_owned();
             return Err(RunError::OtherData { path });
         }
-        if before.device.backend != record.device.backend && !options.quiet {
+        if before.device.backend != record.device.backend {
             let (then, now) = (&before.device.description, &record.device.description);
-            eprintln!(
+            options.say(&format!(
                 "note    this run began on {then}; it goes on on {now}, and will not be the same to the last bit"
-            );
+            ));
         }
     }
     stein_record::atomic::write(&directory.experiment(), plan.experiment.to_toml().as_bytes())?;
     directory.write_record(&record)?;
 
     let result = train_sample_evaluate(plan, directory, chosen, options, &mut record);
-    record.ended = Some(now());
-    record.peak_memory = peak_memory().max(record.peak_memory);
-    let (state, reason) = match &result {
-        Ok(()) => (State::Finished, None),
-        Err(error @ RunError::Interrupted { .. }) => (State::Interrupted, Some(error.to_string())),
-        Err(error) if error.exit_code() == 5 => (State::Diverged, Some(error.to_string())),
-        Err(error) => (State::Failed, Some(error.to_string())),
-    };
-    (record.state, record.reason) = (state, reason);
+    end(&mut record, result.as_ref().err());
     let written = directory.write_record(&record);
     result?;
     written?;
     Ok(Outcome::Finished)
+}
+
+/// Writes into a record how it ended.
+pub(crate) fn end(record: &mut RunRecord, error: Option<&RunError>) {
+    record.ended = Some(now());
+    record.peak_memory = peak_memory().max(record.peak_memory);
+    record.state = match error {
+        None => State::Finished,
+        Some(RunError::Interrupted { .. }) => State::Interrupted,
+        Some(RunError::TimedOut) => State::TimedOut,
+        Some(error) if error.exit_code() == 5 => State::Diverged,
+        Some(_) => State::Failed,
+    };
+    record.reason = error.map(ToString::to_string);
+}
+
+/// Records of a cell whose process was killed that its time was over.
+///
+/// # Errors
+/// If its record cannot be read or written, or another process is at work there.
+pub fn record_timeout(directory: &RunDir, reason: &str) -> Result<(), RunError> {
+    let _lock = Lock::take(directory.path())?;
+    if let Some(mut record) = directory.read_record()? {
+        (record.state, record.reason, record.ended) = (State::TimedOut, Some(reason.to_owned()), Some(now()));
+        directory.write_record(&record)?;
+    }
+    Ok(())
 }
 
 fn train_sample_evaluate(
@@ -110,25 +126,11 @@ fn train_sample_evaluate(
     options: &RunOptions,
     record: &mut RunRecord,
 ) -> Result<(), RunError> {
-    let say = |text: &str| {
-        if !options.quiet {
-            eprintln!("{text}");
-        }
-    };
-    let started = Instant::now();
     let device = &chosen.device;
-    let (network, state) = train(plan, directory, device, options, record, say)?;
-    record.timings.training += started.elapsed().as_secs_f64();
-    record.progress.step = state.step;
+    let Trained { network, layout, average, step } = trained(plan, directory, device, options, record)?;
     directory.write_record(record)?;
 
-    let layout = Layout::of(&network);
-    let resolved = plan.experiment.resolved();
-    let table = resolved.get("network").cloned().unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
-    network_file(&layout, &state, &table, plan.experiment.training.ema).write(&directory.network())?;
-    let network = layout.unflatten(network, state.average.clone());
-
-    let drawn = draw_samples(plan, &network, state.step, device, &options.stop, options.quiet)?;
+    let drawn = draw_samples(plan, &network, step, device, &options.stop, options.quiet)?;
     record.timings.sampling += drawn.seconds;
     // Before anything that can fail: samples are what was paid for.
     drawn.samples.write_npy(&directory.sample("final.npy"))?;
@@ -141,7 +143,7 @@ fn train_sample_evaluate(
     if let Some(asked) = options.stop.requested() {
         return Err(asked);
     }
-    let mut estimators = estimators(plan, &state, device, options)?;
+    let mut estimators = estimators(plan, &average, device, options)?;
     if chosen.backend != "flex" {
         // What is counted is host memory.
         estimators.iter_mut().for_each(|e| e.memory = None);
@@ -168,7 +170,7 @@ fn levels(plan: &Plan, network: &Parameterized, device: &Device, options: &RunOp
 /// Measures the plan's estimators at the averaged network.
 fn estimators(
     plan: &Plan,
-    state: &TrainingState,
+    average: &Tensor<1>,
     device: &Device,
     options: &RunOptions,
 ) -> Result<Vec<EstimatorRecord>, RunError> {
@@ -177,7 +179,7 @@ fn estimators(
     }
     let on_tape = device.clone().autodiff();
     let network = plan.network(&on_tape)?;
-    let network = Layout::of(&network).unflatten(network, state.average.clone());
+    let network = Layout::of(&network).unflatten(network, average.clone());
     let mut bar: Option<Bar> = None;
     let records = crate::estimators::measure(plan, &network, &on_tape, |done, of| {
         bar.get_or_insert_with(|| Bar::new("estimators", "levels", 0, of as u64, options.quiet))
@@ -225,129 +227,6 @@ fn log_z(
     }
     found.map_err(|e| stopped(e, &options.stop))
 }
-
-/// Trains from the newest checkpoint to the last step. Gives the network (without autodiff) and the state.
-fn train(
-    plan: &Plan,
-    directory: &RunDir,
-    device: &Device,
-    options: &RunOptions,
-    record: &mut RunRecord,
-    say: impl Fn(&str),
-) -> Result<(Parameterized, TrainingState), RunError> {
-    let training = plan.experiment.training.clone();
-    let on_tape = device.clone().autodiff();
-    let trainee = Trainee::new(plan.network(&on_tape)?, plan.objective.clone());
-    let layout = Layout::of(&trainee);
-    let plain = trainee.network.valid();
-
-    let configuration = plan.experiment.cell().hash;
-    let restored = TrainingState::restore(&directory.checkpoints(), &configuration, &layout, device, &say)?;
-    if let Some(state) = &restored
-        && state.step > 0
-    {
-        say(&format!("resuming at step {} of {}", state.step, training.steps));
-    }
-    let state = restored.unwrap_or_else(|| TrainingState::new(&layout, &trainee));
-    let log = MetricsLog::resume(&directory.metrics(), state.step)?;
-    let first = state.step;
-    if first >= training.steps {
-        return Ok((plain, state));
-    }
-    let lines = directory.read_metrics()?;
-    let period = training.evaluation_period();
-    let log = JsonLines::new(log, lines, period);
-
-    let trainee = layout.unflatten(trainee, state.parameters.clone());
-    let accumulate = training.accumulate as u64;
-    let batches = Batches::new(plan, &on_tape);
-    let loader = TrainingLoader { batches, from: first * accumulate, to: training.steps * accumulate };
-    let held_out = HeldOutLoader { batches: Batches::new(plan, device), chunks: Arc::new(held_out_chunks(plan)) };
-    let strategy = Arc::new(Steps {
-        layout,
-        directory: directory.clone(),
-        configuration,
-        log: log.clone(),
-        stop: options.stop.clone(),
-        slot: Mutex::new(Slot { state: Some(state), ..Slot::default() }),
-        training: training.clone(),
-    });
-
-    let interrupter = Interrupter::new();
-    let mut supervised = SupervisedTraining::new(directory.path(), Arc::new(loader), Arc::new(held_out))
-        .with_application_logger(None)
-        .with_interrupter(interrupter.clone())
-        .with_metric_logger(log)
-        .metric_train_numeric(Series::step())
-        .metric_train_numeric(Series::new("loss"))
-        .metric_train_numeric(Series::new("gradient-norm"))
-        .metric_train_numeric(Series::new("learning-rate"))
-        .metric_valid_numeric(Series::step())
-        .metric_valid_numeric(Series::new("loss"))
-        .num_epochs(training.steps.div_ceil(period) as usize)
-        .renderer(renderer(first, training.steps, options, &interrupter))
-        .with_training_strategy(TrainingStrategy::Custom(strategy.clone()));
-    if truth(plan).is_some() {
-        supervised = supervised.metric_valid_numeric(Series::new("fisher"));
-    }
-    if training.patience > 0 {
-        supervised = supervised.early_stopping(MetricEarlyStoppingStrategy::new(
-            &Series::new("loss"),
-            Aggregate::Mean,
-            Direction::Lowest,
-            Split::Valid,
-            StoppingCondition::NoImprovementSince { n_epochs: training.patience as usize },
-        ));
-    }
-    let started = Instant::now();
-    // The learner wants an optimiser; the strategy has its own.
-    let result = supervised.launch(Learner::new(trainee, AdamConfig::new().init(), 0.0));
-
-    let mut slot = strategy.slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some(error) = slot.error.take() {
-        if let Some(state) = &slot.state {
-            record.progress.step = state.step;
-        }
-        record.timings.training += started.elapsed().as_secs_f64();
-        return Err(error);
-    }
-    if let Some(error) = result.error {
-        return Err(RunError::Training(error.to_string()));
-    }
-    let state = slot.state.take().ok_or_else(|| RunError::Training("the strategy did not run".into()))?;
-    if state.step > first {
-        record.timings.steps_per_second = (state.step - first) as f64 / slot.stepping.as_secs_f64();
-    }
-    Ok((plain, state))
-}
-
-#[cfg_attr(not(feature = "tui"), expect(unused_variables, reason = "only the terminal interface stops training"))]
-fn renderer(
-    first: u64,
-    steps: u64,
-    options: &RunOptions,
-    interrupter: &Interrupter,
-) -> Box<dyn burn_train::renderer::MetricsRenderer> {
-    #[cfg(feature = "tui")]
-    if options.tui {
-        return Box::new(crate::tui::Guarded::new(interrupter.clone()));
-    }
-    Box::new(OneLine::new(first, steps, options.quiet))
-}
-
-/// The held-out rows, dequantised once and repeated, in chunks.
-fn held_out_chunks(plan: &Plan) -> Vec<HeldOutChunk> {
-    let data = &plan.dataset;
-    let rows = data.dequantized(&data.held_out, &mut plan.streams.at("held-out dequantization", 0));
-    let count = HELD_OUT_EXAMPLES.max(rows.rows().min(2 * HELD_OUT_EXAMPLES));
-    let all: Vec<usize> = (0..count).map(|i| i % rows.rows()).collect();
-    let chunk = |of: &[usize]| HeldOutChunk {
-        rows: of.iter().flat_map(|&i| rows.row(i).iter().copied()).collect(),
-        labels: data.labels.as_ref().map(|labels| of.iter().map(|&i| labels.held_out[i]).collect()),
-    };
-    all.chunks(HELD_OUT_CHUNK).map(chunk).collect()
-}
-
 fn new_record(
     plan: &Plan,
     chosen: &Chosen,
@@ -376,7 +255,7 @@ fn new_record(
             platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
         },
         device: DeviceRecord {
-            requested: experiment.device.to_string(),
+            requested: chosen.request.to_string(),
             backend: chosen.backend.to_string(),
             description: chosen.description.clone(),
             software: chosen.software,
@@ -392,6 +271,8 @@ fn new_record(
         },
         network: NetworkRecord { kind: experiment.network.kind().into(), parameters: plan.parameters() },
         conventions: conventions(plan),
+        trained: before.and_then(|b| b.trained.clone()),
+        trainer: before.and_then(|b| b.trainer.clone()),
         progress: Progress { step: before.map_or(0, |b| b.progress.step), steps: experiment.training.steps },
         timings: before.map_or_else(Timings::default, |b| b.timings),
         peak_memory: before.and_then(|b| b.peak_memory),
@@ -447,7 +328,7 @@ fn conventions(plan: &Plan) -> Conventions {
     .collect()
 }
 
-fn now() -> String {
+pub(crate) fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 

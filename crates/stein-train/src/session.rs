@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Stop(Arc<AtomicUsize>);
 
 const SIGINT: usize = 2;
+const SIGALRM: usize = 14;
 
 impl Stop {
     /// Nobody has asked.
@@ -25,11 +26,17 @@ impl Stop {
         self.0.store(SIGINT, Ordering::SeqCst);
     }
 
+    /// Asks to stop because its time is over.
+    pub fn time_out(&self) {
+        self.0.store(SIGALRM, Ordering::SeqCst);
+    }
+
     /// Whether somebody asked: the error that the run is to end with.
     pub fn requested(&self) -> Option<crate::RunError> {
         match self.0.load(Ordering::SeqCst) {
             0 => None,
             SIGINT => Some(crate::RunError::Interrupted { name: "SIGINT", code: 130 }),
+            SIGALRM => Some(crate::RunError::TimedOut),
             _ => Some(crate::RunError::Interrupted { name: "SIGTERM", code: 143 }),
         }
     }

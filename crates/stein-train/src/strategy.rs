@@ -25,6 +25,8 @@ pub(crate) struct Steps {
     pub(crate) training: Training,
     pub(crate) layout: Layout,
     pub(crate) directory: RunDir,
+    /// The cell that it is for.
+    pub(crate) cell: RunDir,
     pub(crate) configuration: String,
     pub(crate) log: JsonLines,
     pub(crate) stop: Stop,
@@ -63,9 +65,12 @@ impl Steps {
             self.training.keep_checkpoints,
         )?;
         // Readers see how far it is.
-        if let Some(mut record) = self.directory.read_record()? {
-            record.progress.step = state.step;
-            self.directory.write_record(&record)?;
+        let cell = (self.cell != self.directory).then_some(&self.cell);
+        for directory in std::iter::once(&self.directory).chain(cell) {
+            if let Some(mut record) = directory.read_record()? {
+                record.progress.step = state.step;
+                directory.write_record(&record)?;
+            }
         }
         Ok(())
     }

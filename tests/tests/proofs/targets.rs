@@ -371,8 +371,15 @@ fn run_to_the_end(name: &str, text: &str) -> Evaluation {
     let plan = plan(text).unwrap_or_else(|problems| panic!("{problems}"));
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("targets-{name}-{}", std::process::id()));
     let chosen = choose(&DeviceRequest::Cpu).expect("the CPU");
-    let options =
-        RunOptions { quiet: true, tui: false, argv: Vec::new(), burn: String::new(), git: None, stop: Stop::new() };
+    let options = RunOptions {
+        quiet: true,
+        tui: false,
+        argv: Vec::new(),
+        burn: String::new(),
+        retry_diverged: true,
+        git: None,
+        stop: Stop::new(),
+    };
     let directory = RunDir::new(&path);
     run(&plan, &directory, &chosen, &options).unwrap_or_else(|e| panic!("{name}: {e}"));
     let evaluation = directory.read_evaluation().expect("readable").expect("written");

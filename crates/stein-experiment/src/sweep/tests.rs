@@ -358,3 +358,36 @@ fn the_command_line_may_set_what_only_some_cells_set() {
     let all = "\"schedule.levels\" = [3, 4]";
     assert!(with(all, "schedule.levels=5").unwrap_err().contains("this would change nothing"));
 }
+
+#[test]
+fn a_training_is_of_what_training_reads() {
+    let training = |change: &str| {
+        let source = Source::new("a.toml", BASE.as_bytes()).unwrap();
+        let source = if change.is_empty() { source } else { set(source, change) };
+        Experiment::read(&source, &builtin()).unwrap_or_else(|d| panic!("{}", source.render(&d, false))).training_id()
+    };
+    let own = training("").expect("a training");
+    assert!(own.hash.starts_with(&own.name) && own.name.len() == 16);
+    for same in ["name=b", "sampler.steps-per-level=7", "sampler.kind=edm", "evaluation.samples=50"] {
+        assert_eq!(training(same).as_ref(), Some(&own), "{same}");
+    }
+    for other in [
+        "seed=1",
+        "device=cpu",
+        "data.kind=eight-gaussians",
+        "network.channels=16",
+        "objective.projections=4",
+        "objective.weighting=sigma2",
+        "schedule.levels=7",
+        "training.steps=7",
+        "runtime.fusion=false",
+    ] {
+        assert_ne!(training(other).expect("a training"), own, "{other}");
+    }
+    assert_eq!(training("training.steps=0"), None);
+}
+
+fn set(mut source: Source, change: &str) -> Source {
+    source.set(change).unwrap_or_else(|d| panic!("{}", source.render(&d, false)));
+    source
+}

@@ -40,7 +40,7 @@ pub(super) fn state(run: &Run) -> Markup {
     let class = match state {
         State::Finished => "good",
         State::Running | State::Interrupted => "open",
-        State::Diverged | State::Failed => "bad",
+        State::Diverged | State::Failed | State::TimedOut => "bad",
     };
     html! { span.state.(class) { (state) } }
 }
@@ -74,6 +74,7 @@ fn summary(run: &Run) -> String {
         State::Interrupted => format!("{what}. It was interrupted {} and can be resumed.", place()),
         State::Diverged => format!("{what}. It diverged {}: something was no longer finite.", place()),
         State::Failed => format!("{what}. It stopped with an error {}.", place()),
+        State::TimedOut => format!("{what}. Its time was over {}; it can be resumed.", place()),
     }
 }
 
@@ -103,6 +104,9 @@ fn facts(run: &Run) -> Vec<(&'static str, String)> {
         }
         if run.is_trained() && timings.training > 0.0 {
             facts.push(("training", duration(timings.training)));
+        }
+        if let Some(other) = record.trainer.as_ref().filter(|trainer| **trainer != record.cell) {
+            facts.push(("trained by", visible(other)));
         }
         if timings.steps_per_second > 0.0 {
             facts.push(("steps a second", significant(timings.steps_per_second, 3)));

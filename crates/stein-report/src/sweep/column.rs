@@ -161,7 +161,7 @@ impl<'t, 'a> Draft<'t, 'a> {
     pub(super) fn of(self, quantity: impl Fn(&Numbers) -> Option<Estimate>) -> Option<Column> {
         let Self { rows, name, label, role, better, by_levels } = self;
         let each = |row: &Row<'_>| -> Vec<Option<Estimate>> {
-            row.repetitions.iter().map(|cell| quantity(cell.as_ref()?.numbers()?)).collect()
+            independent(row, row.repetitions.iter().map(|cell| quantity(cell.as_ref()?.numbers()?)).collect())
         };
         let values: Vec<Vec<Option<Estimate>>> = rows.iter().map(each).collect();
         let cells: Vec<Option<Repeated>> =
@@ -181,6 +181,18 @@ impl<'t, 'a> Draft<'t, 'a> {
         let found = cells.iter().any(Option::is_some);
         found.then_some(Column { name, label, role, better, cells, marks, floor: None, baseline: None })
     }
+}
+
+/// The values of a row's repetitions, where those of one trained network count as one, their mean: training's chance is the same
+/// for them.
+fn independent(row: &Row<'_>, mut values: Vec<Option<Estimate>>) -> Vec<Option<Estimate>> {
+    for (first, others) in row.of_one_training() {
+        let all: Vec<Estimate> =
+            std::iter::once(first).chain(others.iter().copied()).filter_map(|i| values[i].take()).collect();
+        let mean = |pick: fn(&Estimate) -> f64| all.iter().map(pick).sum::<f64>() / all.len() as f64;
+        values[first] = (!all.is_empty()).then(|| Estimate::new(mean(|e| e.value), mean(|e| e.standard_error)));
+    }
+    values
 }
 
 /// Marks within each family of rows.
@@ -338,5 +350,22 @@ mod tests {
         let scores = [row(1.0), row(2.0), row(10.0), row(20.0)];
         assert_eq!(marks_within(&scores, |_| 0), [Mark::Best, Mark::Plain, Mark::Plain, Mark::Plain]);
         assert_eq!(marks_within(&scores, |i| i / 2), [Mark::Best, Mark::Plain, Mark::Best, Mark::Plain]);
+    }
+
+    #[test]
+    fn repetitions_of_one_training_count_as_one() {
+        let axes = [("objective", AxisRole::Compare, "a"), ("seed", AxisRole::Repeat, "0 1 2")];
+        let mut sweep = sweep(&axes, &[("a 0", 1.0), ("a 1", 3.0), ("a 2", 5.0)]);
+        let measured = |sweep: &crate::sweep::Sweep| {
+            let table = Table::of(sweep);
+            let cell = table.measured().next().unwrap().cells[0].unwrap();
+            (cell.mean.value, cell.n)
+        };
+        assert_eq!(measured(&sweep), (3.0, 3));
+        for (cell, training) in sweep.cells.iter_mut().zip(["x", "x", "y"]) {
+            let Found::Numbers(numbers) = &mut cell.found else { continue };
+            numbers.trained = Some(training.into());
+        }
+        assert_eq!(measured(&sweep), (3.5, 2));
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Numbers {
     pub(crate) peak_memory: Option<u64>,
     /// The variance of one example's gradient, by its geometric mean over the levels.
     pub(crate) gradient: Option<Estimate>,
+    /// The training that the network is of, where it may be shared.
+    pub(crate) trained: Option<String>,
     /// What it ran on.
     pub(crate) device: String,
     /// Whether that is a software adapter.
@@ -107,6 +109,7 @@ pub(super) fn of(run: &Run) -> Result<Numbers, (Option<State>, String)> {
         acceptance: *acceptance,
         peak_memory: record.peak_memory,
         gradient: gradient(estimators),
+        trained: record.trained.clone(),
         device: record.device.description.clone(),
         software: record.device.software,
     })
@@ -167,6 +170,7 @@ mod tests {
                 acceptance: None,
                 peak_memory: None,
                 gradient: None,
+                trained: None,
                 device: "CPU".into(),
                 software: false,
             }

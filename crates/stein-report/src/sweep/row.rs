@@ -40,6 +40,20 @@ impl<'a> Row<'a> {
         self.repetitions.iter().flatten().filter_map(|cell| cell.numbers())
     }
 
+    /// Repetitions that share a trained network: the first of each, and the others.
+    pub(crate) fn of_one_training(&self) -> Vec<(usize, Vec<usize>)> {
+        let trained = |cell: &Option<&'a Cell>| cell.and_then(|cell| cell.numbers()?.trained.as_deref());
+        let mut groups: Vec<(&str, usize, Vec<usize>)> = Vec::new();
+        for (i, training) in self.repetitions.iter().map(trained).enumerate() {
+            let Some(training) = training else { continue };
+            match groups.iter_mut().find(|group| group.0 == training) {
+                Some((_, _, others)) => others.push(i),
+                None => groups.push((training, i, Vec::new())),
+            }
+        }
+        groups.into_iter().filter(|group| !group.2.is_empty()).map(|(_, first, others)| (first, others)).collect()
+    }
+
     /// The mean seconds of a step of training.
     pub(crate) fn step_seconds(&self) -> Option<f64> {
         let seconds: Vec<f64> = self.numbers().filter_map(|n| n.step_seconds).collect();

@@ -1,9 +1,11 @@
 //! What the command line takes.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use stein_device::DeviceRequest;
 
 /// A workbench for score-based generative modelling.
 ///
@@ -116,11 +118,13 @@ Examples:
   stein run experiments/digits.toml --set seed=1
   stein run experiments/mixture.toml --set 'objective.weighting={ power = 1.5 }'
   stein run experiments/mixture.toml --set 'sweep.seed=[0, 1, 2]' --jobs 2
+  stein run experiments/mixture.toml --devices wgpu:discrete:0,wgpu:discrete:1 --timeout 30m
 
-A finished run is left alone, an unfinished one goes on from its checkpoint. Ctrl-C saves and stops; twice stops at once.
+A finished run is left alone, an unfinished one goes on from its checkpoint. Ctrl-C saves and stops; twice stops at once. Runs of an
+experiment that differ in nothing that training reads share one trained network.
 
-With a [sweep], each cell runs in a process of its own, which writes to log.txt in the cell's folder; one that fails does not stop
-the others.")]
+With a [sweep], each cell runs in a process of its own, which writes to log.txt in the cell's folder; one that fails, or takes
+longer than --timeout, does not stop the others.")]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) experiment: Experiment,
@@ -129,9 +133,22 @@ pub(crate) struct Run {
     /// One cell of a [sweep] only: its name, as `stein plan` lists it
     #[arg(long, value_name = "NAME")]
     pub(crate) cell: Option<String>,
-    /// Cells of a [sweep] that run at a time; they share the cores
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub(crate) jobs: u16,
+    /// Cells of a [sweep] that run at a time; they share the cores [default: 1, or the number of --devices]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+    /// Devices that cells of a [sweep] are dealt to, in place of `auto`, one cell at a time each; a run stays the same run. One
+    /// that is named twice takes two cells at a time
+    #[arg(long, value_name = "DEVICE,…", value_delimiter = ',', value_parser = device)]
+    pub(crate) devices: Vec<DeviceRequest>,
+    /// Stop a run, or each cell of a [sweep], that takes longer (90s, 30m, 2h); the same command goes on from its checkpoint
+    #[arg(long, value_name = "DURATION", value_parser = time)]
+    pub(crate) timeout: Option<Duration>,
+    /// What a cell has to save and end before it is killed, once its time is over
+    #[arg(long, value_name = "DURATION", default_value = "30s", requires = "timeout", value_parser = time)]
+    pub(crate) grace: Duration,
+    /// A training that has diverged is not tried again
+    #[arg(long, hide = true, requires = "attended")]
+    pub(crate) keep_diverged: bool,
     /// Started by a sweep: stop when stdin ends, and leave the report to whoever started this
     #[arg(long, hide = true, requires = "cell")]
     pub(crate) attended: bool,
@@ -290,6 +307,18 @@ pub(crate) struct Verify {
     /// As JSON: an array of {file, loss, loss_error, gradient_error, pass}, or {file, sample_error, pass}
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn device(text: &str) -> Result<DeviceRequest, String> {
+    text.trim().parse().map_err(|e: stein_device::ParseRequestError| e.to_string())
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if !time.is_zero() => Ok(time),
+        Ok(_) => Err("it must be above 0".into()),
+        Err(e) => Err(format!("{e}; write it as 90s, 30m or 2h")),
+    }
 }
 
 fn positive(text: &str) -> Result<f64, String> {

@@ -1,8 +1,8 @@
 //! The command line.
 //!
 //! Results go to stdout; progress, notes and errors to stderr. Exit codes: 0 done, 1 anything else, 2 usage or
-//! configuration, 3 data, 5 diverged, 6 checkpoint damaged, 7 locked by another process, 8 disk, 130 and 143 interrupted with
-//! a checkpoint saved.
+//! configuration, 3 data, 5 diverged, 6 checkpoint damaged, 7 locked by another process, 8 disk, 124 timed out and 130 and
+//! 143 interrupted with a checkpoint saved.
 
 mod arguments;
 mod cells;
@@ -13,6 +13,7 @@ mod list;
 mod load;
 mod pictures;
 mod plan;
+mod pool;
 mod report;
 mod run;
 mod sample;

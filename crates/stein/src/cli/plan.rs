@@ -1,13 +1,16 @@
 //! `stein plan`.
 
+use std::collections::HashMap;
+
 use serde_json::json;
 use stein_core::Registry;
 use stein_device::choose;
 use stein_experiment::{Experiment, Plan, Sweep};
 use stein_record::source::Source;
-use stein_record::{RunDir, State};
+use stein_record::{RunDir, State, checkpoint};
 
 use super::arguments::{Plan as Arguments, Voice};
+use super::cells::Cells;
 use super::check::duration;
 use super::{Failure, Outcome, cells, load, print, print_json};
 
@@ -21,14 +24,16 @@ pub(crate) fn plan(arguments: &Arguments, registry: &Registry, voice: Voice) -> 
     let names = cells.names();
     if arguments.json {
         let hash = |i: usize| &cells.all[i].0.cell.hash;
-        let entry = |(i, name)| json!({ "cell": name, "hash": hash(i), "overrides": sweep.overrides(i) });
+        let training = |i: usize| cells.all[i].0.training.as_ref().map(|id| &id.name);
+        let entry = |(i, name)| json!({ "cell": name, "hash": hash(i), "training": training(i), "overrides": sweep.overrides(i) });
         print_json(&names.iter().enumerate().map(entry).collect());
         return Ok(());
     }
     let states: Vec<Standing> = cells.all.iter().map(|(_, directory)| Standing::of(directory)).collect();
+    let trainings = Trainings::of(&cells, &states)?;
     let mut costs = Costs::default();
     if !arguments.no_measure {
-        costs = Costs::of(&source, &sweep, &states, registry, voice)?;
+        costs = Costs::of(&source, &sweep, &trainings, registry, voice)?;
     }
     let record = sweep.record(&cells.experiment, &names);
     let mut table = vec![Vec::from(["cell".to_owned()])];
@@ -37,7 +42,8 @@ pub(crate) fn plan(arguments: &Arguments, registry: &Registry, voice: Voice) -> 
     for (i, (plan, _)) in cells.all.iter().enumerate() {
         let mut row = vec![names[i].clone()];
         row.extend(plan.labels.iter().cloned());
-        row.extend([states[i].words.clone(), costs.of_cell(i).map(duration).unwrap_or_default()]);
+        let cost = costs.of_cell(i).map(duration);
+        row.extend([states[i].words.clone(), cost.or_else(|| trainings.shared(i)).unwrap_or_default()]);
         table.push(row);
     }
     print(&aligned(&table));
@@ -45,6 +51,7 @@ pub(crate) fn plan(arguments: &Arguments, registry: &Registry, voice: Voice) -> 
     let unfinished = states.iter().filter(|state| !state.finished).count();
     print(&format!("cells    {} under {}, {unfinished} of them to run", cells.all.len(), cells.folder.display()));
     record.axes.iter().for_each(|axis| print(&format!("         {}", cells::axis(axis))));
+    trainings.words().iter().for_each(|line| print(line));
     costs.words().iter().for_each(|line| print(line));
     Ok(())
 }
@@ -72,13 +79,62 @@ impl Standing {
     }
 }
 
+/// The trainings of the cells.
+struct Trainings {
+    /// How many there are.
+    all: usize,
+    /// How many cells use one.
+    cells: usize,
+    /// Those that are not done: the first unfinished cell of each, and its steps done.
+    left: Vec<(usize, u64)>,
+    /// For each unfinished cell whose network another trains, or has trained: what to say of it.
+    shared: HashMap<usize, &'static str>,
+}
+
+impl Trainings {
+    fn of(cells: &Cells, states: &[Standing]) -> Result<Self, Failure> {
+        let mut seen: HashMap<&str, bool> = HashMap::new();
+        let (mut left, mut shared, mut users) = (Vec::new(), HashMap::new(), 0);
+        for (i, (plan, directory)) in cells.all.iter().enumerate() {
+            let Some(id) = &plan.training else { continue };
+            users += 1;
+            let training = Standing::of(&RunDir::of_training(&cells.folder, &id.name));
+            // What a version that shared nothing has begun is the cell's own.
+            let own = checkpoint::exist(&directory.checkpoints())?;
+            let planned = seen.entry(&id.name).or_default();
+            match (states[i].finished, own) {
+                (true, _) => {}
+                (false, true) => left.push((i, states[i].step)),
+                _ if training.finished => drop(shared.insert(i, "trained")),
+                _ if *planned => drop(shared.insert(i, "shared")),
+                _ => {
+                    *planned = true;
+                    left.push((i, training.step));
+                }
+            }
+        }
+        Ok(Self { all: seen.len(), cells: users, left, shared })
+    }
+
+    /// What to say of a cell whose network another trains.
+    fn shared(&self, cell: usize) -> Option<String> {
+        self.shared.get(&cell).map(|word| (*word).to_owned())
+    }
+
+    /// A line, where anything is trained.
+    fn words(&self) -> Option<String> {
+        let Self { all, cells, left, .. } = self;
+        (*cells > 0).then(|| format!("networks {all} for {cells} cells, {} to train", left.len()))
+    }
+}
+
 /// What cells that cost the same have in common.
 struct Kind {
     /// The tables that a training step's cost depends on.
     tables: Vec<String>,
     /// Parameters × examples of a step: how the cost of a kind that was not timed is guessed.
     work: f64,
-    /// Each with its steps that are left.
+    /// One of each training, with its steps that are left.
     cells: Vec<(usize, u64)>,
     name: String,
     /// Seconds of a step, and whether they were measured.
@@ -98,7 +154,7 @@ impl Costs {
     fn of(
         source: &Source,
         sweep: &Sweep<'_>,
-        states: &[Standing],
+        trainings: &Trainings,
         registry: &Registry,
         voice: Voice,
     ) -> Result<Self, Failure> {
@@ -106,9 +162,9 @@ impl Costs {
             sweep.experiment(cell, registry).and_then(|e| Plan::build(e, registry)).map_err(load::wrong(source))
         };
         let mut kinds: Vec<Kind> = Vec::new();
-        for (cell, state) in states.iter().enumerate().filter(|(_, state)| !state.finished) {
+        for &(cell, step) in &trainings.left {
             let experiment = sweep.experiment(cell, registry).map_err(load::wrong(source))?;
-            let left = (cell, experiment.training.steps.saturating_sub(state.step));
+            let left = (cell, experiment.training.steps.saturating_sub(step));
             let tables = tables(&experiment);
             if let Some(kind) = kinds.iter_mut().find(|kind| kind.tables == tables) {
                 kind.cells.push(left);
@@ -170,14 +226,15 @@ impl Costs {
         let scaled: usize = known().filter(|(_, (_, measured))| !measured).map(|(kind, _)| kind.cells.len()).sum();
         if scaled > 0 {
             lines.push(format!(
-                "scaled   {scaled} cells, by parameters × examples, from the one timed that is most alike"
+                "scaled   {scaled} networks, by parameters × examples, from the one timed that is most alike"
             ));
         }
         let seconds: f64 = known().map(|(kind, (seconds, _))| seconds * kind.steps() as f64).sum();
-        let cells: usize = known().map(|(kind, _)| kind.cells.len()).sum();
+        let networks: usize = known().map(|(kind, _)| kind.cells.len()).sum();
         lines.push(format!(
-            "cost     about {} of training for {cells} cells, one after another; sampling and metrics not counted",
-            duration(seconds)
+            "cost     about {} of training for {networks} network{}, one after another; sampling and metrics not counted",
+            duration(seconds),
+            if networks == 1 { "" } else { "s" }
         ));
         lines
     }

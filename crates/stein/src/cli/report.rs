@@ -39,10 +39,12 @@ fn named(of: &[PathBuf], runs: &Path, registry: &Registry) -> Result<Vec<PathBuf
     of.iter()
         .map(|path| {
             // A run directory stands for its experiment.
-            let folder = match path.parent() {
-                Some(parent) if RunDir::new(path).record().is_file() => parent.to_owned(),
-                _ => path.clone(),
+            let folder = match RunDir::new(path).read_record() {
+                Ok(Some(record)) => path.ancestors().nth(if record.is_training() { 2 } else { 1 }),
+                Ok(None) => Some(path.as_path()),
+                Err(_) => path.parent(),
             };
+            let folder = folder.unwrap_or(path).to_owned();
             if folder.is_dir() {
                 let cells = run_dir::directories(&folder)?;
                 if !cells.iter().any(|cell| RunDir::new(cell).record().is_file()) {

@@ -1,7 +1,7 @@
 //! `stein run`.
 
 use stein_core::Registry;
-use stein_device::choose;
+use stein_device::{DeviceRequest, choose};
 use stein_record::{GitRecord, RunDir};
 use stein_train::{Outcome as Ended, RunOptions};
 
@@ -13,6 +13,9 @@ pub(crate) fn run(arguments: &Run, registry: &Registry, voice: Voice) -> Outcome
     let sweep = load::sweep(&source)?;
     if sweep.is_swept() && arguments.cell.is_none() {
         return sweep::run(arguments, &source, &sweep, registry, voice);
+    }
+    if arguments.devices.len() > 1 {
+        return Err(Failure::usage("--devices names several devices, but there is one run"));
     }
     let plan = cells::plan(&source, &sweep, arguments.cell.as_deref(), registry)?;
     let experiment = &plan.experiment;
@@ -26,6 +29,9 @@ pub(crate) fn run(arguments: &Run, registry: &Registry, voice: Voice) -> Outcome
     }
     let stop = if arguments.attended { signals::attended() } else { signals::install() };
     let stop = stop.map_err(|e| Failure::Message(format!("cannot handle signals: {e}"), 1))?;
+    if let Some(time) = arguments.timeout {
+        signals::limit(&stop, time).map_err(|e| Failure::Message(format!("cannot watch the clock: {e}"), 1))?;
+    }
 
     let finished = directory.read_record()?.is_some_and(|r| r.state == stein_record::State::Finished);
     if finished {
@@ -37,7 +43,8 @@ pub(crate) fn run(arguments: &Run, registry: &Registry, voice: Voice) -> Outcome
         if !experiment.runtime.fusion {
             stein_device::disable_fusion().map_err(|e| Failure::usage(e.to_string()))?;
         }
-        let chosen = choose(&experiment.device).map_err(|e| Failure::usage(e.to_string()))?;
+        let request = device(&arguments.devices, experiment.device)?;
+        let chosen = choose(&request).map_err(|e| Failure::usage(e.to_string()))?;
         voice.say(&format!("device  {}", chosen.description));
         chosen.notes.iter().for_each(|note| voice.say(&format!("note    {note}")));
         voice.say(&format!("run     {}", directory.path().display()));
@@ -49,6 +56,7 @@ pub(crate) fn run(arguments: &Run, registry: &Registry, voice: Voice) -> Outcome
             tui: arguments.tui,
             argv: std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect(),
             burn: env!("STEIN_BURN_VERSION").into(),
+            retry_diverged: !arguments.keep_diverged,
             git: git(),
             stop,
         };
@@ -66,6 +74,21 @@ pub(crate) fn run(arguments: &Run, registry: &Registry, voice: Voice) -> Outcome
     print(&summary(&directory)?);
     print(&format!("report  {}", page.display()));
     Ok(())
+}
+
+/// The device of --devices if there is one, else the one that the experiment asks for.
+fn device(devices: &[DeviceRequest], asked: DeviceRequest) -> Result<DeviceRequest, Failure> {
+    let Some(&device) = devices.first() else { return Ok(asked) };
+    // A device that is named is part of what the run is; only `auto` leaves it to the machine.
+    match asked {
+        DeviceRequest::Auto => Ok(device),
+        _ => Err(named(asked)),
+    }
+}
+
+/// What --devices cannot go with.
+pub(crate) fn named(device: DeviceRequest) -> Failure {
+    Failure::usage(format!("the experiment names its device, {device}: --devices deals out what leaves it to `auto`"))
 }
 
 /// The metrics as a table for a terminal.

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use stein_train::Stop;
@@ -43,4 +44,14 @@ pub(crate) fn attended() -> std::io::Result<Stop> {
         asked.store(signal[0].into(), Ordering::SeqCst);
     })?;
     Ok(stop)
+}
+
+/// Lets a process ask itself to stop when its time is over.
+pub(crate) fn limit(stop: &Stop, time: Duration) -> std::io::Result<()> {
+    let stop = stop.clone();
+    let clock = move || {
+        std::thread::sleep(time);
+        stop.time_out();
+    };
+    std::thread::Builder::new().name("clock".into()).spawn(clock).map(drop)
 }

@@ -272,7 +272,7 @@ impl Map<'_, '_> {
 /// What became of a row's repetitions that did not finish; `None` if none was lost.
 fn lost(row: &Row<'_>) -> Option<&'static str> {
     let states = || row.repetitions.iter().flatten().filter_map(|cell| cell.state());
-    [(State::Diverged, "diverged"), (State::Failed, "failed")]
+    [(State::Diverged, "diverged"), (State::TimedOut, "timed out"), (State::Failed, "failed")]
         .into_iter()
         .find_map(|(state, word)| states().any(|s| s == state).then_some(word))
 }

@@ -2,7 +2,7 @@
 
 use crate::statistics::Mark;
 use crate::sweep::{CLEAN, Numbers, Table};
-use crate::text::visible;
+use crate::text::{count, visible};
 
 /// Devices that are named.
 const MOST_DEVICES: usize = 8;
@@ -15,6 +15,8 @@ pub(super) fn of(table: &Table<'_>) -> Vec<String> {
         chosen(table),
         primary(table),
         untrained(table),
+        shared(table),
+        alike(table),
         during(table),
         gradient(table),
     ];
@@ -83,6 +85,27 @@ fn during(table: &Table<'_>) -> Option<String> {
 fn untrained(table: &Table<'_>) -> Option<String> {
     (!table.trained).then(|| {
         "Nothing was trained: all scores are the targets' own, so what rows differ by is the sampler's.".into()
+    })
+}
+
+/// That rows share networks.
+fn shared(table: &Table<'_>) -> Option<String> {
+    let mut trainings: Vec<&str> = numbers(table).filter_map(|n| n.trained.as_deref()).collect();
+    let cells = trainings.len();
+    trainings.sort_unstable();
+    trainings.dedup();
+    (trainings.len() < cells).then(|| {
+        format!(
+            "{cells} cells share {}: rows that differ in nothing that training reads have the same ones, repetition by repetition, and differ by what was done with them. Times of training are of the shared one.",
+            count(trainings.len(), "trained network")
+        )
+    })
+}
+
+/// That repetitions do.
+fn alike(table: &Table<'_>) -> Option<String> {
+    table.rows.iter().any(|row| !row.of_one_training().is_empty()).then(|| {
+        "Some repetitions do not train again: those of one trained network are averaged first and count as a single one.".into()
     })
 }
 

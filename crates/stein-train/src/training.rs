@@ -1,0 +1,203 @@
+//! Training, from the newest checkpoint to the last step.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use burn::module::Module;
+use burn::optim::AdamConfig;
+use burn::tensor::{Device, Tensor};
+use burn_train::metric::store::{Aggregate, Direction, Split};
+use burn_train::{
+    Interrupter, Learner, MetricEarlyStoppingStrategy, StoppingCondition, SupervisedTraining, TrainingStrategy,
+};
+use stein_experiment::Plan;
+use stein_networks::Parameterized;
+use stein_record::{MetricsLog, RecordError, RunDir, RunRecord, atomic};
+
+use crate::batches::truth;
+use crate::loader::{HeldOutChunk, HeldOutLoader, TrainingLoader};
+use crate::metric_log::{JsonLines, Series};
+use crate::progress::OneLine;
+use crate::run::RunOptions;
+use crate::strategy::{Slot, Steps};
+use crate::{Batches, Layout, RunError, Trainee, TrainingState, network_file};
+
+/// Held-out examples that the loss is measured on during training: rows are repeated with other noise up to this.
+const HELD_OUT_EXAMPLES: usize = 720;
+/// Examples at a time in that.
+const HELD_OUT_CHUNK: usize = 240;
+
+/// A trained network.
+pub(crate) struct Trained {
+    /// With the averaged weights, without autodiff.
+    pub(crate) network: Parameterized,
+    /// How its weights lie in a vector.
+    pub(crate) layout: Layout,
+    /// The averaged weights.
+    pub(crate) average: Tensor<1>,
+    /// Training steps.
+    pub(crate) step: u64,
+}
+
+/// Where a network is trained.
+pub(crate) struct Site<'a> {
+    /// Where checkpoints, metrics and network go.
+    pub(crate) directory: &'a RunDir,
+    /// The cell that it is trained for; the same directory if it shares nothing.
+    pub(crate) cell: &'a RunDir,
+    /// The hash that its checkpoints are marked with.
+    pub(crate) configuration: String,
+}
+
+impl Site<'_> {
+    /// Gives the cell a file of the training.
+    pub(crate) fn hand_over(&self, file: fn(&RunDir) -> PathBuf) -> Result<(), RecordError> {
+        if self.directory == self.cell { Ok(()) } else { atomic::link(&file(self.directory), &file(self.cell)) }
+    }
+}
+
+/// Trains from the newest checkpoint to the last step and writes the network. Time and progress go into `record`, which is the
+/// site's.
+pub(crate) fn train(
+    plan: &Plan,
+    site: &Site<'_>,
+    device: &Device,
+    options: &RunOptions,
+    record: &mut RunRecord,
+) -> Result<Trained, RunError> {
+    let started = Instant::now();
+    let ended = train_to_the_end(plan, site, device, options, record);
+    record.timings.training += started.elapsed().as_secs_f64();
+    let (network, state) = ended?;
+    record.progress.step = state.step;
+    let layout = Layout::of(&network);
+    let resolved = plan.experiment.resolved();
+    let table = resolved.get("network").cloned().unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
+    network_file(&layout, &state, &table, plan.experiment.training.ema).write(&site.directory.network())?;
+    let TrainingState { average, step, .. } = state;
+    Ok(Trained { network: layout.unflatten(network, average.clone()), layout, average, step })
+}
+
+/// Gives the network (without autodiff) and the state.
+fn train_to_the_end(
+    plan: &Plan,
+    site: &Site<'_>,
+    device: &Device,
+    options: &RunOptions,
+    record: &mut RunRecord,
+) -> Result<(Parameterized, TrainingState), RunError> {
+    let directory = site.directory;
+    let training = plan.experiment.training.clone();
+    let on_tape = device.clone().autodiff();
+    let trainee = Trainee::new(plan.network(&on_tape)?, plan.objective.clone());
+    let layout = Layout::of(&trainee);
+    let plain = trainee.network.valid();
+
+    let say = |line: &str| options.say(line);
+    let restored = TrainingState::restore(&directory.checkpoints(), &site.configuration, &layout, device, say)?;
+    if let Some(state) = &restored
+        && state.step > 0
+    {
+        options.say(&format!("resuming at step {} of {}", state.step, training.steps));
+    }
+    let state = restored.unwrap_or_else(|| TrainingState::new(&layout, &trainee));
+    let log = MetricsLog::resume(&directory.metrics(), state.step)?;
+    // Appended to in place: whoever reads the cell sees it grow.
+    site.hand_over(RunDir::metrics)?;
+    let first = state.step;
+    if first >= training.steps {
+        return Ok((plain, state));
+    }
+    let lines = directory.read_metrics()?;
+    let period = training.evaluation_period();
+    let log = JsonLines::new(log, lines, period);
+
+    let trainee = layout.unflatten(trainee, state.parameters.clone());
+    let accumulate = training.accumulate as u64;
+    let batches = Batches::new(plan, &on_tape);
+    let loader = TrainingLoader { batches, from: first * accumulate, to: training.steps * accumulate };
+    let held_out = HeldOutLoader { batches: Batches::new(plan, device), chunks: Arc::new(held_out_chunks(plan)) };
+    let strategy = Arc::new(Steps {
+        layout,
+        directory: directory.clone(),
+        cell: site.cell.clone(),
+        configuration: site.configuration.clone(),
+        log: log.clone(),
+        stop: options.stop.clone(),
+        slot: Mutex::new(Slot { state: Some(state), ..Slot::default() }),
+        training: training.clone(),
+    });
+
+    let interrupter = Interrupter::new();
+    let mut supervised = SupervisedTraining::new(directory.path(), Arc::new(loader), Arc::new(held_out))
+        .with_application_logger(None)
+        .with_interrupter(interrupter.clone())
+        .with_metric_logger(log)
+        .metric_train_numeric(Series::step())
+        .metric_train_numeric(Series::new("loss"))
+        .metric_train_numeric(Series::new("gradient-norm"))
+        .metric_train_numeric(Series::new("learning-rate"))
+        .metric_valid_numeric(Series::step())
+        .metric_valid_numeric(Series::new("loss"))
+        .num_epochs(training.steps.div_ceil(period) as usize)
+        .renderer(renderer(first, training.steps, options, &interrupter))
+        .with_training_strategy(TrainingStrategy::Custom(strategy.clone()));
+    if truth(plan).is_some() {
+        supervised = supervised.metric_valid_numeric(Series::new("fisher"));
+    }
+    if training.patience > 0 {
+        supervised = supervised.early_stopping(MetricEarlyStoppingStrategy::new(
+            &Series::new("loss"),
+            Aggregate::Mean,
+            Direction::Lowest,
+            Split::Valid,
+            StoppingCondition::NoImprovementSince { n_epochs: training.patience as usize },
+        ));
+    }
+    // The learner wants an optimiser; the strategy has its own.
+    let result = supervised.launch(Learner::new(trainee, AdamConfig::new().init(), 0.0));
+
+    let mut slot = strategy.slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(error) = slot.error.take() {
+        if let Some(state) = &slot.state {
+            record.progress.step = state.step;
+        }
+        return Err(error);
+    }
+    if let Some(error) = result.error {
+        return Err(RunError::Training(error.to_string()));
+    }
+    let state = slot.state.take().ok_or_else(|| RunError::Training("the strategy did not run".into()))?;
+    if state.step > first {
+        record.timings.steps_per_second = (state.step - first) as f64 / slot.stepping.as_secs_f64();
+    }
+    Ok((plain, state))
+}
+
+#[cfg_attr(not(feature = "tui"), expect(unused_variables, reason = "only the terminal interface stops training"))]
+fn renderer(
+    first: u64,
+    steps: u64,
+    options: &RunOptions,
+    interrupter: &Interrupter,
+) -> Box<dyn burn_train::renderer::MetricsRenderer> {
+    #[cfg(feature = "tui")]
+    if options.tui {
+        return Box::new(crate::tui::Guarded::new(interrupter.clone()));
+    }
+    Box::new(OneLine::new(first, steps, options.quiet))
+}
+
+/// The held-out rows, dequantised once and repeated, in chunks.
+fn held_out_chunks(plan: &Plan) -> Vec<HeldOutChunk> {
+    let data = &plan.dataset;
+    let rows = data.dequantized(&data.held_out, &mut plan.streams.at("held-out dequantization", 0));
+    let count = HELD_OUT_EXAMPLES.max(rows.rows().min(2 * HELD_OUT_EXAMPLES));
+    let all: Vec<usize> = (0..count).map(|i| i % rows.rows()).collect();
+    let chunk = |of: &[usize]| HeldOutChunk {
+        rows: of.iter().flat_map(|&i| rows.row(i).iter().copied()).collect(),
+        labels: data.labels.as_ref().map(|labels| of.iter().map(|&i| labels.held_out[i]).collect()),
+    };
+    all.chunks(HELD_OUT_CHUNK).map(chunk).collect()
+}

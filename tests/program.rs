@@ -6,6 +6,8 @@ mod broken;
 mod conditioning;
 #[path = "program/errors.rs"]
 mod errors;
+#[path = "program/export.rs"]
+mod export;
 #[path = "program/harness.rs"]
 mod harness;
 #[path = "program/manners.rs"]

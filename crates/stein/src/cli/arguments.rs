@@ -70,6 +70,10 @@ pub(crate) enum Command {
     Devices(Devices),
     /// Draw more samples of a finished run
     Sample(Sample),
+    /// Evaluate the score of a trained run at given points
+    Score(Score),
+    /// Write what a run has learned and measured for other programs: weights, event files for TensorBoard, CSV
+    Export(Export),
     /// Write report pages again, from the run directories alone
     Report(Report),
     /// Check losses, gradients and samples against test vectors of another implementation
@@ -240,6 +244,67 @@ pub(crate) struct Sample {
     /// Change a value of the experiment: --set sampler.steps-per-level=20
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Say where the files are as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stein score runs/mixture/seed-0-1a2b3c4d --at points.npy --sigma 0.5
+  stein score runs/digits/seed-0-1a2b3c4d --at images.npy --sigma 0.02 --out scores.npy
+
+points.npy is what numpy.save writes of an array [N, …] with as many numbers a row as the data have, float32 or float64; scores.npy
+is float32 of the same shape. The network is the averaged one, which samples are drawn with.")]
+pub(crate) struct Score {
+    /// The run directory
+    pub(crate) run: PathBuf,
+    /// The points, a .npy file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) at: PathBuf,
+    /// σ, the standard deviation of the noise; for runs with noise
+    #[arg(long, value_name = "SIGMA", value_parser = positive)]
+    pub(crate) sigma: Option<f64>,
+    /// The class, for networks that know classes; the score of the whole law if left out
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) class: Option<u32>,
+    /// Where the scores go, a .npy file that may be there already
+    #[arg(long, value_name = "FILE", default_value = "scores.npy")]
+    pub(crate) out: PathBuf,
+    /// Say where the scores are, and at which level they were taken, as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stein export runs/digits/seed-0-1a2b3c4d --out digits.safetensors
+  stein export runs/mixture --tensorboard events && tensorboard --logdir events
+  stein export runs/digits/seed-0-1a2b3c4d --csv > metrics.csv
+
+Weights are a safetensors file in PyTorch's names and layout; crates/stein/README.md has the Python that loads them. Of metrics
+all series of metrics.jsonl are written, and to TensorBoard the final metrics too; CSV has a line a step and a column a series.")]
+pub(crate) struct Export {
+    /// The run directory; for metrics any number, and folders of runs such as runs/digits
+    #[arg(required = true, value_name = "RUN")]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Where the file goes; <RUN's name>.safetensors here, or for --csv stdout, if left out
+    #[arg(long, value_name = "FILE", conflicts_with = "tensorboard")]
+    pub(crate) out: Option<PathBuf>,
+    /// The weights of the last step, from its checkpoint, in place of the averaged ones
+    #[arg(long, conflicts_with_all = ["tensorboard", "csv"])]
+    pub(crate) raw: bool,
+    /// Event files for TensorBoard, in a folder for each run
+    #[arg(long, value_name = "DIR", conflicts_with = "csv")]
+    pub(crate) tensorboard: Option<PathBuf>,
+    /// The series of metrics.jsonl as CSV; of several runs with a column `run`
+    #[arg(long)]
+    pub(crate) csv: bool,
+    /// Write over files that are there
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Say where the files are as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -8,6 +8,7 @@ mod arguments;
 mod cells;
 mod check;
 mod devices;
+mod export;
 mod init;
 mod list;
 mod load;
@@ -15,7 +16,9 @@ mod pictures;
 mod plan;
 mod report;
 mod run;
+mod runs;
 mod sample;
+mod score;
 mod shell;
 mod sigmas;
 mod signals;
@@ -47,6 +50,8 @@ pub fn main(register: impl FnOnce(&mut Registry)) -> ExitCode {
         Command::List(list) => list::list(&list, &registry),
         Command::Devices(devices) => devices::devices(&devices),
         Command::Sample(sample) => sample::sample(&sample, &registry, voice),
+        Command::Score(score) => score::score(&score, &registry, voice),
+        Command::Export(export) => export::export(&export, &registry),
         Command::Report(report) => report::report(&report, &registry),
         Command::Verify(verify) => verify::verify(&verify, &registry),
         Command::Sigmas(sigmas) => sigmas::sigmas(&sigmas, &registry),

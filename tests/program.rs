@@ -20,6 +20,8 @@ mod resume;
 mod runs;
 #[path = "program/schedules.rs"]
 mod schedules;
+#[path = "program/status.rs"]
+mod status;
 #[path = "program/sweep.rs"]
 mod sweep;
 #[path = "program/verify.rs"]

@@ -28,6 +28,7 @@ mod score;
 mod session;
 mod solver_error;
 mod state;
+mod status;
 mod strategy;
 mod trainee;
 #[cfg(feature = "tui")]
@@ -47,6 +48,7 @@ pub use sampling::{More, draw_from_run};
 pub use score::{level_at, score_of_run};
 pub use session::Stop;
 pub use state::TrainingState;
+pub use status::{Standing, Status};
 pub use trainee::Trainee;
 pub use verify::{VectorError, Verdict, Verified, verify};
 pub use verify_samples::{VerifiedSamples, holds_samples, verify_samples};

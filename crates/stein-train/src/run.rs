@@ -250,6 +250,7 @@ fn train(
         configuration,
         log: log.clone(),
         stop: options.stop.clone(),
+        first,
         slot: Mutex::new(Slot { state: Some(state), ..Slot::default() }),
         training: training.clone(),
     });

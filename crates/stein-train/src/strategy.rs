@@ -28,6 +28,8 @@ pub(crate) struct Steps {
     pub(crate) configuration: String,
     pub(crate) log: JsonLines,
     pub(crate) stop: Stop,
+    /// The step that this session begins with.
+    pub(crate) first: u64,
     /// The state in, the state or the error out. burn-train's `fit` takes `&self` and gives back a model only.
     pub(crate) slot: Mutex<Slot>,
 }
@@ -62,9 +64,13 @@ impl Steps {
             &files,
             self.training.keep_checkpoints,
         )?;
-        // Readers see how far it is.
+        // Readers see how far it is, and how fast.
         if let Some(mut record) = self.directory.read_record()? {
             record.progress.step = state.step;
+            let seconds = self.slot().stepping.as_secs_f64();
+            if state.step > self.first && seconds > 0.0 {
+                record.timings.steps_per_second = (state.step - self.first) as f64 / seconds;
+            }
             self.directory.write_record(&record)?;
         }
         Ok(())

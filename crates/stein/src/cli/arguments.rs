@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Check(Check),
     /// List the cells of an experiment with a [sweep], how far they are and what they cost
     Plan(Plan),
+    /// How far the cells of an experiment are, from the run directories alone
+    Status(Status),
     /// List what experiments can name, or the runs there are
     List(List),
     /// List the devices and say which one `auto` takes
@@ -178,6 +180,31 @@ pub(crate) struct Plan {
     #[arg(long)]
     pub(crate) no_measure: bool,
     /// Cells, hashes and what each changes as JSON; nothing is timed
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stein status experiments/mixture.toml
+  stein status runs/mixture --json
+  watch stein status runs/mixture
+
+Works while cells run, and on any machine that sees the run directories. A cell whose record says that it is running, but whose
+process is gone, is interrupted: stein run goes on with it.
+
+Exits 0 if all cells are finished, 1 if any has failed, diverged or is damaged, 4 if the others are not done yet.")]
+pub(crate) struct Status {
+    /// The experiment file, or a folder of runs such as runs/mixture
+    pub(crate) of: PathBuf,
+    /// Change a value, as for the run: --set 'sweep.seed=[0, 1, 2]'
+    #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Where run directories are
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub(crate) runs: PathBuf,
+    /// As JSON: {counts, cells}
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -1,7 +1,7 @@
 //! The command line.
 //!
 //! Results go to stdout; progress, notes and errors to stderr. Exit codes: 0 done, 1 anything else, 2 usage or
-//! configuration, 3 data, 5 diverged, 6 checkpoint damaged, 7 locked by another process, 8 disk, 130 and 143 interrupted with
+//! configuration, 3 data, 4 not done yet (`stein status`), 5 diverged, 6 checkpoint damaged, 7 locked by another process, 8 disk, 130 and 143 interrupted with
 //! a checkpoint saved.
 
 mod arguments;
@@ -22,6 +22,7 @@ mod score;
 mod shell;
 mod sigmas;
 mod signals;
+mod status;
 mod suggest;
 mod sweep;
 mod verify;
@@ -47,6 +48,7 @@ pub fn main(register: impl FnOnce(&mut Registry)) -> ExitCode {
         Command::Run(run) => run::run(&run, &registry, voice),
         Command::Check(check) => check::check(&check, &registry, voice),
         Command::Plan(plan) => plan::plan(&plan, &registry, voice),
+        Command::Status(status) => status::status(&status, &registry),
         Command::List(list) => list::list(&list, &registry),
         Command::Devices(devices) => devices::devices(&devices),
         Command::Sample(sample) => sample::sample(&sample, &registry, voice),

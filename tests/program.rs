@@ -2,6 +2,8 @@
 
 #[path = "program/broken.rs"]
 mod broken;
+#[path = "program/compare.rs"]
+mod compare;
 #[path = "program/conditioning.rs"]
 mod conditioning;
 #[path = "program/errors.rs"]

@@ -23,6 +23,7 @@
 pub mod arrays;
 pub mod atomic;
 pub mod checkpoint;
+pub mod configuration;
 pub mod csv;
 pub mod evaluation;
 pub mod float;

@@ -72,6 +72,8 @@ pub(crate) enum Command {
     Devices(Devices),
     /// Draw more samples of a finished run
     Sample(Sample),
+    /// Hold runs against each other: what they were told differently, and what came of it
+    Compare(Compare),
     /// Evaluate the score of a trained run at given points
     Score(Score),
     /// Write what a run has learned and measured for other programs: weights, event files for TensorBoard, CSV
@@ -272,6 +274,30 @@ pub(crate) struct Sample {
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
     pub(crate) set: Vec<String>,
     /// Say where the files are as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stein compare runs/mixture/denoising-seed-* runs/mixture/ssm-seed-*
+  stein compare runs/mixture --out comparison.html
+  stein compare old/runs/digits runs/digits --json
+
+Runs of one folder whose configurations differ in their seed alone are repetitions: means, standard errors and differences are
+over them. Differences are from the first that is named, seed by seed.")]
+pub(crate) struct Compare {
+    /// Run directories, folders of runs such as runs/mixture, or experiment files
+    #[arg(required = true, value_name = "RUN")]
+    pub(crate) of: Vec<PathBuf>,
+    /// Where the run directories of experiment files are
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub(crate) runs: PathBuf,
+    /// A page of the same, self-contained HTML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// As JSON: {sides, differing, lines, notes}
     #[arg(long)]
     pub(crate) json: bool,
 }

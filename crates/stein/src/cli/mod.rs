@@ -7,6 +7,7 @@
 mod arguments;
 mod cells;
 mod check;
+mod compare;
 mod devices;
 mod export;
 mod init;
@@ -52,6 +53,7 @@ pub fn main(register: impl FnOnce(&mut Registry)) -> ExitCode {
         Command::List(list) => list::list(&list, &registry),
         Command::Devices(devices) => devices::devices(&devices),
         Command::Sample(sample) => sample::sample(&sample, &registry, voice),
+        Command::Compare(compare) => compare::compare(&compare, &registry),
         Command::Score(score) => score::score(&score, &registry, voice),
         Command::Export(export) => export::export(&export, &registry),
         Command::Report(report) => report::report(&report, &registry),

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use stein_core::Registry;
 use stein_record::{RunDir, SweepRecord, run_dir};
 
-use super::Failure;
+use super::{Failure, load};
 
 /// The run directory of a command that takes one; it has an experiment.
 pub(crate) fn one(path: &Path) -> Result<RunDir, Failure> {
@@ -63,4 +64,17 @@ pub(crate) fn in_folder(folder: &Path) -> Result<Vec<RunDir>, Failure> {
         }
     }
     Ok(cells)
+}
+
+/// All runs that are meant, where experiment files may stand for their runs under `runs`.
+pub(crate) fn of_experiments(of: &[PathBuf], runs: &Path, registry: &Registry) -> Result<Vec<RunDir>, Failure> {
+    let folder = |path: &PathBuf| {
+        if !path.is_file() {
+            return Ok(path.clone());
+        }
+        let source = load::source(path, &[])?;
+        let experiment = load::sweep(&source)?.experiment(0, registry).map_err(load::wrong(&source))?;
+        Ok(runs.join(experiment.name))
+    };
+    all(&of.iter().map(folder).collect::<Result<Vec<_>, Failure>>()?)
 }

@@ -1,4 +1,4 @@
-//! The experiments that ship, as a user runs them, against the numbers that they promise.
+//! The experiments that ship, as a user runs them, against the numbers that they promise; and exported runs in other programs.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -7,6 +7,10 @@ use stein_record::{Evaluation, RunDir, RunRecord};
 
 #[path = "accept/claims.rs"]
 mod claims;
+#[path = "accept/exports.rs"]
+mod exports;
+#[path = "accept/python.rs"]
+mod python;
 
 /// An experiment that ships.
 fn experiment(name: &str) -> PathBuf {

@@ -2,10 +2,14 @@
 
 #[path = "program/broken.rs"]
 mod broken;
+#[path = "program/compare.rs"]
+mod compare;
 #[path = "program/conditioning.rs"]
 mod conditioning;
 #[path = "program/errors.rs"]
 mod errors;
+#[path = "program/export.rs"]
+mod export;
 #[path = "program/harness.rs"]
 mod harness;
 #[path = "program/manners.rs"]
@@ -20,6 +24,8 @@ mod runs;
 mod schedules;
 #[path = "program/shared.rs"]
 mod shared;
+#[path = "program/status.rs"]
+mod status;
 #[path = "program/sweep.rs"]
 mod sweep;
 #[path = "program/time.rs"]

@@ -61,7 +61,7 @@ impl Array {
         Self { shape, data: self.data[rows.start * d..rows.end * d].to_vec() }
     }
 
-    /// Reads a `.npy` file of little-endian `f32` in C order; `None` if there is no file.
+    /// Reads a `.npy` file of little-endian `f32`, or `f64` that are rounded, in C order; `None` if there is no file.
     pub fn read_npy(path: &Path) -> Result<Option<Self>, RecordError> {
         match std::fs::read(path) {
             Ok(bytes) => parse_npy(&bytes).map(Some).map_err(|problem| RecordError::damaged(path, problem)),
@@ -99,8 +99,9 @@ fn parse_npy(bytes: &[u8]) -> Result<Array, String> {
     let length = usize::from(u16::from_le_bytes([length[0], length[1]]));
     let (header, data) = rest.split_at_checked(length).ok_or("the header is cut off")?;
     let header = std::str::from_utf8(header).map_err(|_| "the header is not text")?;
-    if !header.contains("'descr': '<f4'") || !header.contains("'fortran_order': False") {
-        return Err("only little-endian f32 in C order is read".into());
+    let double = header.contains("'descr': '<f8'");
+    if !(double || header.contains("'descr': '<f4'")) || !header.contains("'fortran_order': False") {
+        return Err("only little-endian float32 and float64 in C order are read".into());
     }
     let shape =
         header.split_once("'shape': (").and_then(|(_, tail)| tail.split_once(')')).ok_or("the header has no shape")?.0;
@@ -110,11 +111,17 @@ fn parse_npy(bytes: &[u8]) -> Result<Array, String> {
         .filter(|d| !d.is_empty())
         .map(|d| d.parse().map_err(|_| format!("{d:?} is not an extent")))
         .collect::<Result<_, String>>()?;
-    let count = shape.iter().try_fold(4usize, |n, &d| n.checked_mul(d)).ok_or("the shape is too large")?;
+    let width = if double { 8usize } else { 4 };
+    let count = shape.iter().try_fold(width, |n, &d| n.checked_mul(d)).ok_or("the shape is too large")?;
     if count != data.len() {
         return Err(format!("a shape of {shape:?} needs {count} bytes, the file has {}", data.len()));
     }
-    Ok(Array { shape, data: floats(data) })
+    Ok(Array { shape, data: if double { doubles(data) } else { floats(data) } })
+}
+
+fn doubles(bytes: &[u8]) -> Vec<f32> {
+    let (all, _) = bytes.as_chunks();
+    all.iter().map(|b| f64::from_le_bytes(*b) as f32).collect()
 }
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
@@ -204,6 +211,13 @@ mod tests {
             }
         }
         assert!(parse_npy(b"").is_err());
+        // What NumPy writes unless it is told otherwise.
+        let mut double = npy_bytes(&Array::new([2], vec![0.0; 2]));
+        double.truncate(double.len() - 8);
+        let at = double.windows(3).position(|w| w == b"<f4").unwrap();
+        double[at + 2] = b'8';
+        double.extend([1.5f64, -0.1].iter().flat_map(|x| x.to_le_bytes()));
+        assert_eq!(parse_npy(&double).unwrap(), Array::new([2], vec![1.5, -0.1]));
         assert!(parse_npy(b"\x93NUMPY\x01\x00\xff\xff").unwrap_err().contains("cut off"));
     }
 

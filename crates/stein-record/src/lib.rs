@@ -2,8 +2,9 @@
 //!
 //! A run directory is the whole interface between training and reporting. This crate owns its layout
 //! ([`RunDir`]), the records in it ([`RunRecord`], [`MetricLine`], [`Evaluation`]), the checkpoint sets
-//! ([`checkpoint`]), the small array files ([`arrays`]), and experiment files with the place of every value in
-//! their text ([`source`]). It does not depend on burn, so the report and the fuzz targets build in seconds.
+//! ([`checkpoint`]), the small array files ([`arrays`]), what other programs are given ([`series`], [`tensorboard`]),
+//! and experiment files with the place of every value in their text ([`source`]). It does not depend on burn, so the
+//! report and the fuzz targets build in seconds.
 //!
 //! ```text
 //! runs/<experiment>/sweep.json   SweepRecord, for experiments with a [sweep]
@@ -27,14 +28,18 @@
 pub mod arrays;
 pub mod atomic;
 pub mod checkpoint;
+pub mod configuration;
+pub mod csv;
 pub mod evaluation;
 pub mod float;
 pub mod hash;
 pub mod metrics_log;
 pub mod run_dir;
 pub mod run_record;
+pub mod series;
 pub mod source;
 pub mod sweep;
+pub mod tensorboard;
 
 pub use arrays::Array;
 pub use evaluation::{

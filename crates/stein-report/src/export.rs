@@ -1,6 +1,7 @@
 //! The comparison as files for other programs.
 
 use serde_json::{Map, Value, json};
+use stein_record::csv::line;
 use stein_record::{AxisRole, Better, Estimate, SweepAxis};
 
 use crate::figures::sweep::along;
@@ -46,21 +47,6 @@ fn values(column: &Column, row: usize) -> Vec<String> {
         Reference::Between(low, high) => format!("{low} to {high}"),
     }));
     out
-}
-
-/// Fields by RFC 4180.
-fn line(out: &mut String, fields: impl Iterator<Item = String>) {
-    for (i, field) in fields.enumerate() {
-        if i > 0 {
-            out.push(',');
-        }
-        if field.contains(['"', ',', '\n', '\r']) {
-            out.push_str(&format!("\"{}\"", field.replace('"', "\"\"")));
-        } else {
-            out.push_str(&field);
-        }
-    }
-    out.push_str("\r\n");
 }
 
 /// The same as one JSON object, with the slopes along axes of numbers.

@@ -5,12 +5,14 @@
 //! builds in seconds and works on runs that are still going: what is missing is left out with a plain sentence, and
 //! a file that is half written or damaged is named on the page instead of making the report fail.
 //!
+//! - [`compare`]: any runs beside each other.
 //! - [`images`]: pictures of samples, which training saves too.
 //! - `figures`: one file per figure, drawn by plotters.
 //! - `page`: one file per section of a page, put together by maud.
 //! - `palette`: the colours that figures and pages share (Okabe and Ito, light and dark).
 
 mod canvas;
+pub mod compare;
 mod export;
 mod field;
 mod figures;

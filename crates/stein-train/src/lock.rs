@@ -3,10 +3,17 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use stein_record::RecordError;
 
 use crate::RunError;
+
+/// Who has a run directory, a line.
+const NAME: &str = ".lock";
+/// How often a lock that is held is asked for again, and after how long: whoever looks whether it is held holds it for a moment.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// An exclusive lock on a run directory, held until it is dropped or the process dies.
 #[derive(Debug)]
@@ -21,7 +28,7 @@ impl Lock {
     /// [`RunError::Locked`] with host and process if somebody else has it.
     pub(crate) fn take(directory: &Path) -> Result<Self, RunError> {
         std::fs::create_dir_all(directory).map_err(|e| RecordError::io(directory, "create the directory", e))?;
-        let path = directory.join(".lock");
+        let path = directory.join(NAME);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -29,7 +36,14 @@ impl Lock {
             .truncate(false)
             .open(&path)
             .map_err(|e| RecordError::io(&path, "open", e))?;
-        match file.try_lock() {
+        let mut taken = file.try_lock();
+        for _ in 1..TRIES {
+            if matches!(taken, Err(TryLockError::WouldBlock)) {
+                std::thread::sleep(PAUSE);
+                taken = file.try_lock();
+            }
+        }
+        match taken {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
@@ -49,7 +63,21 @@ impl Lock {
     }
 }
 
-fn host() -> String {
+/// Whether a process holds the lock of a run directory, as far as its file system tells; `false` if it cannot be asked.
+pub(crate) fn is_held(directory: &Path) -> bool {
+    let Ok(file) = File::open(directory.join(NAME)) else { return false };
+    // Shared: several may look at once.
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
+/// The host of the process that took the lock last.
+pub(crate) fn last_host(directory: &Path) -> Option<String> {
+    let holder = std::fs::read_to_string(directory.join(NAME)).ok()?;
+    Some(holder.trim().split_once(" on ")?.1.to_owned())
+}
+
+/// The name of this machine.
+pub(crate) fn host() -> String {
     #[cfg(unix)]
     {
         rustix::system::uname().nodename().to_string_lossy().into_owned()
@@ -57,5 +85,32 @@ fn host() -> String {
     #[cfg(not(unix))]
     {
         std::env::var("COMPUTERNAME").unwrap_or_else(|_| "unknown host".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_looks_does_not_disturb() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!is_held(folder.path()) && last_host(folder.path()).is_none());
+        let lock = Lock::take(folder.path()).unwrap();
+        assert!(is_held(folder.path()));
+        assert_eq!(last_host(folder.path()), Some(host()));
+        assert!(matches!(Lock::take(folder.path()), Err(RunError::Locked { .. })));
+        drop(lock);
+        assert!(!is_held(folder.path()));
+        // For a moment it is held by someone who looks.
+        let looking = File::open(folder.path().join(NAME)).unwrap();
+        looking.try_lock_shared().unwrap();
+        let waiting = std::thread::spawn({
+            let path = folder.path().to_owned();
+            move || Lock::take(&path).is_ok()
+        });
+        std::thread::sleep(PAUSE);
+        drop(looking);
+        assert!(waiting.join().unwrap());
     }
 }

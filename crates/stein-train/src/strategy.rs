@@ -30,6 +30,8 @@ pub(crate) struct Steps {
     pub(crate) configuration: String,
     pub(crate) log: JsonLines,
     pub(crate) stop: Stop,
+    /// The step that this session begins with.
+    pub(crate) first: u64,
     /// The state in, the state or the error out. burn-train's `fit` takes `&self` and gives back a model only.
     pub(crate) slot: Mutex<Slot>,
 }
@@ -64,11 +66,15 @@ impl Steps {
             &files,
             self.training.keep_checkpoints,
         )?;
-        // Readers see how far it is.
+        // Readers see how far it is, and how fast.
+        let seconds = self.slot().stepping.as_secs_f64();
         let cell = (self.cell != self.directory).then_some(&self.cell);
         for directory in std::iter::once(&self.directory).chain(cell) {
             if let Some(mut record) = directory.read_record()? {
                 record.progress.step = state.step;
+                if state.step > self.first && seconds > 0.0 {
+                    record.timings.steps_per_second = (state.step - self.first) as f64 / seconds;
+                }
                 directory.write_record(&record)?;
             }
         }

@@ -125,6 +125,7 @@ fn train_to_the_end(
         configuration: site.configuration.clone(),
         log: log.clone(),
         stop: options.stop.clone(),
+        first,
         slot: Mutex::new(Slot { state: Some(state), ..Slot::default() }),
         training: training.clone(),
     });

@@ -1,16 +1,18 @@
-//! `network.safetensors`: the averaged weights in PyTorch's names and layout.
+//! Weights in PyTorch's names and layout: `network.safetensors`, and what users take away.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use serde_json::json;
 use stein_core::to_host;
 use stein_experiment::Plan;
 use stein_networks::Parameterized;
 use stein_record::arrays::ArrayFile;
-use stein_record::{Array, RecordError, RunDir};
+use stein_record::{Array, RecordError, RunDir, checkpoint};
 
 use crate::flat::{Entry, Layout, from_host};
-use crate::{RunError, TrainingState};
+use crate::{RunError, Trainee, TrainingState};
 
 /// A parameter's name in PyTorch, and whether burn holds it transposed.
 fn torch_name(entry: &Entry) -> (String, bool) {
@@ -29,20 +31,101 @@ fn torch_name(entry: &Entry) -> (String, bool) {
 
 /// The averaged weights of a state as a file; its metadata carry the `[network]` table, the step and the average's decay.
 pub fn network_file(layout: &Layout, state: &TrainingState, network: &toml::Value, ema: f64) -> ArrayFile {
-    let values = to_host(state.average.clone());
-    let arrays = layout.entries().iter().map(|entry| {
-        let own = values[entry.offset..entry.offset + entry.length()].to_vec();
-        let (name, transposed) = torch_name(entry);
-        let array = Array::new(entry.shape.clone(), own);
-        (name, if transposed { transpose(&array) } else { array })
-    });
     let metadata = BTreeMap::from([
         ("format".into(), "pt".into()),
         ("network".into(), network.to_string()),
         ("step".into(), state.step.to_string()),
         ("ema".into(), ema.to_string()),
     ]);
-    ArrayFile { arrays: arrays.collect(), metadata }
+    ArrayFile { arrays: torch_arrays(layout, &to_host(state.average.clone())), metadata }
+}
+
+/// A vector of parameters as PyTorch's tensors.
+fn torch_arrays(layout: &Layout, values: &[f32]) -> BTreeMap<String, Array> {
+    let arrays = layout.entries().iter().map(|entry| {
+        let own = values[entry.offset..entry.offset + entry.length()].to_vec();
+        let (name, transposed) = torch_name(entry);
+        let array = Array::new(entry.shape.clone(), own);
+        (name, if transposed { transpose(&array) } else { array })
+    });
+    arrays.collect()
+}
+
+/// Which weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhichWeights {
+    /// The averaged ones, which samples are drawn with.
+    Averaged,
+    /// Those that the last checkpoint holds.
+    Last,
+}
+
+/// A run's weights for other programs: as `network.safetensors` has them, and the entry `stein` of the metadata tells in JSON all
+/// that the score's formula needs: the `[network]` table, the data's dimension, the noise levels.
+///
+/// # Errors
+/// If there are no such weights, or they are damaged.
+pub fn export_weights(
+    plan: &Plan,
+    run: &RunDir,
+    weights: WhichWeights,
+    device: &Device,
+) -> Result<ArrayFile, RunError> {
+    let mut file = trained(run)?;
+    if weights == WhichWeights::Last {
+        let (layout, state) = last_state(plan, run, device)?;
+        file.arrays = torch_arrays(&layout, &to_host(state.parameters));
+        file.metadata.insert("step".into(), state.step.to_string());
+        file.metadata.remove("ema");
+    }
+    let (experiment, levels) = (&plan.experiment, plan.schedule.levels());
+    let table = experiment.resolved().remove("network");
+    let about = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "experiment": experiment.name,
+        "hash": experiment.cell().hash,
+        "weights": match weights {
+            WhichWeights::Averaged => "averaged",
+            WhichWeights::Last => "last",
+        },
+        "network": table,
+        "parameterization": table.as_ref().and_then(|t| t.get("parameterization")),
+        "dimension": plan.dataset.dimension(),
+        "image": plan.dataset.image.map(|i| [i.height, i.width, i.channels]),
+        "classes": plan.classes,
+        "sigmas": levels.iter().map(|l| l.sigma).collect::<Vec<_>>(),
+        "alphas": levels.iter().map(|l| l.alpha).collect::<Vec<_>>(),
+    });
+    file.metadata.insert("stein".into(), about.to_string());
+    Ok(file)
+}
+
+/// `network.safetensors`.
+fn trained(run: &RunDir) -> Result<ArrayFile, RunError> {
+    let path = run.network();
+    Ok(ArrayFile::read(&path)?.ok_or_else(|| RecordError::damaged(&path, "there are no trained weights"))?)
+}
+
+/// The newest checkpoint, and the layout of the network alone.
+fn last_state(plan: &Plan, run: &RunDir, device: &Device) -> Result<(Layout, TrainingState), RunError> {
+    let trainee = Trainee::new(plan.network(device)?, plan.objective.clone());
+    let layout = Layout::of(&trainee.network);
+    let (checkpoints, configuration) = checkpoints_of(plan, run)?;
+    let state = TrainingState::restore(&checkpoints, &configuration, &Layout::of(&trainee), device, |_| {})?;
+    let none = || RecordError::damaged(checkpoints, "there is no checkpoint, which alone holds the last weights");
+    Ok((layout, state.ok_or_else(none)?))
+}
+
+/// Where the checkpoints of a run's training are, and of which configuration: in the cell itself, or in the training that it shares.
+fn checkpoints_of(plan: &Plan, run: &RunDir) -> Result<(PathBuf, String), RunError> {
+    let shared = if checkpoint::exist(&run.checkpoints())? { None } else { plan.experiment.training_id() };
+    Ok(match shared {
+        Some(id) => {
+            let folder = run.path().parent().unwrap_or(Path::new(""));
+            (RunDir::of_training(folder, &id.name).checkpoints(), id.hash)
+        }
+        None => (run.checkpoints(), plan.experiment.cell().hash),
+    })
 }
 
 /// Reads the weights of a run into its network.
@@ -53,8 +136,7 @@ pub fn load_network(plan: &Plan, run: &RunDir, device: &Device) -> Result<Parame
     let network = plan.network(device)?;
     let layout = Layout::of(&network);
     let path = run.network();
-    let mut file =
-        ArrayFile::read(&path)?.ok_or_else(|| RecordError::damaged(&path, "there are no trained weights"))?;
+    let mut file = trained(run)?;
     let mut values = Vec::with_capacity(layout.length());
     for entry in layout.entries() {
         let (name, transposed) = torch_name(entry);

@@ -88,7 +88,7 @@ fn contents(sections: &[Section]) -> Markup {
 }
 
 /// A whole document.
-fn document(title: &str, body: &Markup) -> String {
+pub(crate) fn document(title: &str, body: &Markup) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -113,6 +113,6 @@ fn document(title: &str, body: &Markup) -> String {
 }
 
 /// A plain sentence in place of something that is not there.
-fn absent(sentence: &str) -> Markup {
+pub(crate) fn absent(sentence: &str) -> Markup {
     html! { p.absent { (sentence) } }
 }

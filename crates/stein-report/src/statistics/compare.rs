@@ -1,6 +1,8 @@
 //! Which of several rows is best, if repetitions can tell.
 
-use super::student::two_sided;
+use stein_record::Estimate;
+
+use super::student::{quantile, two_sided};
 
 /// The error rate of a column's comparisons, all together.
 const LEVEL: f64 = 0.05;
@@ -61,6 +63,45 @@ fn mean(row: &[Option<f64>]) -> Option<f64> {
     mean.is_finite().then_some(mean)
 }
 
+/// How far a row is from another.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Difference {
+    /// The mean over shared repetitions, with its standard error.
+    pub(crate) mean: Estimate,
+    /// Shared repetitions.
+    pub(crate) n: usize,
+    /// The 95% interval of the mean, by Student's t.
+    pub(crate) interval: [f64; 2],
+    /// Whether it is more than chance, all differences of the column together.
+    pub(crate) told: bool,
+}
+
+/// How far each of some rows is from `from`, by the repetitions that both have; `None` with fewer than two. What differs by more
+/// than chance is told by paired t tests with Holm's correction.
+pub(crate) fn differences(values: &[Vec<Option<f64>>], from: &[Option<f64>]) -> Vec<Option<Difference>> {
+    let mut out: Vec<Option<Difference>> = values.iter().map(|row| difference(row, from)).collect();
+    let tested: Vec<(usize, f64)> =
+        values.iter().enumerate().filter_map(|(i, row)| Some((i, paired(row, from)?.p))).collect();
+    let told = holm(&tested.iter().map(|t| t.1).collect::<Vec<_>>());
+    for ((i, _), told) in tested.into_iter().zip(told) {
+        if let Some(difference) = &mut out[i] {
+            difference.told = told;
+        }
+    }
+    out
+}
+
+fn difference(row: &[Option<f64>], from: &[Option<f64>]) -> Option<Difference> {
+    let shared: Vec<f64> = row.iter().zip(from).filter_map(|(a, b)| Some((*a)? - (*b)?)).collect();
+    let n = shared.len();
+    if n < 2 || !shared.iter().all(|d| d.is_finite()) {
+        return None;
+    }
+    let mean = Estimate::mean_of(&shared);
+    let half = quantile(1.0 - LEVEL, n - 1) * mean.standard_error;
+    Some(Difference { mean, n, interval: [mean.value - half, mean.value + half], told: false })
+}
+
 /// A paired t test: the mean difference and its two-sided p.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Test {
@@ -117,6 +158,27 @@ mod tests {
         // The wrong twin takes the rows apart: what the repetitions share drowns the difference.
         let apart = paired(&a, &row(&[40.0, 10.0, 30.0, 20.0])).unwrap().p;
         assert!(apart > 0.5, "{apart}");
+    }
+
+    #[test]
+    fn differences_have_students_interval() {
+        let (a, b) = (row(&[11.0, 21.2, 30.8, 41.1]), row(&[10.0, 20.0, 30.0, 40.0]));
+        let apart = row(&[9.0, 22.0, 27.0, 43.0]);
+        let of = differences(&[a, apart, row(&[1.0]), b.clone()], &b);
+        // Mean 1.025, sd 0.170783, and 3.182446 of 3 degrees of freedom; a normal distribution's 1.96 is the wrong twin.
+        let first = of[0].unwrap();
+        let half = 3.182_446 * 0.170_783 / 2.0;
+        assert!((first.mean.value - 1.025).abs() < 1e-12 && first.n == 4 && first.told, "{first:?}");
+        assert!((first.interval[0] - (1.025 - half)).abs() < 1e-5, "{first:?}");
+        assert!((first.interval[1] - (1.025 + half)).abs() < 1e-5, "{first:?}");
+        let second = of[1].unwrap();
+        assert!(!second.told && second.interval[0] < 0.0 && second.interval[1] > 0.0, "{second:?}");
+        assert_eq!(of[2], None, "one pair has no scatter");
+        assert_eq!(of[3].map(|d| (d.interval, d.told)), Some(([0.0, 0.0], false)));
+        // Two pairs have an interval, a wide one, but tell nothing.
+        let two = differences(&[vec![Some(2.0), Some(3.0), None]], &row(&[1.0, 1.9, 0.0]))[0].unwrap();
+        assert!(!two.told && (two.interval[1] - 1.05 - 12.706_205 * 0.05).abs() < 1e-5, "{two:?}");
+        assert_eq!(differences(&[row(&[f64::INFINITY, 1.0])], &row(&[1.0, 1.0])), [None]);
     }
 
     #[test]

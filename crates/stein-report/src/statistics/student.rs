@@ -26,6 +26,20 @@ pub(crate) fn two_sided(t: f64, degrees: usize) -> f64 {
     (1.0 - within).clamp(0.0, 1.0)
 }
 
+/// The t that |T| exceeds with probability 1 − `within`.
+pub(crate) fn quantile(within: f64, degrees: usize) -> f64 {
+    let (mut low, mut high) = (0.0, 1.0);
+    while two_sided(high, degrees) > 1.0 - within {
+        high *= 2.0;
+    }
+    // A double's bits are used up before.
+    for _ in 0..100 {
+        let middle = f64::midpoint(low, high);
+        if two_sided(middle, degrees) > 1.0 - within { low = middle } else { high = middle }
+    }
+    high
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,6 +62,7 @@ mod tests {
         for (t, degrees, p) in table {
             assert!((two_sided(t, degrees) - p).abs() < 1e-6, "{t} {degrees}");
             assert_eq!(two_sided(-t, degrees), two_sided(t, degrees));
+            assert!((quantile(1.0 - p, degrees) / t - 1.0).abs() < 1e-6, "{t} {degrees}");
         }
     }
 

@@ -29,6 +29,10 @@ pub(crate) struct Column {
     pub(crate) better: Option<Better>,
     /// For each row the mean over its repetitions.
     pub(crate) cells: Vec<Option<Repeated>>,
+    /// The same for each repetition.
+    pub(crate) each: Vec<Vec<Option<f64>>>,
+    /// Rows of one family can be compared.
+    pub(crate) families: Vec<(usize, usize)>,
     pub(crate) marks: Vec<Mark>,
     /// With real data in place of samples.
     pub(crate) floor: Option<Reference>,
@@ -178,8 +182,11 @@ impl<'t, 'a> Draft<'t, 'a> {
             .collect();
         let family = |i: usize| (rows[i].data, if by_levels { rows[i].family } else { 0 });
         let marks = marks_within(&scores, family);
+        let families = (0..rows.len()).map(family).collect();
+        let each = values.iter().map(|row| row.iter().map(|value| value.map(|v| v.value)).collect()).collect();
         let found = cells.iter().any(Option::is_some);
-        found.then_some(Column { name, label, role, better, cells, marks, floor: None, baseline: None })
+        let column = Column { name, label, role, better, cells, each, families, marks, floor: None, baseline: None };
+        found.then_some(column)
     }
 }
 
@@ -242,9 +249,10 @@ fn relative(mut column: Column, rows: &[Row<'_>]) -> Column {
             (0..rows.len()).filter(|&j| family(j) == family(i)).filter_map(|j| mean(&column.cells[j])).reduce(f64::min)
         })
         .collect();
-    for (cell, smallest) in column.cells.iter_mut().zip(smallest) {
+    for ((cell, each), smallest) in column.cells.iter_mut().zip(&mut column.each).zip(smallest) {
         if let (Some(cell), Some(smallest)) = (cell, smallest) {
             cell.mean = Estimate::new(cell.mean.value / smallest, cell.mean.standard_error / smallest);
+            each.iter_mut().flatten().for_each(|value| *value /= smallest);
         }
     }
     column

@@ -53,7 +53,21 @@ pub(crate) enum Found {
     Numbers(Box<Numbers>),
 }
 
+impl Found {
+    fn of(run: &Run, file: &str) -> Self {
+        match numbers::of(run) {
+            Ok(numbers) => Self::Numbers(Box::new(numbers)),
+            Err((state, why)) => Self::Short { file: file.into(), state, why },
+        }
+    }
+}
+
 impl Cell {
+    /// The cell of a run whose page is `file`, with its labels.
+    pub(crate) fn of(run: &Run, labels: Vec<String>, file: &str) -> Self {
+        Self { name: run.cell.clone(), labels, found: Found::of(run, file) }
+    }
+
     /// The numbers of a finished run.
     pub(crate) fn numbers(&self) -> Option<&Numbers> {
         match &self.found {
@@ -110,10 +124,7 @@ impl Sweep {
             let same = exact || hash(&cell.name).is_some_and(|h| hash(&run.cell) == Some(h));
             known |= same;
             if exact || same && matches!(cell.found, Found::Nothing) {
-                cell.found = match numbers::of(run) {
-                    Ok(numbers) => Found::Numbers(Box::new(numbers)),
-                    Err((state, why)) => Found::Short { file: file.into(), state, why },
-                };
+                cell.found = Found::of(run, file);
             }
         }
         self.strangers += usize::from(!known);

@@ -66,12 +66,20 @@ pub(crate) enum Command {
     Check(Check),
     /// List the cells of an experiment with a [sweep], how far they are and what they cost
     Plan(Plan),
+    /// How far the cells of an experiment are, from the run directories alone
+    Status(Status),
     /// List what experiments can name, or the runs there are
     List(List),
     /// List the devices and say which one `auto` takes
     Devices(Devices),
     /// Draw more samples of a finished run
     Sample(Sample),
+    /// Hold runs against each other: what they were told differently, and what came of it
+    Compare(Compare),
+    /// Evaluate the score of a trained run at given points
+    Score(Score),
+    /// Write what a run has learned and measured for other programs: weights, event files for TensorBoard, CSV
+    Export(Export),
     /// Write report pages again, from the run directories alone
     Report(Report),
     /// Check losses, gradients and samples against test vectors of another implementation
@@ -195,6 +203,31 @@ pub(crate) struct Plan {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stein status experiments/mixture.toml
+  stein status runs/mixture --json
+  watch stein status runs/mixture
+
+Works while cells run, and on any machine that sees the run directories. A cell whose record says that it is running, but whose
+process is gone, is interrupted: stein run goes on with it.
+
+Exits 0 if all cells are finished, 1 if any has failed, diverged or is damaged, 4 if the others are not done yet.")]
+pub(crate) struct Status {
+    /// The experiment file, or a folder of runs such as runs/mixture
+    pub(crate) of: PathBuf,
+    /// Change a value, as for the run: --set 'sweep.seed=[0, 1, 2]'
+    #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Where run directories are
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub(crate) runs: PathBuf,
+    /// As JSON: {counts, cells}
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// What can be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum What {
@@ -257,6 +290,91 @@ pub(crate) struct Sample {
     /// Change a value of the experiment: --set sampler.steps-per-level=20
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Say where the files are as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stein compare runs/mixture/denoising-seed-* runs/mixture/ssm-seed-*
+  stein compare runs/mixture --out comparison.html
+  stein compare old/runs/digits runs/digits --json
+
+Runs of one folder whose configurations differ in their seed alone are repetitions: means, standard errors and differences are
+over them. Differences are from the first that is named, seed by seed.")]
+pub(crate) struct Compare {
+    /// Run directories, folders of runs such as runs/mixture, or experiment files
+    #[arg(required = true, value_name = "RUN")]
+    pub(crate) of: Vec<PathBuf>,
+    /// Where the run directories of experiment files are
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub(crate) runs: PathBuf,
+    /// A page of the same, self-contained HTML
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// As JSON: {sides, differing, lines, notes}
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stein score runs/mixture/seed-0-1a2b3c4d --at points.npy --sigma 0.5
+  stein score runs/digits/seed-0-1a2b3c4d --at images.npy --sigma 0.02 --out scores.npy
+
+points.npy is what numpy.save writes of an array [N, …] with as many numbers a row as the data have, float32 or float64; scores.npy
+is float32 of the same shape. The network is the averaged one, which samples are drawn with.")]
+pub(crate) struct Score {
+    /// The run directory
+    pub(crate) run: PathBuf,
+    /// The points, a .npy file
+    #[arg(long, value_name = "FILE")]
+    pub(crate) at: PathBuf,
+    /// σ, the standard deviation of the noise; for runs with noise
+    #[arg(long, value_name = "SIGMA", value_parser = positive)]
+    pub(crate) sigma: Option<f64>,
+    /// The class, for networks that know classes; the score of the whole law if left out
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) class: Option<u32>,
+    /// Where the scores go, a .npy file that may be there already
+    #[arg(long, value_name = "FILE", default_value = "scores.npy")]
+    pub(crate) out: PathBuf,
+    /// Say where the scores are, and at which level they were taken, as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stein export runs/digits/seed-0-1a2b3c4d --out digits.safetensors
+  stein export runs/mixture --tensorboard events && tensorboard --logdir events
+  stein export runs/digits/seed-0-1a2b3c4d --csv > metrics.csv
+
+Weights are a safetensors file in PyTorch's names and layout; crates/stein/README.md has the Python that loads them. Of metrics
+all series of metrics.jsonl are written, and to TensorBoard the final metrics too; CSV has a line a step and a column a series.")]
+pub(crate) struct Export {
+    /// The run directory; for metrics any number, and folders of runs such as runs/digits
+    #[arg(required = true, value_name = "RUN")]
+    pub(crate) runs: Vec<PathBuf>,
+    /// Where the file goes; <RUN's name>.safetensors here, or for --csv stdout, if left out
+    #[arg(long, value_name = "FILE", conflicts_with = "tensorboard")]
+    pub(crate) out: Option<PathBuf>,
+    /// The weights of the last step, from its checkpoint, in place of the averaged ones
+    #[arg(long, conflicts_with_all = ["tensorboard", "csv"])]
+    pub(crate) raw: bool,
+    /// Event files for TensorBoard, in a folder for each run
+    #[arg(long, value_name = "DIR", conflicts_with = "csv")]
+    pub(crate) tensorboard: Option<PathBuf>,
+    /// The series of metrics.jsonl as CSV; of several runs with a column `run`
+    #[arg(long)]
+    pub(crate) csv: bool,
+    /// Write over files that are there
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Say where the files are as JSON
     #[arg(long)]
     pub(crate) json: bool,

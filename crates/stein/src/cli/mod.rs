@@ -1,13 +1,15 @@
 //! The command line.
 //!
 //! Results go to stdout; progress, notes and errors to stderr. Exit codes: 0 done, 1 anything else, 2 usage or
-//! configuration, 3 data, 5 diverged, 6 checkpoint damaged, 7 locked by another process, 8 disk, 124 timed out and 130 and
-//! 143 interrupted with a checkpoint saved.
+//! configuration, 3 data, 4 not done yet (`stein status`), 5 diverged, 6 checkpoint damaged, 7 locked by another process, 8 disk,
+//! 124 timed out and 130 and 143 interrupted with a checkpoint saved.
 
 mod arguments;
 mod cells;
 mod check;
+mod compare;
 mod devices;
+mod export;
 mod init;
 mod list;
 mod load;
@@ -16,10 +18,13 @@ mod plan;
 mod pool;
 mod report;
 mod run;
+mod runs;
 mod sample;
+mod score;
 mod shell;
 mod sigmas;
 mod signals;
+mod status;
 mod suggest;
 mod sweep;
 mod verify;
@@ -45,9 +50,13 @@ pub fn main(register: impl FnOnce(&mut Registry)) -> ExitCode {
         Command::Run(run) => run::run(&run, &registry, voice),
         Command::Check(check) => check::check(&check, &registry, voice),
         Command::Plan(plan) => plan::plan(&plan, &registry, voice),
+        Command::Status(status) => status::status(&status, &registry),
         Command::List(list) => list::list(&list, &registry),
         Command::Devices(devices) => devices::devices(&devices),
         Command::Sample(sample) => sample::sample(&sample, &registry, voice),
+        Command::Compare(compare) => compare::compare(&compare, &registry),
+        Command::Score(score) => score::score(&score, &registry, voice),
+        Command::Export(export) => export::export(&export, &registry),
         Command::Report(report) => report::report(&report, &registry),
         Command::Verify(verify) => verify::verify(&verify, &registry),
         Command::Sigmas(sigmas) => sigmas::sigmas(&sigmas, &registry),

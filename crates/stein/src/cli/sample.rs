@@ -4,24 +4,17 @@ use serde_json::json;
 use stein_core::Registry;
 use stein_device::choose;
 use stein_experiment::MOST_SAMPLES;
-use stein_record::RunDir;
 use stein_samplers::{Starts, interpolates};
 use stein_train::More;
 
 use super::arguments::{Sample, Voice};
-use super::{Failure, Outcome, load, pictures, print, print_json, signals};
+use super::{Failure, Outcome, load, pictures, print, print_json, runs, signals};
 
 /// Steps of an interpolation; a picture has them side by side.
 const MOST_STEPS: usize = 64;
 
 pub(crate) fn sample(arguments: &Sample, registry: &Registry, voice: Voice) -> Outcome {
-    let run = RunDir::new(&arguments.run);
-    if !run.experiment().is_file() {
-        let shown = arguments.run.display();
-        return Err(Failure::usage(format!(
-            "{shown} is no run directory: it has no experiment.toml (see stein list runs)"
-        )));
-    }
+    let run = runs::one(&arguments.run)?;
     if !(1..=MOST_SAMPLES).contains(&arguments.count) {
         let count = arguments.count;
         return Err(Failure::usage(format!("--count is {count}; it must be from 1 to {MOST_SAMPLES}")));
@@ -31,10 +24,7 @@ pub(crate) fn sample(arguments: &Sample, registry: &Registry, voice: Voice) -> O
     {
         return Err(Failure::usage(format!("--interpolate is {steps}; it must be from 2 to {MOST_STEPS}")));
     }
-    if !run.network().is_file() {
-        let shown = arguments.run.display();
-        return Err(Failure::usage(format!("{shown} has no trained network yet; stein run goes on with it")));
-    }
+    let run = runs::trained(run.path())?;
     let plan = load::plan(&run.experiment(), &arguments.set, registry)?;
     if arguments.interpolate.is_some() {
         let starts = Starts::new(&plan.experiment.start, &plan.dataset);

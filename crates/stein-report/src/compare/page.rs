@@ -1,0 +1,114 @@
+//! The comparison as a page of its own.
+
+use maud::{Markup, html};
+
+use super::{About, Comparison, LEGEND, Line};
+use crate::page::{absent, document};
+use crate::text::{count, visible};
+
+impl Comparison {
+    /// A self-contained page.
+    pub fn page(&self) -> String {
+        let title = self.sides.iter().map(|side| side.name.as_str()).collect::<Vec<_>>().join(" and ");
+        let body = html! {
+            header {
+                p.eyebrow { "stein report · comparison" }
+                h1 { bdi { (visible(&title)) } }
+                p.summary { (count(self.sides.len(), "configuration")) ", " (count(self.sides.iter().map(|s| s.runs.len()).sum(), "run")) "." }
+                (missing(self))
+            }
+            main {
+                section id="configuration" aria-labelledby="configuration-title" {
+                    h2 id="configuration-title" { "What they were told" }
+                    (configuration(self))
+                }
+                section id="measured" aria-labelledby="measured-title" {
+                    h2 id="measured-title" { "What came of it" }
+                    (measured(self))
+                    div.notes {
+                        p.aside { (LEGEND) }
+                        @for note in &self.notes { p.aside { (visible(note)) } }
+                    }
+                }
+            }
+        };
+        document(&title, &body)
+    }
+}
+
+fn missing(comparison: &Comparison) -> Markup {
+    let all: Vec<&String> = comparison.sides.iter().flat_map(|side| &side.missing).collect();
+    html! {
+        @if !all.is_empty() {
+            div.notice {
+                strong { "Missing:" }
+                ul { @for why in all { li { bdi { (visible(why)) } } } }
+            }
+        }
+    }
+}
+
+fn configuration(comparison: &Comparison) -> Markup {
+    html! {
+        div.scroll tabindex="0" {
+            table.comparison {
+                thead { tr {
+                    th scope="col" { "key" }
+                    @for side in &comparison.sides { th scope="col" { (side.letter) " " small { bdi { (visible(&side.name)) } } } }
+                } }
+                tbody {
+                    @for (key, values) in &comparison.differing {
+                        tr { th scope="row" { (visible(key)) } @for value in values { td { code { (visible(value)) } } } }
+                    }
+                    tr { th scope="row" { "seeds" } @for side in &comparison.sides { td { (seeds(&side.seeds)) } } }
+                }
+            }
+        }
+        @if comparison.differing.is_empty() { p.aside { "They were told the same, but for their seeds." } }
+    }
+}
+
+fn seeds(seeds: &[u64]) -> String {
+    seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn measured(comparison: &Comparison) -> Markup {
+    if comparison.lines.is_empty() {
+        return absent("No run has finished yet, so there is nothing to compare.");
+    }
+    let groups = [(About::Quality, "What it buys"), (About::Cost, "What it costs"), (About::Samples, "Samples")];
+    html! {
+        div.scroll tabindex="0" {
+            table.comparison {
+                thead { tr {
+                    th scope="col" { "" }
+                    @for side in &comparison.sides { th.number scope="col" { (side.letter) } }
+                    @for side in comparison.sides.iter().skip(1) { th.number scope="col" { (side.letter) " − A" } }
+                } }
+                @for (about, title) in groups {
+                    @if comparison.about(about).next().is_some() {
+                        tbody {
+                            tr.groups { th scope="rowgroup" { (title) } }
+                            @for line in comparison.about(about) { (one(line)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn one(line: &Line) -> Markup {
+    html! {
+        tr {
+            th scope="row" { (visible(&line.label)) " " span.direction { (line.direction) } }
+            @for mean in &line.means {
+                @let best = mean.as_ref().is_some_and(|m| m.mark == Some('★'));
+                td.number.best[best] { @match mean { Some(mean) => (mean.text()), None => "–" } }
+            }
+            @for difference in line.differences.iter().skip(1) {
+                td.number { @match difference { Some(difference) => (difference.text()), None => "–" } }
+            }
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Python, with the packages that a test wants.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+/// A Python, and where the packages are that were brought for it.
+pub(crate) struct Python {
+    program: String,
+    packages: PathBuf,
+}
+
+impl Python {
+    /// One that can import `modules`. What is missing is installed for these tests alone, but PyTorch is too large for that.
+    ///
+    /// # Errors
+    /// Why there is none; the test has to be left out.
+    fn with(modules: &[&str]) -> Result<Self, String> {
+        // One installation at a time.
+        static BUSY: Mutex<()> = Mutex::new(());
+        let _alone = BUSY.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let program = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+        let tag = said(Command::new(&program).args(["-c", "import sys; print(sys.implementation.cache_tag)"]))
+            .ok_or_else(|| format!("{program} is no Python; PYTHON names another"))?;
+        let packages = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("python-{tag}"));
+        let python = Self { program, packages };
+        let imports = |module: &str| said(python.command().args(["-c", &format!("import {module}")])).is_some();
+        for module in modules.iter().filter(|module| !imports(module)) {
+            if *module == "torch" {
+                return Err(format!("{} has no PyTorch; PYTHON names a Python that has it", python.program));
+            }
+            let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"];
+            said(python.command().args(pip).arg(&python.packages).arg(module));
+            if !imports(module) {
+                return Err(format!("{} has no {module}, and pip cannot install it", python.program));
+            }
+        }
+        Ok(python)
+    }
+
+    /// A command to give arguments to.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env("PYTHONPATH", &self.packages).env("PYTHONDONTWRITEBYTECODE", "1").stdin(Stdio::null());
+        command
+    }
+}
+
+/// A Python that can import `modules`; a test that goes without says why, or fails where STEIN_REQUIRE_PYTHON is set.
+pub(crate) fn or_skip(modules: &[&str]) -> Option<Python> {
+    match Python::with(modules) {
+        Ok(python) => Some(python),
+        Err(why) if std::env::var_os("STEIN_REQUIRE_PYTHON").is_some() => panic!("{why}"),
+        Err(why) => {
+            println!("skipped: {why}");
+            None
+        }
+    }
+}
+
+/// What a command that succeeds says.
+fn said(command: &mut Command) -> Option<String> {
+    let output = command.output().ok().filter(|output| output.status.success())?;
+    Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}

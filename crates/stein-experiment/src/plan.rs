@@ -282,11 +282,11 @@ fn has_log_density(network: &Parameterized, schedule: &dyn NoiseSchedule, dimens
 fn no_log_density_to_sample(experiment: &Experiment) -> Diagnostic {
     let (sampler, kind) = (experiment.sampler.kind(), experiment.network.kind());
     Diagnostic::new(format!(
-        "`{sampler}` needs the log density, which a network of kind `{kind}` does not have; `exact` (and energies) do"
+        "`{sampler}` needs the log density, which a network of kind `{kind}` does not have"
     ))
     .at(experiment.places.sampler.of(Some("kind")), "")
     .related(experiment.places.network.of(Some("kind")), "this network")
-    .help("take `langevin`, which needs the score alone, or a network that has a density")
+    .help("`exact` and `energy-mlp` have one, and any network with conservative = true; `langevin` needs the score alone")
 }
 
 fn no_log_density_to_normalise(experiment: &Experiment) -> Diagnostic {

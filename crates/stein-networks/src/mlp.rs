@@ -92,8 +92,8 @@ pub(crate) fn unless_smooth(activation: Activation) -> Result<(), Invalid> {
     if activation.is_smooth() {
         return Ok(());
     }
-    let message = "the second derivative of `elu` jumps at 0, which gradients of an energy's losses don't see; take \"silu\", \
-                   \"softplus\", \"tanh\" or \"gelu\"";
+    let message = "`elu` is not smooth enough for an energy: its second derivative jumps at 0, and the losses' gradients would be \
+                   wrong; take \"silu\", \"softplus\", \"tanh\" or \"gelu\"";
     Err(Invalid::key("activation", message))
 }
 

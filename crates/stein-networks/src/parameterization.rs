@@ -40,35 +40,37 @@ impl Parameterization {
         self != Self::Score
     }
 
-    /// The score from the raw output `f` at `x`, both `[B, D]`; for [`Edm`](Self::Edm) from the denoiser D.
+    /// The score from the raw output F at `x`, both `[B, D]`; for [`Edm`](Self::Edm) see [`Preconditioning`].
     ///
     /// # Panics
-    /// If it [needs σ](Self::needs_sigma) and there is none; an experiment is checked for that.
-    pub fn score(self, f: Jet<2>, x: Jet<2>, condition: &Condition) -> Jet<2> {
+    /// If it [needs σ](Self::needs_sigma) and there is none, which an experiment is checked for; if it is [`Edm`](Self::Edm).
+    fn score(self, f: Jet<2>, x: Jet<2>, condition: &Condition) -> Jet<2> {
         let levels = || levels_of(condition);
         match self {
             Self::Score => f,
             Self::Scaled => f.scale(column(levels().sigma.recip())),
             Self::Noise => f.scale(column(levels().sigma.recip().neg())),
-            Self::Denoiser | Self::Edm => {
+            Self::Denoiser => {
                 let Levels { alpha, sigma } = levels();
                 (f.scale(column(alpha)) - x).scale(column(sigma.square().recip()))
             }
+            Self::Edm => unreachable!("preconditioned"),
         }
     }
 
     /// The energy of which [`score`](Self::score) with F = −∇Φ is minus the gradient, `[B, 1]`: Φ, Φ/σ, −Φ/σ, and for a denoiser
-    /// (α Φ + ½‖x‖²)/σ². `phi` is Φ, `[B, 1]`, and for [`Edm`](Self::Edm) the potential of D.
+    /// (α Φ + ½‖x‖²)/σ². `phi` is Φ, `[B, 1]`.
     fn energy(self, phi: Jet<2>, x: Jet<2>, condition: &Condition) -> Jet<2> {
         let levels = || levels_of(condition);
         match self {
             Self::Score => phi,
             Self::Scaled => phi.scale(column(levels().sigma.recip())),
             Self::Noise => phi.scale(column(levels().sigma.recip().neg())),
-            Self::Denoiser | Self::Edm => {
+            Self::Denoiser => {
                 let Levels { alpha, sigma } = levels();
                 (phi.scale(column(alpha)) + half_square(x)).scale(column(sigma.square().recip()))
             }
+            Self::Edm => unreachable!("preconditioned"),
         }
     }
 }
@@ -86,35 +88,40 @@ fn levels_of(condition: &Condition) -> Levels {
     condition.levels.clone().expect("this parameterization needs σ")
 }
 
-/// EDM's c_skip, c_out and c_in as columns `[B, 1]`, each for the network's input x = α y.
+/// EDM's preconditioning, as columns `[B, 1]`.
+///
+/// With D from c_skip, c_out and c_in at y = x/α and noise σ/α, (α D − x)/σ² is (σ_d c_in/σ) F(u) − a u with a = c_in/α and u = a x:
+/// no difference of two large numbers is divided by σ². Of an energy, F = −∇Φ, that is minus the gradient of
+/// (α σ_d/σ) Φ(u) + ½‖u‖².
 struct Preconditioning {
-    skip: Tensor<2>,
-    out: Tensor<2>,
+    /// a.
     input: Tensor<2>,
+    /// σ_d c_in/σ.
+    output: Tensor<2>,
+    /// α σ_d/σ.
+    potential: Tensor<2>,
 }
 
 impl Preconditioning {
-    fn new(levels: &Levels, sigma_data: f64) -> Self {
-        let (alpha, sigma) = (levels.alpha.clone(), levels.sigma.clone() / levels.alpha.clone());
-        let data2 = sigma_data * sigma_data;
-        let total2 = sigma.clone().square() + data2;
-        let total = total2.clone().sqrt();
+    fn new(levels: Levels, sigma_data: f64) -> Self {
+        let Levels { alpha, sigma } = levels;
+        let ratio = sigma.clone() / alpha.clone();
+        let c_in = (ratio.clone().square() + sigma_data * sigma_data).sqrt().recip();
         Self {
-            skip: column((total2 * alpha.clone()).recip() * data2),
-            out: column(sigma * sigma_data / total.clone()),
-            input: column((total * alpha).recip()),
+            input: column(c_in.clone() / alpha),
+            output: column(c_in / sigma * sigma_data),
+            potential: column(ratio.recip() * sigma_data),
         }
     }
 
-    /// D = c_skip y + c_out F(c_in y).
-    fn denoiser(self, x: Jet<2>, f: impl FnOnce(Jet<2>) -> Jet<2>) -> Jet<2> {
-        f(x.clone().scale(self.input)).scale(self.out) + x.scale(self.skip)
+    fn score(self, x: Jet<2>, f: impl FnOnce(Jet<2>) -> Jet<2>) -> Jet<2> {
+        let u = x.scale(self.input.clone());
+        f(u.clone()).scale(self.output) - u.scale(self.input)
     }
 
-    /// Ψ with D = −∇ₓΨ for F = −∇Φ: (c_out/a) Φ(a x) − ½ b‖x‖² with a = c_in/α and b = c_skip/α.
-    fn potential(self, x: Jet<2>, phi: impl FnOnce(Jet<2>) -> Jet<2>) -> Jet<2> {
-        let factor = self.out / self.input.clone();
-        phi(x.clone().scale(self.input)).scale(factor) - half_square(x).scale(self.skip)
+    fn energy(self, x: Jet<2>, phi: impl FnOnce(Jet<2>) -> Jet<2>) -> Jet<2> {
+        let u = x.scale(self.input);
+        phi(u.clone()).scale(self.potential) + half_square(u)
     }
 }
 
@@ -167,13 +174,10 @@ impl Parameterized {
 impl Energy for Parameterized {
     fn evaluate(&self, x: Jet<2>, condition: &Condition) -> Jet<2> {
         let phi = |x| self.potential(x, condition);
-        let phi = match (self.parameterization, &condition.levels) {
-            (Parameterization::Edm, Some(levels)) => {
-                Preconditioning::new(levels, self.sigma_data).potential(x.clone(), phi)
-            }
-            _ => phi(x.clone()),
-        };
-        self.parameterization.energy(phi, x, condition)
+        if self.parameterization == Parameterization::Edm {
+            return Preconditioning::new(levels_of(condition), self.sigma_data).energy(x, phi);
+        }
+        self.parameterization.energy(phi(x.clone()), x, condition)
     }
 }
 
@@ -182,14 +186,11 @@ impl Network for Parameterized {
         if Network::energy(self).is_some() {
             return score_of_energy(&self.valid(), &x, condition);
         }
-        let f = match (self.parameterization, &condition.levels) {
-            (Parameterization::Edm, Some(levels)) => {
-                let network = |x| self.network.forward(x, condition);
-                Preconditioning::new(levels, self.sigma_data).denoiser(x.clone(), network)
-            }
-            _ => self.network.forward(x.clone(), condition),
-        };
-        self.parameterization.score(f, x, condition)
+        let f = |x| self.network.forward(x, condition);
+        if self.parameterization == Parameterization::Edm {
+            return Preconditioning::new(levels_of(condition), self.sigma_data).score(x, f);
+        }
+        self.parameterization.score(f(x.clone()), x, condition)
     }
 
     fn log_density(&self, x: Tensor<2>, condition: &Condition) -> Option<Tensor<1>> {

@@ -6,8 +6,8 @@ use stein_experiment::Plan;
 
 /// Grid points along each axis: at first, and at most.
 const POINTS: [usize; 2] = [128, 1024];
-/// Points at a time.
-const CHUNK: usize = 1 << 14;
+/// Points at a time: few enough for wide layers.
+const CHUNK: usize = 1 << 11;
 /// The part of the rectangle's width, on each side, that is its border.
 const BORDER: f64 = 0.05;
 

@@ -2,14 +2,14 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use stein_core::{Condition, Level, Network, ScoreNetwork, matrix, to_host};
+use stein_core::{AnyNetwork, Condition, Level, Network, ScoreNetwork, matrix, to_host};
 use stein_experiment::{Experiment, Plan, builtin};
 use stein_jet::Jet;
 use stein_networks::{Parameterization, Parameterized};
 use stein_record::source::Source;
 use stein_train::Layout;
 
-use crate::common::{device, levels, noise};
+use crate::common::{device, noise};
 
 pub(crate) fn plan(text: &str) -> Plan {
     planned(text).unwrap_or_else(|said| panic!("{said}"))
@@ -75,27 +75,43 @@ fn jets_of_networks_are_their_directional_derivatives() {
     }
 }
 
+/// F(x) = 0.7 x + 0.2.
+#[derive(Module, Debug)]
+struct Affine {}
+
+impl Network for Affine {
+    fn forward(&self, x: Jet<2>, _: &Condition) -> Jet<2> {
+        let shift = x.value().zeros_like() + 0.2;
+        x.scale_by(0.7).add_constant(shift)
+    }
+}
+
 #[test]
 fn parameterisations_are_what_their_papers_say() {
-    let (n, d) = (3, 2);
-    let mut noise = noise("parameterisation");
-    let f = matrix(noise.normals(n * d), d, &device());
-    let x = matrix(noise.normals(n * d), d, &device());
-    let all = [Level { alpha: 0.9, sigma: 0.3 }, Level { alpha: 1.0, sigma: 2.0 }, Level { alpha: 0.5, sigma: 0.8 }];
+    let (n, d, data) = (4, 2, 0.8f32);
+    let x = matrix(noise("parameterisation").normals(n * d), d, &device());
+    let tiny = Level { alpha: 0.9, sigma: 1e-3 };
+    let all = [Level { alpha: 0.9, sigma: 0.3 }, Level::exploding(2.0), Level { alpha: 0.5, sigma: 0.8 }, tiny];
     let condition = Condition::at(&all, &device());
-    let score =
-        |p: Parameterization| to_host(p.score(Jet::plain(f.clone()), Jet::plain(x.clone()), &condition).value());
-    let (alpha, sigma) = (to_host(levels(&condition).alpha), to_host(levels(&condition).sigma));
-    let (f, x) = (to_host(f.clone()), to_host(x.clone()));
+    let score = |p: Parameterization| {
+        let network = Parameterized::new(AnyNetwork::new(Affine {}), p).with_sigma_data(f64::from(data));
+        to_host(network.score(x.clone(), &condition))
+    };
+    let x = to_host(x.clone());
     for i in 0..n * d {
-        let (a, s, f, x) = (alpha[i / d], sigma[i / d], f[i], x[i]);
+        let (a, s, x, data) = (all[i / d].alpha, all[i / d].sigma, f64::from(x[i]), f64::from(data));
+        let f = |x: f64| 0.7 * x + 0.2;
+        // Table 1 of EDM, at y = x/α and noise σ/α, in double precision.
+        let (y, total) = (x / a, (s / a).powi(2) + data * data);
+        let denoised = data * data / total * y + s / a * data / total.sqrt() * f(y / total.sqrt());
         for (p, expected) in [
-            (Parameterization::Score, f),
-            (Parameterization::Scaled, f / s),
-            (Parameterization::Noise, -f / s),
-            (Parameterization::Denoiser, (a * f - x) / (s * s)),
+            (Parameterization::Score, f(x)),
+            (Parameterization::Scaled, f(x) / s),
+            (Parameterization::Noise, -f(x) / s),
+            (Parameterization::Denoiser, (a * f(x) - x) / (s * s)),
+            (Parameterization::Edm, (a * denoised - x) / (s * s)),
         ] {
-            let got = score(p)[i];
+            let got = f64::from(score(p)[i]);
             assert!((got - expected).abs() < 1e-4 * expected.abs().max(1.0), "{p:?}: {got}, not {expected}");
         }
     }

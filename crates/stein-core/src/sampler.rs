@@ -140,6 +140,11 @@ pub trait Sampler: Debug + Send + Sync {
         false
     }
 
+    /// The level of its first step: chains that start from data have that level's noise.
+    fn begins(&self, schedule: &dyn NoiseSchedule) -> Level {
+        schedule.first()
+    }
+
     /// Evaluations of the score that one sample takes; `None` where that depends on the way that the chains take.
     fn evaluations(&self, schedule: &dyn NoiseSchedule) -> Option<u64>;
 

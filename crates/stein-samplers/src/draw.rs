@@ -58,7 +58,7 @@ pub fn draw(
     for first in (0..what.samples).step_by(chunk) {
         let last = (first + chunk).min(what.samples);
         let mut noise = what.streams.chains("sampler", what.first + first as u64..what.first + last as u64);
-        let x = matrix(what.starts.draw(schedule, &mut noise), d, what.device);
+        let x = matrix(what.starts.draw(schedule, sampler.begins(schedule), &mut noise), d, what.device);
         let mut observer = observe(first);
         let mut guard = Guard::new(&mut *observer, what.starts, schedule);
         let x = sampler.sample(&counted, schedule, x, &mut noise, &mut guard);

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stein_core::{
-    ChainNoise, Component, Condition, Invalid, NoiseSchedule, Observer, SampleError, Sampler, SamplerContext,
+    ChainNoise, Component, Condition, Invalid, Level, NoiseSchedule, Observer, SampleError, Sampler, SamplerContext,
     SamplerPart, ScoreNetwork, matrix,
 };
 
@@ -131,6 +131,10 @@ impl Sampler for Hmc {
             walk.proposed(level, acceptance, &state.x)?;
         }
         if self.denoise { walk.denoise(score, state.x, level) } else { Ok(state.x) }
+    }
+
+    fn begins(&self, schedule: &dyn NoiseSchedule) -> Level {
+        schedule.last()
     }
 
     fn settled(&self, schedule: &dyn NoiseSchedule) -> Vec<(&'static str, f64)> {

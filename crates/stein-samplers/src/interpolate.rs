@@ -49,7 +49,7 @@ pub fn interpolate(
         let (pair, at) = ((row / steps) as u64, row % steps);
         let first = what.first + 2 * pair;
         let mut noise = what.streams.chains("sampler", first..first + 2);
-        let both = what.starts.draw(schedule, &mut noise);
+        let both = what.starts.draw(schedule, schedule.first(), &mut noise);
         slerp(&both[..d], &both[d..], &centre, at as f64 / (steps - 1) as f64)
     };
     let (mut data, mut evaluations) = (Vec::with_capacity(samples * d), 0.0);

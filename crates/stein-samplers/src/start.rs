@@ -11,8 +11,8 @@ pub enum Start {
     /// α₁ mean + σ₁ z, the prior that the largest noise level makes of any data; without noise, mean + spread · z.
     #[default]
     Prior,
-    /// α₁ x + σ₁ z with x a training row, another for each chain; without noise, x itself. σ₁ is the schedule's first level,
-    /// whatever levels the sampler visits.
+    /// α x + σ z with x a training row, another for each chain, at the level of the sampler's first step: the largest, or for
+    /// `langevin`, `mala` and `hmc`, which stay there, the smallest. Without noise, x itself.
     Data,
     /// Each number uniform between two bounds (NCSN's toy experiment: [-8, 8]).
     Uniform([f64; 2]),
@@ -117,8 +117,8 @@ impl<'a> Starts<'a> {
         }
     }
 
-    /// The starts of some chains, row major `[chains, D]`.
-    pub fn draw(&self, schedule: &dyn NoiseSchedule, noise: &mut ChainNoise) -> Vec<f32> {
+    /// The starts of some chains of a sampler whose first step is at the level `begins`, row major `[chains, D]`.
+    pub fn draw(&self, schedule: &dyn NoiseSchedule, begins: Level, noise: &mut ChainNoise) -> Vec<f32> {
         let (d, level) = (self.mean.len(), schedule.first());
         let affine = |x: Vec<f32>, mean: f64, std: f64| -> Vec<f32> {
             x.into_iter().map(|x| (mean + std * f64::from(x)) as f32).collect()
@@ -128,7 +128,7 @@ impl<'a> Starts<'a> {
                 let sigma = if level.is_clean() { self.spread } else { level.sigma };
                 prior(noise, &self.mean, Level { sigma, ..level })
             }
-            Start::Data => self.rows(noise, level),
+            Start::Data => self.rows(noise, begins),
             Start::Uniform([low, high]) => affine(noise.uniforms(d), *low, high - low),
             Start::Normal(Normal { mean, std }) => affine(noise.normals(d), *mean, *std),
             Start::Point(point) => {
@@ -231,7 +231,7 @@ mod tests {
     }
 
     fn drawn(start: &Start, data: &Dataset, level: Level, n: u64) -> Vec<f32> {
-        Starts::new(start, data).draw(&One([level]), &mut chains(n))
+        Starts::new(start, data).draw(&One([level]), level, &mut chains(n))
     }
 
     #[test]

@@ -151,7 +151,7 @@ fn drawn(sampler: &dyn Sampler, laws: &Laws, sigmas: &Sigmas, w: f64, (first, ch
     let (starts, device, streams) = (Starts::new(&start, &data), device(), Streams::new(4));
     let what = Draw { samples: 23, first, chunk, starts: &starts, streams, device: &device };
     let samples = draw_classes(sampler, laws, sigmas, what, (2, w), |_| Box::new(NoObserver)).expect("drawn").samples;
-    let from = starts.draw(sigmas, &mut streams.chains("sampler", first..first + 23));
+    let from = starts.draw(sigmas, sigmas.0[0], &mut streams.chains("sampler", first..first + 23));
     [samples, Array::new([23, 2], from)]
 }
 

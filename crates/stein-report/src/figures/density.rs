@@ -125,7 +125,8 @@ mod tests {
         put("sigma", &[1], vec![0.5]);
         for (name, values) in [("density", density), ("learned_density", learned)] {
             if let Some([a, b]) = values {
-                put(name, &[1, 2, 2], vec![a, b, 0.0, 0.0]);
+                let above = if a.is_nan() { a } else { 0.0 };
+                put(name, &[1, 2, 2], vec![a, b, above, above]);
             }
         }
         Field::from_arrays(&file).unwrap()
@@ -177,7 +178,7 @@ mod tests {
         assert_eq!(sharp, "maximum 9.0; sharper than this grid");
         assert!(!caption.contains("do not meet") && caption.ends_with("Doubtful."), "{caption}");
         // All of the one lies beyond; of the other nothing.
-        let (beyond, caption) = note([0.125, 0.125], [1e-9, 0.0]);
+        let (beyond, caption) = note([0.125, 0.125], [1e-30, 0.0]);
         assert!(beyond.ends_with("= 1.0"), "{beyond}");
         assert!(caption.contains("do not meet") && !caption.contains("At small σ"), "one level: {caption}");
     }

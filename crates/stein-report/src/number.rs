@@ -44,6 +44,14 @@ pub(crate) fn significant(x: f64, digits: usize) -> String {
     minus(format!("{mantissa}×10{}", superscript(exponent)))
 }
 
+/// A value that others are held against: as many digits as theirs have, without trailing zeros.
+pub(crate) fn goal(x: f64) -> String {
+    let text = significant(x, 4);
+    let (digits, power) = text.split_once('×').map_or((text.as_str(), None), |(d, p)| (d, Some(p)));
+    let digits = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits };
+    power.map_or(digits.to_owned(), |power| format!("{digits}×{power}"))
+}
+
 /// The shortest text for a tick: no trailing zeros, powers of ten when plain notation is long.
 pub(crate) fn tick(x: f64) -> String {
     if x == 0.0 {
@@ -144,6 +152,12 @@ mod tests {
         assert_eq!(text(-39.949_812, 4.8e-6), "−39.9498 ± 4.8×10⁻⁶");
         assert_eq!(text(-39.9573, 0.0074), "−39.9573 ± 0.0074");
         assert_eq!(text(2.5e-7, 1e-7), "2.50×10⁻⁷ ± 1.0×10⁻⁷");
+    }
+
+    #[test]
+    fn goals_have_the_digits_of_values() {
+        let said = [1.194_97, 0.5, 0.0, -2.0, 1200.0, 0.9, 2.5e-7].map(goal);
+        assert_eq!(said, ["1.195", "0.5", "0", "−2", "1200", "0.9", "2.5×10⁻⁷"]);
     }
 
     #[test]

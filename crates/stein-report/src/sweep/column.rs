@@ -59,6 +59,8 @@ pub(crate) const CLEAN: &str = "clean-fisher";
 pub(crate) const MEMORY: &str = "peak-memory-mb";
 /// The column of score evaluations.
 pub(crate) const NFE: &str = "nfe";
+/// The column of the share of proposals that were accepted.
+pub(crate) const ACCEPTANCE: &str = "acceptance";
 /// The column of a sample's time.
 pub(crate) const SAMPLING: &str = "sampling-ms";
 
@@ -73,8 +75,8 @@ pub(super) fn columns(rows: &[Row<'_>], measures: &[&Measure], trained: bool) ->
     if trained {
         out.extend(of_score(rows, out.is_empty()));
     }
-    out.extend(costs(rows, trained));
     let named = |metric: &str| measures.iter().any(|m| m.name() == metric);
+    out.extend(costs(rows, trained).into_iter().filter(|column| !named(&column.name)));
     // An exact score is at no distance from itself.
     out.extend(samples(rows, |metric| named(metric) || !trained && is_of_score(metric)));
     // Groups stand together, in the order of their roles.
@@ -116,7 +118,7 @@ fn costs(rows: &[Row<'_>], trained: bool) -> Vec<Column> {
     if !trained || draws_differ {
         out.push(cost(SAMPLING, "sampling, ms a sample").of(|n| exact(1e3 * n.sampling?)));
     }
-    let acceptance = Draft { better: None, ..cost("acceptance", "proposals accepted") };
+    let acceptance = Draft { better: None, ..cost(ACCEPTANCE, "proposals accepted") };
     out.push(acceptance.of(|n| exact(n.acceptance?)));
     out.into_iter().flatten().collect()
 }

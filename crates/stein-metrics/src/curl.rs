@@ -60,8 +60,7 @@ impl Metric for Curl {
         let reading = Reading {
             name: "curl",
             label: "curl of the score",
-            about: "‖J − Jᵀ‖/‖J‖ of the score's Jacobian, mean over levels, at noisy held-out rows: 0 for a gradient, as the true \
-                    score is, √2 where as much of J turns as does not, 2 at most. A constant score has none.",
+            about: if levels.iter().all(|l| l.sigma == 0.0) { ABOUT_CLEAN } else { ABOUT },
             better: Better::Lower,
         };
         let mut record = reading.record(RootRatio::mean(&measured).estimate(), None, None);
@@ -72,6 +71,11 @@ impl Metric for Curl {
         Ok(vec![record])
     }
 }
+
+const ABOUT: &str = "‖J − Jᵀ‖/‖J‖ of the score's Jacobian, mean over levels, at noisy held-out rows: 0 for a gradient, as the true \
+                     score is, √2 where as much of J turns as does not, 2 at most. A constant score has none.";
+const ABOUT_CLEAN: &str = "‖J − Jᵀ‖/‖J‖ of the score's Jacobian at held-out rows: 0 for a gradient, as the true score is, √2 where \
+                           as much of J turns as does not, 2 at most. A constant score has none.";
 
 /// Directions at each row in `d` dimensions.
 fn directions(d: usize) -> usize {

@@ -42,10 +42,9 @@ fn values(column: &Column, row: usize) -> Vec<String> {
         }
         None => vec![String::new(); 3],
     };
-    out.extend([column.floor, column.baseline].into_iter().flatten().map(|reference| match reference {
-        Reference::One(of) => of.value.to_string(),
-        Reference::Between(low, high) => format!("{low} to {high}"),
-    }));
+    let there = [column.floor, column.baseline].map(|reference| reference.is_some());
+    let own = column.own[row].into_iter().zip(there).filter(|(_, there)| *there);
+    out.extend(own.map(|(of, _)| of.map_or(String::new(), |of| of.value.to_string())));
     out
 }
 
@@ -110,7 +109,8 @@ fn row(table: &Table<'_>, index: usize, row: &Row<'_>) -> Value {
             Mark::Best => json!("best"),
             Mark::Tied => json!("tied"),
         };
-        let mean = json!({ "mean": of.mean, "n": of.n, "not_finite": of.not_finite, "mark": mark });
+        let [floor, baseline] = column.own[index];
+        let mean = json!({ "mean": of.mean, "n": of.n, "not_finite": of.not_finite, "mark": mark, "floor": floor, "baseline": baseline });
         Some((column.name.clone(), mean))
     };
     let (finished, all) = row.count();
@@ -135,6 +135,8 @@ fn slopes(table: &Table<'_>) -> Vec<Value> {
 
 #[cfg(test)]
 mod tests {
+    use stein_record::MetricRecord;
+
     use super::*;
     use crate::sweep::Found;
     use crate::sweep::tests::sweep;
@@ -164,5 +166,39 @@ mod tests {
         assert_eq!(all["rows"][0]["values"]["sigma2-fisher"]["mean"], json!({ "value": 2.0, "standard_error": 1.0 }));
         assert_eq!(all["rows"][1]["values"]["sigma2-fisher"]["not_finite"], 1);
         assert_eq!(all["columns"][0]["better"], "lower");
+    }
+
+    #[test]
+    fn each_row_has_its_own_floor_and_baseline() {
+        let axes = [("sigma", AxisRole::Compare, "a b"), ("seed", AxisRole::Repeat, "0 1")];
+        let mut sweep = sweep(&axes, &[("a 0", 1.0), ("a 1", 1.0), ("b 0", 1.0), ("b 1", 1.0)]);
+        let known = |value| Some(Estimate::new(value, 0.0));
+        let references = [(known(1.0), None), (known(3.0), None), (known(10.0), known(-1.0)), (None, known(-2.0))];
+        for (cell, (floor, baseline)) in sweep.cells.iter_mut().zip(references) {
+            let Found::Numbers(numbers) = &mut cell.found else { continue };
+            numbers.metrics = vec![MetricRecord {
+                name: "likelihood".into(),
+                label: "likelihood".into(),
+                about: String::new(),
+                better: Better::Higher,
+                estimate: Estimate::new(5.0, 0.1),
+                floor,
+                by_level: Vec::new(),
+                baseline,
+            }];
+        }
+        let table = Table::of(&sweep);
+        let text = csv(&table);
+        let lines: Vec<Vec<&str>> = text.split("\r\n").map(|line| line.split(',').collect()).collect();
+        let at = |name: &str| lines[0].iter().position(|head| *head == name).unwrap();
+        let (floor, baseline) = (at("likelihood.floor"), at("likelihood.baseline"));
+        let said: Vec<_> = lines[1..3].iter().map(|line| (line[floor], line[baseline])).collect();
+        assert_eq!(said, [("2", ""), ("10", "-1.5")]);
+        let all = json("x", &table);
+        let of = |row: usize, what: &str| all["rows"][row]["values"]["likelihood"][what]["value"].clone();
+        assert_eq!([of(0, "floor"), of(0, "baseline"), of(1, "floor")], [json!(2.0), Value::Null, json!(10.0)]);
+        // The column as a whole has their range.
+        let column = all["columns"].as_array().unwrap().iter().find(|c| c["name"] == "likelihood").unwrap();
+        assert_eq!(column["floor"], json!({ "from": 1.0, "to": 10.0 }));
     }
 }

@@ -82,9 +82,11 @@ impl Field {
         self.positive(&self.density, level)
     }
 
-    /// The same of what was learned, for networks that have a density.
+    /// The same of what was learned, for networks that have a density; `None` where that was not normalised, so finite nowhere.
     pub(crate) fn learned_density(&self, level: usize) -> Option<Vec<f64>> {
-        self.positive(&self.learned_density, level)
+        let size = self.x.len() * self.y.len();
+        let values = self.learned_density.as_ref()?.data.get(level * size..(level + 1) * size)?;
+        values.iter().any(|v| v.is_finite()).then(|| self.positive(&self.learned_density, level))?
     }
 
     /// Whether a density was learned.

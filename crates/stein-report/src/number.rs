@@ -15,9 +15,15 @@ pub(crate) fn estimate(estimate: &Estimate) -> String {
     // An error of a thousandth of a millionth says nothing in a table; nor do digits after a large one.
     let decimals = decimals.clamp(0, 9) as usize;
     if decimals > 6 || value.abs() >= 1e6 {
-        return format!("{} ± {}", significant(value, 3), significant(standard_error, 2));
+        return format!("{} ± {}", significant(value, resolved(value, standard_error)), significant(standard_error, 2));
     }
     minus(format!("{value:.decimals$} ± {standard_error:.decimals$}"))
+}
+
+/// The digits of a value down to its error's second one: at least 3, at most 6.
+fn resolved(value: f64, error: f64) -> usize {
+    let exponent = |x: f64| if x == 0.0 { 0.0 } else { x.abs().log10().floor() };
+    (exponent(value) - exponent(error) + 2.0).clamp(3.0, 6.0) as usize
 }
 
 /// The number to so many significant digits, in plain notation where that is short.
@@ -36,6 +42,14 @@ pub(crate) fn significant(x: f64, digits: usize) -> String {
     let text = format!("{x:.*e}", digits.saturating_sub(1));
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     minus(format!("{mantissa}×10{}", superscript(exponent)))
+}
+
+/// A value that others are held against: as many digits as theirs have, without trailing zeros.
+pub(crate) fn goal(x: f64) -> String {
+    let text = significant(x, 4);
+    let (digits, power) = text.split_once('×').map_or((text.as_str(), None), |(d, p)| (d, Some(p)));
+    let digits = if digits.contains('.') { digits.trim_end_matches('0').trim_end_matches('.') } else { digits };
+    power.map_or(digits.to_owned(), |power| format!("{digits}×{power}"))
 }
 
 /// The shortest text for a tick: no trailing zeros, powers of ten when plain notation is long.
@@ -133,7 +147,17 @@ mod tests {
         assert_eq!(text(0.5, f64::NAN), "0.500");
         assert_eq!(text(f64::NAN, 1.0), "not finite");
         assert_eq!(text(3e-9, 1e-10), "3.00×10⁻⁹ ± 1.0×10⁻¹⁰");
-        assert_eq!(text(1e300, 1e290), "1.00×10³⁰⁰ ± 1.0×10²⁹⁰");
+        assert_eq!(text(1e300, 1e290), "1.00000×10³⁰⁰ ± 1.0×10²⁹⁰");
+        // As many digits as the error tells apart, though it is tiny.
+        assert_eq!(text(-39.949_812, 4.8e-6), "−39.9498 ± 4.8×10⁻⁶");
+        assert_eq!(text(-39.9573, 0.0074), "−39.9573 ± 0.0074");
+        assert_eq!(text(2.5e-7, 1e-7), "2.50×10⁻⁷ ± 1.0×10⁻⁷");
+    }
+
+    #[test]
+    fn goals_have_the_digits_of_values() {
+        let said = [1.194_97, 0.5, 0.0, -2.0, 1200.0, 0.9, 2.5e-7].map(goal);
+        assert_eq!(said, ["1.195", "0.5", "0", "−2", "1200", "0.9", "2.5×10⁻⁷"]);
     }
 
     #[test]

@@ -26,6 +26,12 @@ fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
+/// The text with a capital first letter.
+pub(crate) fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or(String::new(), |first| first.to_uppercase().chain(characters).collect())
+}
+
 /// A relative link to a file of that name: everything but unreserved characters percent-encoded.
 pub(crate) fn href(file: &str) -> String {
     file.bytes().fold(String::with_capacity(file.len()), |mut out, b| {

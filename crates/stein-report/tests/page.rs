@@ -141,7 +141,7 @@ fn a_plane_run_shows_its_field() {
         "Mode weights",
         "mode 3 0.19 (truth 0.20)",
         "Fisher divergence",
-        "<h3>curl of the score</h3>",
+        "<h3>Curl of the score</h3>",
         "Line chart of the curl of the score at 20 noise levels; the largest value is 0.029 at σ = 0.050.",
         "no network does better in expectation",
         "from noise to the data",
@@ -150,6 +150,35 @@ fn a_plane_run_shows_its_field() {
     }
     let gif = std::fs::metadata(place.runs().join("mixture/mixture-1a2b3c4d/samples/trajectory.gif")).unwrap().len();
     assert!(gif < 1_500_000, "{gif}");
+}
+
+#[test]
+fn a_run_without_noise_or_curl_has_captions_of_its_own() {
+    let place = place("noiseless");
+    let folder = mixture_run(&place.runs(), "noiseless", "noiseless-1a2b3c4d", 3);
+    let dir = RunDir::new(folder.join("noiseless-1a2b3c4d"));
+    let mut evaluation = dir.read_evaluation().unwrap().unwrap();
+    evaluation.trajectory_sigmas.fill(0.0);
+    evaluation.metrics.retain(|m| m.name != "curl");
+    evaluation.metrics.push(curl(&[4.0, 1.0, 0.2], 3e-8));
+    let log_z = |name: &str, value: f64| {
+        let mut metric = curl(&[1.0], 1.0);
+        (metric.name, metric.estimate, metric.by_level) = (name.into(), Estimate::new(value, 0.01), Vec::new());
+        metric
+    };
+    evaluation.metrics.extend([log_z("log-z", 1.0), log_z("log-z-quadrature", 1.03)]);
+    dir.write_evaluation(&evaluation).unwrap();
+    let page = place.report(&folder);
+    for told in ["None, to rounding", "From the start to samples", "particles move over the data"] {
+        assert!(page.contains(told), "{told:?} is missing");
+    }
+    for untold in ["From noise", "from noise to the data", "Line chart of the curl", "two values of log Z"] {
+        assert!(!page.contains(untold), "{untold:?} is there");
+    }
+    // The two values of log Z differ by seven errors of their difference.
+    evaluation.metrics.last_mut().unwrap().estimate.value = 1.1;
+    dir.write_evaluation(&evaluation).unwrap();
+    assert!(place.report(&folder).contains("two values of log Z"));
 }
 
 #[test]
@@ -484,7 +513,7 @@ fn curls_are_compared_level_by_level() {
     let folder = place.runs().join("curls");
     let sigmas = [4.0, 1.0, 0.2];
     let mut cells = Vec::new();
-    for (o, (network, size)) in [("free", 0.2), ("wild", f64::NAN), ("energy", 0.0)].into_iter().enumerate() {
+    for (o, (network, size)) in [("free", 0.2), ("wild", f64::NAN), ("energy", 3e-8)].into_iter().enumerate() {
         for seed in 0..3u32 {
             let name = format!("{network}-{o}000000{seed}");
             let made = Made { error: 1.0, seconds: 0.001, sigmas: sigmas.into(), gradient: 1.0, memory: 1 };
@@ -502,9 +531,11 @@ fn curls_are_compared_level_by_level() {
     let measures = vec!["curl".into()];
     SweepRecord { schema: 1, experiment: "curls".into(), measures, axes, cells }.write(&folder).unwrap();
     let page = place.report(&folder);
-    assert!(text(&page).contains("√2 where as much of J turns as does not"));
+    assert!(text(&page).contains("√2 where as much of J turns as does not") && !page.contains("have no curl"));
     let drawn: Vec<&str> = tags(&page, "<svg").filter(|t| t.contains("Line chart of curl of the score")).collect();
-    assert!(drawn.len() == 1 && drawn[0].contains("free") && drawn[0].contains("energy"), "{drawn:?}");
+    // What is rounding has no line, or the axis would be about it.
+    assert!(drawn.len() == 1 && drawn[0].contains("free") && !drawn[0].contains("energy"), "{drawn:?}");
+    assert!(text(&page).contains("None, to rounding, and so not drawn: energy."));
     // (1/5 + 1/2 + 1/1.2)/3 of each size, of which the mean over seeds is 1.01 times the first.
     assert!(compared(&page, "free").starts_with("free 3 0.1032"), "{}", compared(&page, "free"));
     assert!(compared(&page, "wild").starts_with("wild 3 not finite"), "{}", compared(&page, "wild"));
@@ -612,7 +643,7 @@ fn the_measures_of_a_sweep_are_named_or_chosen() {
             && two.contains("share of stray samples along steps.")
     );
     let wrong = text(&place.report(&exact_sweep(&place.runs(), "wrong", &["bais"])));
-    let notice = "No finished cell has the measure bais that [sweep] names. There are: sigma2-fisher , stray , bias . Cells are ranked by “share of stray samples”.";
+    let notice = "No finished cell has the measure bais that [sweep] names. There are: sigma2-fisher , stray , bias , acceptance . Cells are ranked by “share of stray samples”.";
     assert!(wrong.contains(notice), "{wrong}");
 }
 

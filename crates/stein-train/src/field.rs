@@ -15,6 +15,8 @@ const GRID: usize = 41;
 const LEVELS: usize = 6;
 /// The change of log Z between two grids at which a density is normalised well enough for a picture.
 const TOLERANCE: f64 = 1e-3;
+/// The change beyond which the finest grid is too coarse for the density.
+const UNSETTLED: f64 = 0.05;
 
 /// Writes `evaluation/field.safetensors`; nothing unless the data are 2-D.
 pub(crate) fn write(
@@ -64,7 +66,8 @@ pub(crate) fn write(
     file.write(&run.field())
 }
 
-/// The network's density at the points `x`, normalised over a rectangle that is wider than a picture; `None` if it has none.
+/// The network's density at the points `x`, normalised over a rectangle that is wider than a picture, NaN where no grid on it tells
+/// the normaliser; `None` if it has none.
 fn normalised(
     plan: &Plan,
     network: &dyn ScoreNetwork,
@@ -72,7 +75,9 @@ fn normalised(
     level: Level,
     device: &Device,
 ) -> Option<Vec<f32>> {
-    let log_z = integrate(network, level, around(plan, level), TOLERANCE, device)?.log;
+    let integral = integrate(network, level, around(plan, level), TOLERANCE, device)?;
+    let settled = integral.change < UNSETTLED && !integral.has_more_beyond();
+    let log_z = if settled { integral.log } else { f64::NAN };
     let condition = Condition::uniform(level, x.dims()[0], device);
     let logs = to_host(network.log_density(x.clone(), &condition)?);
     Some(logs.into_iter().map(|log| (f64::from(log) - log_z).exp() as f32).collect())

@@ -23,8 +23,6 @@ const WIDER: f64 = 0.01;
 const FEW: f64 = 0.1;
 /// The change of log Z between two grids at which a quadrature is done.
 const TOLERANCE: f64 = 1e-4;
-/// The share of a quadrature's border that says that there is more beyond.
-const MUCH: f64 = 1e-3;
 
 /// What `[evaluation] log-z` asks for, at `network` (without autodiff); nothing if it is left out. `watch` hears of how many steps
 /// are done, of how many, and may stop it.
@@ -153,7 +151,7 @@ impl Values<'_> {
             let about = format!(
                 "The same by the midpoint rule over a rectangle around the training rows, a second opinion; ± is what the last \
                  refinement changed, or rounding.{}",
-                if integral.border < MUCH { "" } else { BEYOND }
+                if integral.has_more_beyond() { BEYOND } else { "" }
             );
             // Densities have single precision.
             let rounding = f64::from(f32::EPSILON) * integral.log.abs();

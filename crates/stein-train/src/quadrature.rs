@@ -11,6 +11,9 @@ const CHUNK: usize = 1 << 11;
 /// The part of the rectangle's width, on each side, that is its border.
 const BORDER: f64 = 0.05;
 
+/// The share of a border that says that there is more beyond.
+const MUCH: f64 = 1e-3;
+
 /// A rectangle of the plane: bounds along x, and along y.
 pub(crate) type Rectangle = [[f64; 2]; 2];
 
@@ -23,6 +26,13 @@ pub(crate) struct Integral {
     pub(crate) change: f64,
     /// The share of the rectangle's border: where it is not small, there is more beyond.
     pub(crate) border: f64,
+}
+
+impl Integral {
+    /// Whether there is more beyond the rectangle.
+    pub(crate) fn has_more_beyond(&self) -> bool {
+        self.border >= MUCH
+    }
 }
 
 /// What holds the noisy training rows with a margin: half the data's spread is three standard deviations of what they may be like
@@ -107,6 +117,7 @@ mod tests {
         assert!((left.log - 0.6f64.ln()).abs() < 1e-4, "{left:?}");
         let corner = of([[-2.0, 1.0], [0.0, 2.0]], Level::CLEAN);
         assert!((corner.log - 0.15f64.ln()).abs() < 1e-2 && corner.border > 0.5, "{corner:?}");
+        assert!(corner.has_more_beyond() && !whole.has_more_beyond());
         let noisy = of([[-9.0, 9.0], [-8.0, 8.0]], Level { alpha: 0.5, sigma: 0.7 });
         assert!(noisy.log.abs() < 1e-4, "{noisy:?}");
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use stein_record::{AxisRole, Better, Estimate, RunDir, SweepAxis};
 
-use crate::number::{estimate, significant};
+use crate::number::{self, estimate, significant};
 use crate::statistics::{self, Mark};
 use crate::sweep::{Cell, Column, Role, Sweep, Table};
 
@@ -187,7 +187,7 @@ fn line(column: &Column, order: &[usize]) -> Line {
             None | Some(Better::Neither) => String::new(),
             Some(Better::Lower) => "↓".into(),
             Some(Better::Higher) => "↑".into(),
-            Some(Better::Near(goal)) => format!("→ {}", significant(goal, 2)),
+            Some(Better::Near(goal)) => format!("→ {}", number::goal(goal)),
         },
         means: order.iter().map(mean).collect(),
         differences: differences(column, order),

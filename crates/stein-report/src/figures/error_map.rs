@@ -37,7 +37,7 @@ pub(crate) fn figure(field: &Field) -> Drawn {
             title: name.clone(),
             note: typical.map_or(String::new(), |t| format!("{} where the data are", significant(t, 2))),
             alt: format!(
-                "Heat map of the score's error at {name}: median over the square {}{}.",
+                "Heat map of the score's error at {name}: median over the rectangle {}{}.",
                 significant(median, 2),
                 typical
                     .map_or(String::new(), |t| format!(", root mean square under the density {}", significant(t, 2)))
@@ -47,9 +47,9 @@ pub(crate) fn figure(field: &Field) -> Drawn {
     }
     let clean = levels.iter().all(|(level, _)| field.sigma[*level] == 0.0);
     let caption = if clean {
-        "‖learned − true score‖ over the plane. Lines enclose 50, 90 and 99 % of the density that lies in the square. The score is right only where data are: elsewhere no training example ever told it anything, which is why noise is added. Under the panel: the root mean square under the density."
+        "‖learned − true score‖ over the plane. Lines enclose 50, 90 and 99 % of the density that lies in the rectangle shown. The score is right only where data are: elsewhere no training example ever told it anything, which is why noise is added. Under the panel: the root mean square under the density."
     } else {
-        "σ‖learned − true score‖ over the plane, on one scale for all noise levels. Lines enclose 50, 90 and 99 % of the smoothed density that lies in the square. At small σ the score is right only where data are: elsewhere no training example ever told it anything, which is why sampling starts at large σ. Under each panel: the root mean square under the density."
+        "σ‖learned − true score‖ over the plane, on one scale for all noise levels. Lines enclose 50, 90 and 99 % of the smoothed density that lies in the rectangle shown. At small σ the score is right only where data are: elsewhere no training example ever told it anything, which is why sampling starts at large σ. Under each panel: the root mean square under the density."
     };
     Ok(Some(Figure { panels, layout: Layout::Tiles, legend: Some(scale(full)?), caption: caption.into() }))
 }

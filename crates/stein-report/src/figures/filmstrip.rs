@@ -29,7 +29,11 @@ pub(crate) fn images(frames: &Array, sigmas: &[f64], image: [usize; 3], range: [
             picture: grid_png(&Array { shape: vec![chains, d], data: rows }, image, range, 1, 64)?,
         });
     }
-    let caption = "From noise to samples: each row is a chain, each column a moment of it with its noise level σ above, clipped to the data's range.";
+    let caption = if has_noise(sigmas) {
+        "From noise to samples: each row is a chain, each column a moment of it with its noise level σ above, clipped to the data's range."
+    } else {
+        "From the start to samples: each row is a chain, each column a moment of it, clipped to the data's range."
+    };
     Ok((!panels.is_empty()).then(|| Figure { panels, layout: Layout::Strip, legend: None, caption: caption.into() }))
 }
 
@@ -56,14 +60,21 @@ pub(crate) fn plane(frames: &Array, sigmas: &[f64], field: Option<&Field>) -> Dr
             picture: Picture::Svg(plane.draw(230.0)?),
         });
     }
-    let shaded = if field.is_some_and(|f| f.density(0).is_some()) {
-        " Shading is the density smoothed by the noise of that moment."
-    } else {
-        ""
+    let noise = has_noise(sigmas);
+    let shaded = match field.and_then(|f| f.density(0)) {
+        Some(_) if noise => " Shading is the density smoothed by the noise of that moment.",
+        Some(_) => " Shading is the density.",
+        None => "",
     };
+    let from = if noise { "noise" } else { "the start" };
     let caption =
-        format!("From noise to samples: particles at some moments of sampling, in time from left to right.{shaded}");
+        format!("From {from} to samples: particles at some moments of sampling, in time from left to right.{shaded}");
     Ok((!panels.is_empty()).then_some(Figure { panels, layout: Layout::Strip, legend: None, caption }))
+}
+
+/// Whether chains come down noise levels: without, they may start anywhere, at the data even.
+pub(crate) fn has_noise(sigmas: &[f64]) -> bool {
+    sigmas.iter().any(|s| *s > 0.0)
 }
 
 /// A frame's title, and words for it.
@@ -71,7 +82,7 @@ fn name(sigmas: &[f64], frame: usize, count: usize) -> (String, String) {
     match sigmas.get(frame) {
         Some(s) if s.is_finite() && *s > 0.0 => (sigma(*s), format!("at {}", sigma(*s))),
         // A way that has noise ends without it by denoising.
-        Some(s) if *s == 0.0 && sigmas.iter().any(|s| *s > 0.0) => ("denoised".into(), "after denoising".into()),
+        Some(s) if *s == 0.0 && has_noise(sigmas) => ("denoised".into(), "after denoising".into()),
         _ => (format!("{} / {count}", frame + 1), format!("in frame {} of {count}", frame + 1)),
     }
 }

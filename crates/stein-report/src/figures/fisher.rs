@@ -7,14 +7,21 @@ use crate::number::significant;
 
 /// σ²F per level.
 pub(crate) fn scaled(levels: &[LevelRecord]) -> Drawn {
-    let mean = mean(levels, |l| l.fisher);
+    let mean = mean(levels, |l| l.fisher).map_or(String::new(), |m| format!(", {}", significant(m, 3)));
+    // A ladder of one level bounds nothing.
+    let bound = if levels.iter().any(|l| l.sigma != levels[0].sigma) {
+        format!(
+            " Its mean{mean}, times twice the logarithm of largest over smallest σ, bounds what the error costs in KL divergence."
+        )
+    } else {
+        String::new()
+    };
     draw(
         levels,
         |l| l.fisher,
         "σ² × Fisher divergence",
         &format!(
-            "σ²F with F = ½E‖s − ∇log p‖², the score's error where the noisy data are, in units in which levels can be compared. Its mean{}, times twice the logarithm of largest over smallest σ, bounds what the error costs in KL divergence.",
-            mean.map_or(String::new(), |m| format!(", {}", significant(m, 3)))
+            "σ²F with F = ½E‖s − ∇log p‖², the score's error where the noisy data are, in units in which levels can be compared.{bound}"
         ),
     )
 }
@@ -36,5 +43,5 @@ pub(crate) fn mean(levels: &[LevelRecord], pick: impl Fn(&LevelRecord) -> Option
 }
 
 fn draw(levels: &[LevelRecord], pick: fn(&LevelRecord) -> Option<Estimate>, label: &str, caption: &str) -> Drawn {
-    by_level::draw(levels.iter().filter_map(|l| Some((l.sigma, pick(l)?))), label, caption)
+    by_level::draw(levels.iter().filter_map(|l| Some((l.sigma, pick(l)?))), label, label, caption)
 }

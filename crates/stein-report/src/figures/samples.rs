@@ -141,6 +141,9 @@ pub(crate) fn scatter(samples: Option<&Array>, held_out: Option<&Array>, field: 
         });
     }
     let shaded = match (field, level) {
+        (Some(field), Some(level)) if field.density(level).is_some() && field.sigma[level] == 0.0 => {
+            " Shading is the true density.".into()
+        }
         (Some(field), Some(level)) if field.density(level).is_some() => {
             format!(" Shading is the true density at the smallest noise level, {}.", sigma(field.sigma[level]))
         }

@@ -42,10 +42,17 @@ pub(crate) fn figure(field: &Field, trained: bool) -> Drawn {
         let (name, tone) = if trained { ("Learned", Tone::Train) } else { ("Exact", Tone::Truth) };
         panel(name, tone, score_arrows(field, ARROWS_ACROSS, longest, learned))?;
     }
-    let shaded = if field.density(0).is_some() { " Shading is the density smoothed by that noise." } else { "" };
+    let noise = field.sigma.iter().any(|&s| s > 0.0);
+    let shaded = match field.density(0) {
+        Some(_) if noise => " Shading is the density smoothed by that noise.",
+        Some(_) => " Shading is the density.",
+        None => "",
+    };
     let caption = format!(
-        "The score ∇log p points to where the noisy data are denser.{} Arrow lengths grow with the square root of its norm, on one scale at each noise level, up to its 90th percentile.{shaded} Axes are the data's two coordinates.",
-        if two { " The two columns should agree wherever there is shading." } else { "" }
+        "The score ∇log p points to where the {}data are denser.{} Arrow lengths grow with the square root of its norm, on one scale{}, up to its 90th percentile.{shaded} Axes are the data's two coordinates.",
+        if noise { "noisy " } else { "" },
+        if two { " The two columns should agree wherever there is shading." } else { "" },
+        if noise { " at each noise level" } else { "" },
     );
     let layout = if two { Layout::Pairs } else { Layout::Tiles };
     Ok(Some(Figure { panels, layout, legend: None, caption }))

@@ -6,7 +6,10 @@ use super::absent;
 use super::figure::figure;
 use crate::figures::{by_level, fisher, levels};
 use crate::run::Run;
-use crate::text::visible;
+use crate::text::{capitalised, visible};
+
+/// In place of a curl.
+const NO_CURL: &str = "None, to rounding: at all levels it is below a millionth.";
 
 pub(super) fn section(run: &Run) -> Markup {
     let levels = run.evaluation.as_ref().map_or(&[][..], |e| &e.levels);
@@ -27,8 +30,8 @@ pub(super) fn section(run: &Run) -> Markup {
             }
         }
         @for metric in run.metrics_of_interest().filter(|m| m.by_level.len() > 1) {
-            h3 { (visible(&metric.label)) }
-            (figure(by_level::metric(metric), "It is finite at no noise level."))
+            h3 { (capitalised(&visible(&metric.label))) }
+            (figure(by_level::metric(metric), if by_level::is_rounding(metric) { NO_CURL } else { "It is finite at no noise level." }))
         }
     }
 }

@@ -6,7 +6,7 @@ use stein_record::{Better, Estimate, MetricRecord};
 use super::absent;
 use super::figure::svg;
 use crate::figures::gap;
-use crate::number::{estimate, significant};
+use crate::number::{estimate, goal as goal_text, significant};
 use crate::run::Run;
 use crate::text::visible;
 
@@ -67,7 +67,7 @@ pub(super) fn direction(better: Better) -> Markup {
     match better {
         Better::Lower => html! { span.direction role="img" aria-label="smaller is better" { "↓" } },
         Better::Higher => html! { span.direction role="img" aria-label="larger is better" { "↑" } },
-        Better::Near(goal) => html! { span.direction { "→ " (significant(goal, 2)) } },
+        Better::Near(goal) => html! { span.direction { "→ " (goal_text(goal)) } },
         Better::Neither => html! {},
     }
 }

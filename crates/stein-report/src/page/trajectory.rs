@@ -12,7 +12,7 @@ use crate::run::Run;
 const MOST_GIF: usize = 4_000_000;
 
 pub(super) fn section(run: &Run) -> Markup {
-    let sigmas = run.evaluation.as_ref().map_or(&[][..], |e| &e.trajectory_sigmas);
+    let sigmas = sigmas(run);
     let strip = run.trajectory.as_ref().map(|frames| match run.image() {
         Some(image) => filmstrip::images(frames, sigmas, image, run.range()),
         None => filmstrip::plane(frames, sigmas, run.field.as_ref()),
@@ -26,12 +26,18 @@ pub(super) fn section(run: &Run) -> Markup {
     }
 }
 
+/// The noise level of each frame.
+fn sigmas(run: &Run) -> &[f64] {
+    run.evaluation.as_ref().map_or(&[], |e| &e.trajectory_sigmas)
+}
+
 /// The GIF; those who asked their system for less motion get its last frame.
 fn animation(run: &Run, gif: &[u8]) -> Markup {
-    let alt = if run.is_plane() {
-        "Animation: particles move from noise to the data's modes."
-    } else {
-        "Animation: a grid of images turns from noise to samples."
+    let alt = match (run.is_plane(), filmstrip::has_noise(sigmas(run))) {
+        (true, true) => "Animation: particles move from noise to the data's modes.",
+        (true, false) => "Animation: particles move over the data's density.",
+        (false, true) => "Animation: a grid of images turns from noise to samples.",
+        (false, false) => "Animation: a grid of images turns into samples.",
     };
     let Some((still, (width, height))) = last_frame(gif) else {
         return absent("The animation of sampling cannot be read.");
@@ -44,7 +50,11 @@ fn animation(run: &Run, gif: &[u8]) -> Markup {
             }
             figcaption {
                 "The same in motion; it pauses on the finished samples."
-                @if run.is_plane() { " Particles move over the score (arrows) and the density (shading) at each moment's noise level, where these are known." }
+                @if run.is_plane() {
+                    " Particles move over the score (arrows) and the density (shading)"
+                    @if filmstrip::has_noise(sigmas(run)) { " at each moment's noise level" }
+                    ", where these are known."
+                }
             }
         }
     }

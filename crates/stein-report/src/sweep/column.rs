@@ -1,6 +1,6 @@
 //! The columns of a comparison: what a row buys and what it costs.
 
-use stein_record::{Better, Estimate};
+use stein_record::{Better, Estimate, MetricRecord};
 
 use super::measure::{Measure, is_of_score};
 use super::{Cell, Numbers, Row, at};
@@ -38,6 +38,8 @@ pub(crate) struct Column {
     pub(crate) floor: Option<Reference>,
     /// With a fitted Gaussian in place of samples.
     pub(crate) baseline: Option<Reference>,
+    /// Each row's own of these two, the mean over its repetitions.
+    pub(crate) own: Vec<[Option<Estimate>; 2]>,
 }
 
 /// A value that samples are held against.
@@ -57,6 +59,8 @@ pub(crate) const CLEAN: &str = "clean-fisher";
 pub(crate) const MEMORY: &str = "peak-memory-mb";
 /// The column of score evaluations.
 pub(crate) const NFE: &str = "nfe";
+/// The column of the share of proposals that were accepted.
+pub(crate) const ACCEPTANCE: &str = "acceptance";
 /// The column of a sample's time.
 pub(crate) const SAMPLING: &str = "sampling-ms";
 
@@ -71,8 +75,8 @@ pub(super) fn columns(rows: &[Row<'_>], measures: &[&Measure], trained: bool) ->
     if trained {
         out.extend(of_score(rows, out.is_empty()));
     }
-    out.extend(costs(rows, trained));
     let named = |metric: &str| measures.iter().any(|m| m.name() == metric);
+    out.extend(costs(rows, trained).into_iter().filter(|column| !named(&column.name)));
     // An exact score is at no distance from itself.
     out.extend(samples(rows, |metric| named(metric) || !trained && is_of_score(metric)));
     // Groups stand together, in the order of their roles.
@@ -114,7 +118,7 @@ fn costs(rows: &[Row<'_>], trained: bool) -> Vec<Column> {
     if !trained || draws_differ {
         out.push(cost(SAMPLING, "sampling, ms a sample").of(|n| exact(1e3 * n.sampling?)));
     }
-    let acceptance = Draft { better: None, ..cost("acceptance", "proposals accepted") };
+    let acceptance = Draft { better: None, ..cost(ACCEPTANCE, "proposals accepted") };
     out.push(acceptance.of(|n| exact(n.acceptance?)));
     out.into_iter().flatten().collect()
 }
@@ -185,8 +189,9 @@ impl<'t, 'a> Draft<'t, 'a> {
         let families = (0..rows.len()).map(family).collect();
         let each = values.iter().map(|row| row.iter().map(|value| value.map(|v| v.value)).collect()).collect();
         let found = cells.iter().any(Option::is_some);
-        let column = Column { name, label, role, better, cells, each, families, marks, floor: None, baseline: None };
-        found.then_some(column)
+        let own = vec![[None; 2]; rows.len()];
+        let (floor, baseline) = (None, None);
+        found.then_some(Column { name, label, role, better, cells, each, families, marks, floor, baseline, own })
     }
 }
 
@@ -292,20 +297,31 @@ pub(super) fn with_references(mut column: Column, rows: &[Row<'_>], name: &str) 
     let metrics = || rows.iter().flat_map(|r| r.numbers()).filter_map(|n| n.metric(name));
     column.floor = reference(metrics().filter_map(|m| m.floor));
     column.baseline = reference(metrics().filter_map(|m| m.baseline));
+    column.own = rows.iter().map(|row| own_references(row, name)).collect();
     column
+}
+
+/// A row's own floor and baseline: the means over its repetitions.
+fn own_references(row: &Row<'_>, name: &str) -> [Option<Estimate>; 2] {
+    let picks: [fn(&MetricRecord) -> Option<Estimate>; 2] = [|m| m.floor, |m| m.baseline];
+    picks.map(|pick| mean(&row.numbers().filter_map(|n| pick(n.metric(name)?)).collect::<Vec<_>>()))
+}
+
+/// The mean of those that are finite. The errors of cells that share their data are not independent, so it has no smaller error
+/// than each.
+fn mean(estimates: &[Estimate]) -> Option<Estimate> {
+    let all: Vec<&Estimate> = estimates.iter().filter(|e| e.value.is_finite()).collect();
+    let over = |pick: fn(&Estimate) -> f64| all.iter().map(|e| pick(e)).sum::<f64>() / all.len() as f64;
+    (!all.is_empty()).then(|| Estimate::new(over(|e| e.value), over(|e| e.standard_error)))
 }
 
 /// One value if all agree within two standard errors of a difference, else their range.
 fn reference(estimates: impl Iterator<Item = Estimate>) -> Option<Reference> {
     let all: Vec<Estimate> = estimates.filter(|e| e.value.is_finite()).collect();
-    let mean = |pick: fn(&Estimate) -> f64| all.iter().map(pick).sum::<f64>() / all.len() as f64;
+    let mean = mean(&all)?;
     let (low, high) = all.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), e| (l.min(e.value), h.max(e.value)));
-    let error = mean(|e| e.standard_error);
-    // The errors of cells that share their data are not independent, so their mean has no smaller error than each.
-    let agree = low == high || high - low <= 2.0 * std::f64::consts::SQRT_2 * error;
-    (!all.is_empty()).then(|| {
-        if agree { Reference::One(Estimate::new(mean(|e| e.value), error)) } else { Reference::Between(low, high) }
-    })
+    let agree = low == high || high - low <= 2.0 * std::f64::consts::SQRT_2 * mean.standard_error;
+    Some(if agree { Reference::One(mean) } else { Reference::Between(low, high) })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use stein_record::{Better, Estimate};
 
-use super::column::{self, Column, Draft};
+use super::column::{self, ACCEPTANCE, Column, Draft};
 use super::{Numbers, Sweep};
 
 /// The metric that is the mean of σ²·F over the levels.
@@ -27,6 +27,8 @@ pub(crate) enum Measure {
     Levels,
     /// A metric of the samples: its name, its label and which values are good.
     Metric(String, String, Better),
+    /// How often proposals are accepted, of samplers that reject.
+    Acceptance,
 }
 
 /// The measures of a sweep.
@@ -52,17 +54,21 @@ impl Measures {
     }
 }
 
-/// The names of all metrics.
+/// The names of all that cells can be compared by.
 pub(super) fn names(sweep: &Sweep) -> Vec<&str> {
     let mut seen = BTreeSet::new();
     let all = sweep.numbers().flat_map(|n| &n.metrics).map(|m| m.name.as_str());
-    all.filter(|name| seen.insert(*name)).collect()
+    let rejecting = sweep.numbers().any(|n| n.acceptance.is_some());
+    all.chain(rejecting.then_some(ACCEPTANCE)).filter(|name| seen.insert(*name)).collect()
 }
 
 impl Measure {
     fn named(sweep: &Sweep, name: &str) -> Option<Self> {
         if name == MEAN_OF_LEVELS && sweep.numbers().any(|n| n.scaled().is_some()) {
             return Some(Self::Levels);
+        }
+        if name == ACCEPTANCE && sweep.numbers().any(|n| n.acceptance.is_some()) {
+            return Some(Self::Acceptance);
         }
         let metric = sweep.numbers().find_map(|n| n.metric(name))?;
         Some(Self::Metric(name.to_owned(), metric.label.clone(), metric.better))
@@ -83,6 +89,7 @@ impl Measure {
         match self {
             Self::Levels => MEAN_OF_LEVELS,
             Self::Metric(name, ..) => name,
+            Self::Acceptance => ACCEPTANCE,
         }
     }
 
@@ -91,6 +98,7 @@ impl Measure {
         match self {
             Self::Levels => "mean σ²·Fisher divergence",
             Self::Metric(_, label, _) => label,
+            Self::Acceptance => "proposals accepted",
         }
     }
 
@@ -99,6 +107,8 @@ impl Measure {
         match self {
             Self::Levels => Better::Lower,
             Self::Metric(_, _, better) => *better,
+            // A chain that hardly moves is accepted always.
+            Self::Acceptance => Better::Neither,
         }
     }
 
@@ -112,6 +122,7 @@ impl Measure {
         match self {
             Self::Levels => numbers.scaled(),
             Self::Metric(name, ..) => numbers.metric(name).map(|m| m.estimate),
+            Self::Acceptance => numbers.acceptance.map(|a| Estimate::new(a, f64::NAN)),
         }
     }
 
@@ -120,6 +131,7 @@ impl Measure {
         let rows = draft.rows();
         match self {
             Self::Levels => draft.by_levels().of(|n| self.value(n)),
+            Self::Acceptance => draft.of(|n| self.value(n)),
             Self::Metric(name, ..) => Some(column::with_references(draft.of(|n| self.value(n))?, rows, name)),
         }
     }
@@ -175,6 +187,23 @@ mod tests {
         assert_eq!(labels(&with(0, &[MEAN_OF_LEVELS]))[0], MEAN_OF_LEVELS);
         assert_eq!(labels(&with(7, &["variance"]))[0], "variance");
         assert!(labels(&with(7, &["variance"])).contains(&MEAN_OF_LEVELS.into()));
+    }
+
+    #[test]
+    fn acceptance_is_a_measure_where_samplers_reject() {
+        let mut sweep = with(0, &["variance", "acceptance"]);
+        assert_eq!(Measures::of(&sweep).unknown, ["acceptance"]);
+        let Found::Numbers(numbers) = &mut sweep.cells[0].found else { panic!("no numbers") };
+        numbers.acceptance = Some(0.6);
+        // Beside the other measure, not once more among the costs, and nobody is better for it.
+        assert_eq!(labels(&sweep), ["variance", "acceptance", "nfe", "stray"]);
+        let table = Table::of(&sweep);
+        let column = table.column("acceptance").unwrap();
+        let values: Vec<_> = column.cells.iter().map(|c| c.map(|c| c.mean.value)).collect();
+        assert_eq!((values, column.better), (vec![Some(0.6), None], None));
+        assert!(names(&sweep).contains(&"acceptance"));
+        sweep.measures.pop();
+        assert_eq!(labels(&sweep), ["variance", "nfe", "acceptance", "stray"]);
     }
 
     #[test]

@@ -96,8 +96,8 @@ fn summary(directory: &RunDir) -> Result<String, Failure> {
     let Some(evaluation) = directory.read_evaluation()? else { return Ok(String::new()) };
     let width = evaluation.metrics.iter().map(|m| m.label.chars().count()).max().unwrap_or(0);
     let number = |e: &stein_record::Estimate| match e.standard_error {
-        error if error.is_nan() => short(e.value),
-        error => format!("{} ± {}", short(e.value), short(error)),
+        error if error.is_nan() => short(e.value, 3),
+        error => format!("{} ± {}", short(e.value, resolved(e.value, error)), short(error, 2)),
     };
     let optional = |e: &Option<stein_record::Estimate>| e.as_ref().map(number).unwrap_or_else(|| "–".into());
     let mut out = format!("{:width$}  {:>19}  {:>19}  {:>19}\n", "", "samples", "real data", "fitted Gaussian");
@@ -112,15 +112,21 @@ fn summary(directory: &RunDir) -> Result<String, Failure> {
     Ok(out)
 }
 
-/// Three digits that count.
-fn short(x: f64) -> String {
+/// The digits of a value down to its error's second one: at least 3, at most 6.
+fn resolved(value: f64, error: f64) -> usize {
+    let exponent = |x: f64| if x == 0.0 || !x.is_finite() { 0.0 } else { x.abs().log10().floor() };
+    if error > 0.0 { (exponent(value) - exponent(error) + 2.0).clamp(3.0, 6.0) as usize } else { 3 }
+}
+
+/// So many digits that count.
+fn short(x: f64, digits: usize) -> String {
     match x.abs() {
         0.0 => "0".into(),
         a if (1e-3..1e4).contains(&a) => {
-            let decimals = (2 - a.log10().floor() as i32).max(0) as usize;
+            let decimals = (digits as i32 - 1 - a.log10().floor() as i32).max(0) as usize;
             format!("{x:.decimals$}")
         }
-        _ => format!("{x:.1e}"),
+        _ => format!("{x:.*e}", digits.saturating_sub(1)),
     }
 }
 

@@ -3,32 +3,59 @@
 use stein_record::Estimate;
 
 use super::design::{Design, Line};
-use super::{Lines, Points, around, errors};
+use super::{Lines, Points, around, errors, listed, named};
 use crate::figures::Drawn;
 use crate::figures::axis::Axis;
+use crate::figures::by_level::{ABOUT_CURL, is_rounding};
 use crate::statistics::repeated;
 use crate::sweep::{CURL, Distance, Numbers, Row, Table};
 
 /// σ²·F per level.
 pub(crate) fn scaled(table: &Table<'_>) -> Drawn {
     let caption = "σ²F with F = ½E‖s − ∇log p‖² to the density at each noise level. Without noise there is no σ² to scale by: that point is F itself, on another scale.";
-    draw(table, |n| distances(n, |d| d.scaled), "σ² × Fisher divergence", caption)
+    draw(table, by_level(table), |n| distances(n, |d| d.scaled), "σ² × Fisher divergence", caption)
 }
 
 /// F to the clean density per level.
 pub(crate) fn clean(table: &Table<'_>) -> Drawn {
     let caption = "½E‖s(x, σ) − ∇log p(x)‖² over clean x: how far the score at each level is from that of the clean density. Even the true noisy score is some way from it, the further the larger σ.";
-    draw(table, |n| distances(n, |d| d.clean), "Fisher divergence to the clean density", caption)
+    draw(table, by_level(table), |n| distances(n, |d| d.clean), "Fisher divergence to the clean density", caption)
 }
 
-/// ‖J − Jᵀ‖/‖J‖ per level.
+/// ‖J − Jᵀ‖/‖J‖ per level, of rows where that is more than rounding.
 pub(crate) fn curl(table: &Table<'_>) -> Drawn {
-    let caption = "‖J − Jᵀ‖/‖J‖ with J = ∂s/∂x, the score's Jacobian where the noisy data are: 0 for a gradient, as every true score is, √2 where as much of J turns as does not, 2 at most.";
     let values = |n: &Numbers| {
         let levels = n.metric(CURL).map_or(&[][..], |m| &m.by_level);
         levels.iter().filter(|l| l.sigma.is_finite() && l.sigma >= 0.0).map(|l| (l.sigma, l.estimate)).collect()
     };
-    draw(table, values, "curl of the score", caption)
+    let mut design = by_level(table);
+    let without = |row: usize| has_no_curl(&table.rows[row]);
+    let mut names = Vec::new();
+    for facet in &mut design.facets {
+        let (title, lines) = (&facet.title, &mut facet.lines);
+        let (none, some): (Vec<Line>, Vec<Line>) =
+            std::mem::take(lines).into_iter().partition(|l| l.rows.iter().all(|&row| without(row)));
+        *lines = some;
+        names.extend(none.iter().map(|line| named(&line.label, title)));
+    }
+    design.facets.retain(|facet| !facet.lines.is_empty());
+    let left_out = match names.as_slice() {
+        [] => String::new(),
+        names => format!(" None, to rounding, and so not drawn: {}.", listed(names)),
+    };
+    draw(table, design, values, "curl of the score", &format!("{ABOUT_CURL}{left_out}"))
+}
+
+/// Whether curls were measured and are nothing but rounding.
+pub(crate) fn are_without_curl(table: &Table<'_>) -> bool {
+    let mut measured = table.rows.iter().filter(|row| row.numbers().any(|n| n.metric(CURL).is_some())).peekable();
+    measured.peek().is_some() && measured.all(has_no_curl)
+}
+
+/// Whether a row's curl was measured and is nothing but rounding.
+fn has_no_curl(row: &Row<'_>) -> bool {
+    let mut curls = row.numbers().filter_map(|n| n.metric(CURL)).peekable();
+    curls.peek().is_some() && curls.all(is_rounding)
 }
 
 /// What a row has at each σ.
@@ -38,8 +65,11 @@ fn distances(numbers: &Numbers, pick: fn(&Distance) -> Option<Estimate>) -> Valu
     numbers.levels.iter().filter_map(|l| Some((l.sigma, pick(l)?))).collect()
 }
 
-fn draw(table: &Table<'_>, pick: fn(&Numbers) -> Values, label: &str, caption: &str) -> Drawn {
-    let mut design = Design::of(table, ladder_axis(table));
+fn by_level(table: &Table<'_>) -> Design {
+    Design::of(table, ladder_axis(table))
+}
+
+fn draw(table: &Table<'_>, mut design: Design, pick: fn(&Numbers) -> Values, label: &str, caption: &str) -> Drawn {
     let points = |line: &Line| -> Points {
         let mut points: Vec<_> = line.rows.iter().flat_map(|&row| levels(&table.rows[row], pick)).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));

@@ -10,6 +10,9 @@ use crate::page::{Section, absent};
 use crate::sweep::{Column, MEMORY, NFE, SAMPLING, STEP_COST, Table};
 use crate::text::visible;
 
+/// In place of curls.
+const NO_CURL: &str = "The scores have no curl, to rounding: at all levels it is below a millionth.";
+
 /// The sections between the table and the cells.
 pub(super) fn sections(table: &Table<'_>) -> Vec<Section> {
     let mut sections = Vec::new();
@@ -42,7 +45,7 @@ fn levels(table: &Table<'_>) -> Markup {
     html! {
         (figure(by_sigma::scaled(table), otherwise))
         (figure(by_sigma::clean(table), ""))
-        (figure(by_sigma::curl(table), ""))
+        (figure(by_sigma::curl(table), if by_sigma::are_without_curl(table) { NO_CURL } else { "" }))
     }
 }
 

@@ -56,13 +56,14 @@ fn raw_weights_are_the_last_checkpoints() {
     assert_eq!(raw.arrays.keys().collect::<Vec<_>>(), averaged.arrays.keys().collect::<Vec<_>>());
     assert!(raw.arrays != averaged.arrays && !raw.metadata.contains_key("ema"));
     // The optimiser's own vector has the same numbers, burn's way round.
-    let hash = folder.cell().read_record().unwrap().unwrap().hash;
-    let set = checkpoint::newest(&folder.cell().checkpoints(), &hash).unwrap().set.unwrap();
+    let training = folder.training();
+    let hash = training.read_record().unwrap().unwrap().hash;
+    let set = checkpoint::newest(&training.checkpoints(), &hash).unwrap().set.unwrap();
     let vector = ArrayFile::from_bytes(&set.files["model.safetensors"]).unwrap().arrays["parameters"].clone();
     let weight = &raw.arrays["layers.0.weight"];
     assert_eq!((weight.data[1], weight.data[3]), (vector.data[32], vector.data[1]));
 
-    std::fs::remove_dir_all(folder.cell().checkpoints()).unwrap();
+    std::fs::remove_dir_all(training.checkpoints()).unwrap();
     let none = folder.stein(&["export", &path, "--raw", "--force"]).exits(6);
     assert!(none.err().contains("there is no checkpoint"), "{}", none.err());
 }

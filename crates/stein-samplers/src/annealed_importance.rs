@@ -25,10 +25,8 @@ use stein_record::Estimate;
 use crate::hmc::trajectory;
 use crate::metropolis::State;
 
-/// Chains of the pilot, as far as a chunk holds so many; fewer only tune less well.
-const PILOT_CHAINS: usize = 128;
-/// Chains of the pilot at least.
-const FEWEST: usize = 16;
+/// Chains of the pilot, whatever the chunk: what it finds must not depend on that.
+const PILOT_CHAINS: u64 = 128;
 /// Steps of β that the pilot takes at least: its step size needs so many to settle.
 const PILOT_STEPS: usize = 100;
 /// The share of trajectories that the pilot's step size aims to have accepted. More than what is best for the mixing of one long
@@ -215,8 +213,7 @@ fn pilot(
     most: usize,
     step: &mut dyn FnMut() -> Result<(), SampleError>,
 ) -> Result<Vec<Stage>, SampleError> {
-    let chains = PILOT_CHAINS.min(what.chunk.max(FEWEST)) as u64;
-    let mut noise = what.streams.chains("annealed importance pilot", 0..chains);
+    let mut noise = what.streams.chains("annealed importance pilot", 0..PILOT_CHAINS);
     let mut u = target.start(&mut noise);
     // Leapfrog errors of a trajectory go with h⁴ D.
     let mut step_size = (target.dimension.max(1) as f64).powf(-0.25);

@@ -27,9 +27,11 @@ pub fn half_square_error(
         Some(target) => score - target,
         None => score,
     };
-    let Some(energy) = network.energy() else { return half_square(error) };
+    if network.energy().is_none() {
+        return half_square(error);
+    }
     let error = error.detach();
-    let slope = energy_slope(energy, x, error.clone(), condition);
+    let slope = slopes(network, x, std::slice::from_ref(&error), condition).squeeze_dim::<1>(0);
     half_square(error) + (slope.clone() - slope.detach())
 }
 
@@ -48,11 +50,6 @@ pub fn slopes(network: &dyn ScoreNetwork, x: Tensor<2>, directions: &[Tensor<2>]
 /// vᵀ row for each direction and row, `[K, B]`.
 pub(crate) fn products(rows: &Tensor<2>, directions: &[Tensor<2>]) -> Tensor<2> {
     Tensor::cat(directions.iter().map(|v| (rows.clone() * v.clone()).sum_dim(1)).collect(), 1).transpose()
-}
-
-/// −vᵀ∇E, `[B]`.
-fn energy_slope(energy: &dyn Energy, x: Tensor<2>, v: Tensor<2>, condition: &Condition) -> Tensor<1> {
-    -energy.evaluate(Jet::seed(x, vec![v]), condition).tangents().squeeze_dim::<1>(1)
 }
 
 /// What a loss along K directions is made of: vᵀJv, and the score, or of an energy vᵀs.

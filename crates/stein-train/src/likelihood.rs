@@ -25,6 +25,13 @@ const CHUNK: usize = 256;
 /// Beyond this many numbers a row, a fitted Gaussian is not worth its D³.
 pub(crate) const MOST_LINEAR: usize = 1024;
 
+/// The first held-out rows, as many as there are up to `most`, dequantised: those that a log-likelihood is of.
+pub(crate) fn held_out_rows(plan: &Plan, most: usize) -> Array {
+    let data = &plan.dataset;
+    let count = most.min(data.held_out.rows());
+    data.dequantized(&data.held_out.slice(0..count), &mut plan.streams.at("likelihood rows", 0))
+}
+
 /// What `[evaluation] likelihood` asks for, at `network` (without autodiff); nothing if it is left out. `watch` hears of how
 /// many rows are done, of how many, and may stop it.
 ///
@@ -38,8 +45,8 @@ pub fn log_likelihoods(
 ) -> Result<Vec<MetricRecord>, SampleError> {
     let Some(asked) = &plan.experiment.evaluation.likelihood else { return Ok(Vec::new()) };
     let (data, level) = (&plan.dataset, plan.schedule.last());
-    let count = asked.rows.min(data.held_out.rows());
-    let rows = data.dequantized(&data.held_out.slice(0..count), &mut plan.streams.at("likelihood rows", 0));
+    let rows = held_out_rows(plan, asked.rows);
+    let count = rows.rows();
     let noisy = if asked.noisy {
         with_last_noise(&*plan.schedule, &rows, plan.streams, device)
     } else {

@@ -13,7 +13,7 @@ use stein_networks::ExactConfig;
 use stein_record::{Array, Better, Estimate, MetricRecord};
 use stein_samplers::{AnnealedImportance, Factor, LogZ, Reference, annealed_importance, with_last_noise};
 
-use crate::likelihood::{MOST_LINEAR, gaussian, truth};
+use crate::likelihood::{MOST_LINEAR, gaussian, held_out_rows, truth};
 use crate::quadrature::{Integral, around, integrate};
 
 /// What the reference's covariance has beside that of the rows, over the mean variance: it must not be narrower than p̃ in any
@@ -42,9 +42,7 @@ pub fn log_z(
     let what = AnnealedImportance { chains, temperatures, leapfrog_steps, level, chunk, streams, device };
     let found = annealed_importance(network, &reference(plan, level), what, &mut watch)?;
 
-    let count = asked.rows.min(data.held_out.rows());
-    let rows = data.dequantized(&data.held_out.slice(0..count), &mut streams.at("likelihood rows", 0));
-    let noisy = with_last_noise(&*plan.schedule, &rows, streams, device);
+    let noisy = with_last_noise(&*plan.schedule, &held_out_rows(plan, asked.rows), streams, device);
     let values = Values {
         plan,
         asked,

@@ -8,7 +8,7 @@ use crate::{RecordError, atomic};
 /// The tensors of `evaluation/field.safetensors`, for 2-D data with S noise levels on a G×G grid:
 /// `x [G]`, `y [G]`, `sigma [S]`, `learned_score [S, G, G, 2]` (index order: level, y, x, component), and where the
 /// density is known `density [S, G, G]` and `true_score [S, G, G, 2]`, and where the network has a density of its own
-/// `learned_density [S, G, G]`.
+/// `learned_density [S, G, G]`, NaN at levels where it could not be normalised.
 pub const FIELD_TENSORS: [&str; 7] = ["x", "y", "sigma", "learned_score", "density", "true_score", "learned_density"];
 
 /// A dense array, row major.

@@ -304,7 +304,7 @@ fn finite_differences_of_the_energy_tend_to_the_derivative() {
 }
 
 #[test]
-fn a_sliced_denoising_loss_is_unbiased_and_its_variance_grows_with_the_dimension() {
+fn a_sliced_denoising_loss_is_unbiased_with_the_variance_of_its_directions() {
     let energy = energy_mlp(Parameterization::Scaled).valid();
     let n = 40_000;
     let mut normals = noise("one example");

@@ -1,4 +1,5 @@
-//! The experiments that ship, as a user runs them, against the numbers that they promise; and exported runs in other programs.
+//! The experiments that ship, as a user runs them, against the numbers that they promise; and stein with other programs.
+//! `cargo xtask accept` brings these, and runs what is here; `cargo test` alone does not.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,6 +10,8 @@ use stein_record::{Evaluation, RunDir, RunRecord};
 mod claims;
 #[path = "accept/exports.rs"]
 mod exports;
+#[path = "needs.rs"]
+mod needs;
 #[path = "accept/python.rs"]
 mod python;
 

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
+use crate::needs;
+
 /// A Python, and where the packages are that were brought for it.
 pub(crate) struct Python {
     program: String,
@@ -46,13 +48,12 @@ impl Python {
     }
 }
 
-/// A Python that can import `modules`; a test that goes without says why, or fails where STEIN_REQUIRE_PYTHON is set.
+/// A Python that can import `modules`; a test that goes without is left out.
 pub(crate) fn or_skip(modules: &[&str]) -> Option<Python> {
     match Python::with(modules) {
         Ok(python) => Some(python),
-        Err(why) if std::env::var_os("STEIN_REQUIRE_PYTHON").is_some() => panic!("{why}"),
         Err(why) => {
-            println!("skipped: {why}");
+            needs::leave_out(if modules.contains(&"torch") { "torch" } else { "python" }, &why);
             None
         }
     }

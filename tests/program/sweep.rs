@@ -176,6 +176,36 @@ fn a_plan_says_what_there_is_to_do() {
 }
 
 #[test]
+fn sixty_cells_keep_their_names_when_an_axis_grows() {
+    let kinds = ["explicit", "implicit", "sliced", "denoising"];
+    let objectives = |of: &[&str]| {
+        let tables: Vec<String> = of.iter().map(|kind| format!("{{ kind = \"{kind}\" }}")).collect();
+        format!("objective = [{}]", tables.join(", "))
+    };
+    let cells = |objectives: String, levels: &str, seeds: &str| {
+        let folder = Folder::with(&tiny(&format!("{objectives}\nschedule.levels = {levels}\nseed = {seeds}")));
+        let said = |cell: &serde_json::Value| (cell["cell"].to_string(), cell["hash"].to_string());
+        plan(&folder, &[]).iter().map(said).collect::<std::collections::BTreeSet<_>>()
+    };
+    let (levels, seeds) = ("[3, 5, 10, 20]", "[0, 1, 2, 3, 4]");
+    let sixty = cells(objectives(&kinds[..3]), levels, seeds);
+    assert_eq!(sixty.len(), 60);
+    assert_eq!(sixty.iter().map(|cell| &cell.1).collect::<std::collections::BTreeSet<_>>().len(), 60, "hashes differ");
+    let grown = [
+        (cells(objectives(&kinds), levels, seeds), 80),
+        (cells(objectives(&kinds[..3]), "[4, 3, 5, 10, 20]", seeds), 75),
+        (cells(objectives(&kinds[..3]), levels, "[0, 1, 2, 7, 3, 4]"), 72),
+    ];
+    for (more, count) in grown {
+        assert_eq!(more.len(), count);
+        assert!(more.is_superset(&sixty), "{:?}", sixty.difference(&more).next());
+    }
+    // The hashes tell: other steps are other cells.
+    let other = Folder::with(&tiny(&format!("seed = {seeds}")).replace("steps = 40", "steps = 41"));
+    assert!(plan(&other, &[]).iter().all(|cell| !sixty.iter().any(|known| known.1 == cell["hash"].to_string())));
+}
+
+#[test]
 fn nothing_begins_if_one_cell_is_wrong() {
     let folder = Folder::with(&tiny("training.batch-size = [32, 4000]"));
     let said = folder.stein(&["run", "small.toml"]).exits(2);

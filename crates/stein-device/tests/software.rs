@@ -3,6 +3,9 @@
 
 #![cfg(feature = "wgpu")]
 
+#[path = "../../../tests/needs.rs"]
+mod needs;
+
 use std::time::Instant;
 
 use burn::tensor::{Device, DeviceType, Tensor, activation};
@@ -31,14 +34,15 @@ fn a_software_adapter_computes_what_flex_computes() {
 
     let software = adapters.iter().any(|adapter| adapter.kind == AdapterKind::Software);
     if !software {
-        println!("skipped: no software adapter");
-        return;
+        return needs::leave_out("adapter", "there is no software adapter");
     }
     if cfg!(feature = "vulkan") {
         let error = choose(&"wgpu:software".parse().unwrap()).unwrap_err().to_string();
         assert!(error.contains("SPIR-V"), "{error}");
-        println!("skipped: no software adapter can be used with the cargo feature \"vulkan\"");
-        return;
+        return needs::leave_out(
+            "no feature vulkan",
+            "no software adapter can be used with the cargo feature \"vulkan\"",
+        );
     }
 
     // Never unasked.

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: what things cost, and what the same costs elsewhere, alternating in one run.
 
+mod jobs;
 mod sampling;
 mod side;
 mod spread;
@@ -12,6 +13,8 @@ use std::process::{Command, ExitCode};
 pub(crate) struct Bench {
     sampling: bool,
     steps: bool,
+    /// What a sweep gains from several processes.
+    jobs: bool,
     /// Every shape of training steps, not the short table alone.
     all: bool,
     /// PyTorch beside it.
@@ -22,10 +25,11 @@ impl Bench {
     /// The words after `bench`; `None` if they make no sense.
     pub(crate) fn of(words: &[&str]) -> Option<Self> {
         let has = |word| words.contains(&word);
-        let neither = !has("sampling") && !has("steps");
-        words.iter().all(|word| ["sampling", "steps", "--all", "--peers"].contains(word)).then_some(Self {
-            sampling: neither || has("sampling"),
-            steps: neither || has("steps"),
+        let all = !["sampling", "steps", "jobs"].into_iter().any(has);
+        words.iter().all(|word| ["sampling", "steps", "jobs", "--all", "--peers"].contains(word)).then_some(Self {
+            sampling: all || has("sampling"),
+            steps: all || has("steps"),
+            jobs: all || has("jobs"),
             all: has("--all"),
             peers: has("--peers"),
         })
@@ -51,6 +55,9 @@ impl Bench {
         }
         if self.steps {
             steps::run(self.peers, self.all)?;
+        }
+        if self.jobs {
+            jobs::run()?;
         }
         Ok(())
     }

@@ -1,0 +1,110 @@
+//! What must hold, step by step.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use crate::needs::{self, Need};
+
+/// One command of a task.
+struct Step {
+    name: &'static str,
+    arguments: &'static [&'static str],
+    environment: &'static [(&'static str, &'static str)],
+}
+
+impl Step {
+    const fn new(name: &'static str, arguments: &'static [&'static str]) -> Self {
+        Self { name, arguments, environment: &[] }
+    }
+}
+
+/// One profile throughout: a second one would build burn twice.
+const TEST: [Step; 6] = [
+    Step::new("formatting", &["fmt", "--all", "--check"]),
+    Step::new("lints", &["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    // No test of `cargo test`, so not among all targets.
+    Step::new(
+        "lints of acceptance",
+        &["clippy", "--release", "--workspace", "--test", "accept", "--", "-D", "warnings"],
+    ),
+    Step {
+        name: "documentation",
+        arguments: &["doc", "--release", "--workspace", "--no-deps"],
+        environment: &[("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links")],
+    },
+    Step::new("programs", &["build", "--release", "--workspace"]),
+    Step::new("tests", &["test", "--release", "--workspace", "--no-fail-fast"]),
+];
+
+const ACCEPT: [Step; 1] = [Step::new("acceptance", &["test", "--release", "--workspace", "--test", "accept"])];
+
+/// Everything that must hold before a change lands.
+pub(crate) fn test() -> Result<(), String> {
+    run("test", &TEST, &[needs::ADAPTER], &[])?;
+    schema()?;
+    println!("\nall is well");
+    Ok(())
+}
+
+/// What the experiments that ship promise, and what other programs make of stein.
+pub(crate) fn accept(torch: bool) -> Result<(), String> {
+    let mut environment = Vec::new();
+    if torch {
+        environment.push(("PYTHON", needs::torch()?));
+    }
+    let wanted = [needs::ADAPTER, needs::PYTHON, needs::TORCH, needs::CHROMIUM, needs::SLURM];
+    run("accept", &ACCEPT, &wanted, &environment)?;
+    println!("\nall is well");
+    Ok(())
+}
+
+/// Brings what a task wants, takes its steps and counts the tests that were left out.
+fn run(task: &str, steps: &[Step], wanted: &[Need], environment: &[(&str, String)]) -> Result<(), String> {
+    let there: Vec<&str> = wanted.iter().filter(|need| need.bring(environment)).map(|need| need.word).collect();
+    let left_out = left_out(task)?;
+    for step in steps {
+        println!("\n==> {}: cargo {}", step.name, step.arguments.join(" "));
+        let begun = Instant::now();
+        let mut cargo = cargo(step.arguments);
+        cargo.envs(step.environment.iter().copied()).envs(environment.iter().map(|(name, value)| (name, value)));
+        // What is there must be used: else a test that finds no way to it would pass in silence.
+        cargo.env("STEIN_REQUIRE", there.join(",")).env("STEIN_LEFT_OUT", &left_out);
+        let status = cargo.status().map_err(|e| format!("cannot start cargo: {e}"))?;
+        if !status.success() {
+            return Err(format!("{} failed", step.name));
+        }
+        println!("    {} took {:.0} s", step.name, begun.elapsed().as_secs_f64());
+    }
+    let lines = std::fs::read_to_string(&left_out).map_err(|e| format!("{}: {e}", left_out.display()))?;
+    println!("\n{} tests were left out{}", lines.lines().count(), if lines.is_empty() { "" } else { ":" });
+    lines.lines().for_each(|line| println!("  {line}"));
+    Ok(())
+}
+
+/// An empty list of the tests that a task leaves out.
+fn left_out(task: &str) -> Result<PathBuf, String> {
+    let program = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
+    let path = program.parent().unwrap_or(Path::new(".")).join(format!("left-out-{task}.txt"));
+    std::fs::write(&path, "").map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(path)
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(arguments);
+    cargo
+}
+
+/// Validates the experiments that ship, with somebody else's validator.
+fn schema() -> Result<(), String> {
+    let mut files: Vec<String> = std::fs::read_dir("experiments")
+        .map(|entries| entries.filter_map(|e| Some(e.ok()?.path().to_str()?.to_owned())).collect())
+        .unwrap_or_default();
+    files.retain(|file| file.ends_with(".toml"));
+    files.sort();
+    println!("\n==> schema: {} experiments", files.len());
+    let manifest = ["run", "--quiet", "--release", "--locked", "--manifest-path", "tests/schema/Cargo.toml", "--"];
+    let status = cargo(&manifest).arg("experiments/schema.json").args(files).status();
+    if status.is_ok_and(|status| status.success()) { Ok(()) } else { Err("schema failed".into()) }
+}

@@ -12,7 +12,7 @@ use mimalloc::MiMalloc;
 use stein_core::{Condition, Level, Noise, Objective, Perturbed, Streams, matrix, to_host, vector};
 use stein_experiment::{LearningRateSchedule, Training, VectorTables, builtin};
 use stein_record::source::Source;
-use stein_train::memory::Counting;
+use stein_train::memory::{Counting, keep_pages};
 use stein_train::{Layout, Trainee, TrainingBatch, TrainingState, training_step};
 
 /// The program's own.
@@ -28,6 +28,7 @@ const TIMED: (usize, f64) = (100, 0.15);
 const CHECKED: usize = 3;
 
 fn main() {
+    keep_pages();
     if std::io::stdin().is_terminal() {
         println!("`cargo xtask bench steps` asks; by hand: time 64 512 128 softplus energy-mlp sliced");
     }

@@ -85,3 +85,26 @@ fn check_says_what_a_run_will_cost() {
     assert!(text.out().contains("ms a step") && text.out().contains("not begun"), "{}", text.out());
     assert!(!folder.path().join("runs").exists(), "checking leaves nothing behind");
 }
+
+#[test]
+fn a_step_is_taken_apart() {
+    let folder = Folder::with(SMALL);
+    let said = folder.stein(&["profile", "small.toml", "--set", "device=cpu", "--seconds", "0.2", "--json"]).exits(0);
+    let said: serde_json::Value = serde_json::from_str(&said.out()).unwrap();
+    let parts = said["parts"].as_array().unwrap();
+    let names: Vec<&str> = parts.iter().map(|part| part["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["data", "noise", "forward", "backward", "optimiser", "held-out loss", "checkpoint"]);
+    let number = |value: &serde_json::Value| value.as_f64().unwrap();
+    assert!(parts.iter().all(|part| number(&part["seconds"]) > 0.0));
+    assert!((parts.iter().map(|part| number(&part["share"])).sum::<f64>() - 1.0).abs() < 1e-9);
+    assert_eq!((&parts[5]["every"], &parts[6]["every"]), (&30.into(), &50.into()));
+    let (step, held_out) = (number(&said["step"]), &parts[5]);
+    assert!(
+        step > 0.0 && (number(&held_out["seconds_per_step"]) * 30.0 / number(&held_out["seconds"]) - 1.0).abs() < 1e-9
+    );
+    let text = folder.stein(&["profile", "small.toml", "--set", "device=cpu", "--seconds", "0.1"]).exits(0);
+    assert!(text.out().contains("ms every 30 steps") && text.out().contains("a second"), "{}", text.out());
+    assert!(!folder.path().join("runs").exists(), "nothing is left behind");
+    let exact = folder.stein(&["profile", "small.toml", "--set", "network={ kind = \"exact\" }"]).exits(2);
+    assert!(exact.err().contains("trains nothing"), "{}", exact.err());
+}

@@ -10,6 +10,9 @@ use crate::jet::Jet;
 ///
 /// If the last dimension of `x` is not the layer's `d_input`.
 pub fn linear<const D: usize>(layer: &Linear, x: Jet<D>) -> Jet<D> {
+    if let Some(data) = stein_kernels::linear(layer, &x.data, x.batch) {
+        return Jet { data, batch: x.batch, k: x.k, order: x.order };
+    }
     let bias = match &layer.bias {
         Some(bias) if x.directions() > 0 => bias.val(),
         _ => return x.linear_map(|rows| layer.forward(rows)),

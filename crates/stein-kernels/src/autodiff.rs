@@ -8,6 +8,7 @@ use burn::backend::tensor::FloatTensor;
 
 use crate::backend::Kernels;
 use crate::slices::activation::Function;
+use crate::slices::adam::AdamStep;
 use crate::slices::jet::Rows;
 
 #[derive(Debug)]
@@ -56,6 +57,30 @@ impl<B: Kernels> Backward<B, 3> for GroupNorm {
 }
 
 #[derive(Debug)]
+struct Linear;
+
+impl<B: Kernels> Backward<B, 3> for Linear {
+    /// x, if the weight or the bias is learned, the weight, if x has a gradient, and the rows with a bias.
+    type State = (Option<FloatTensor<B>>, Option<FloatTensor<B>>, usize);
+
+    fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let (x, weight, biased) = ops.state;
+        let gradient = gradients.consume::<B>(&ops.node);
+        let [of_x, of_weight, of_bias] = ops.parents;
+        if let (Some(node), Some(weight)) = (of_x, weight) {
+            gradients.register::<B>(node.id, B::stein_linear_input_grad(gradient.clone(), weight));
+        }
+        let Some(x) = x else { return };
+        let (weight, bias) = B::stein_linear_weight_grad(x, gradient, biased);
+        for (node, gradient) in [(of_weight, weight), (of_bias, bias)] {
+            if let Some(node) = node {
+                gradients.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
 struct JetOf;
 
 impl<B: Kernels> Backward<B, 1> for JetOf {
@@ -70,6 +95,7 @@ impl<B: Kernels> Backward<B, 1> for JetOf {
     }
 }
 
+const NO_TAPE: &str = "optimisers work on what has no tape";
 const FIRST_ORDER: &str = "burn's autodiff is of the first order: gradients have no gradients";
 
 impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
@@ -102,12 +128,59 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         }
     }
 
+    fn stein_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        biased: usize,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), weight.node(), bias.node()];
+        let y = B::stein_linear(x.primitive().clone(), weight.primitive().clone(), bias.primitive().clone(), biased);
+        match Linear.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let learned = weight.is_tracked() || bias.is_tracked();
+                let of_x = x.is_tracked().then(|| weight.into_primitive());
+                prepared.finish((learned.then(|| x.into_primitive()), of_x, biased), y)
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(y),
+        }
+    }
+
     fn stein_jet(x: FloatTensor<Self>, function: Function, rows: Rows) -> FloatTensor<Self> {
         let y = B::stein_jet(x.primitive().clone(), function, rows);
         match JetOf.prepare::<C>([x.node()]).compute_bound().stateful() {
             OpsKind::Tracked(prepared) => prepared.finish((x.into_primitive(), function, rows), y),
             OpsKind::UnTracked(prepared) => prepared.finish(y),
         }
+    }
+
+    fn stein_adam(
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: AdamStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        unreachable!("{NO_TAPE}")
+    }
+
+    fn stein_square_sum(_: FloatTensor<Self>) -> FloatTensor<Self> {
+        unreachable!("{NO_TAPE}")
+    }
+
+    fn stein_linear_input_grad(_: FloatTensor<Self>, _: FloatTensor<Self>) -> FloatTensor<Self> {
+        unreachable!("{FIRST_ORDER}")
+    }
+
+    fn stein_linear_weight_grad(
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        unreachable!("{FIRST_ORDER}")
     }
 
     fn stein_conv_input_grad(_: FloatTensor<Self>, _: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -4,6 +4,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
 
 use crate::slices::activation::Function;
+use crate::slices::adam::AdamStep;
 use crate::slices::jet::Rows;
 
 /// Operations with a kernel of their own. Only reached on flex (see `tensor`).
@@ -31,6 +32,33 @@ pub(crate) trait Kernels: Backend {
         groups: usize,
         epsilon: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+
+    /// The bias goes to the first `biased` rows.
+    fn stein_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        biased: usize,
+    ) -> FloatTensor<Self>;
+    fn stein_linear_input_grad(gradient: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn stein_linear_weight_grad(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        biased: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// θ, m, v and the average of θ after a step with `factor` times the gradient; `spare` is memory for θ.
+    fn stein_adam(
+        gradient: FloatTensor<Self>,
+        factor: FloatTensor<Self>,
+        parameters: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        square: FloatTensor<Self>,
+        average: FloatTensor<Self>,
+        spare: FloatTensor<Self>,
+        step: AdamStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+    fn stein_square_sum(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
     fn stein_jet(x: FloatTensor<Self>, function: Function, rows: Rows) -> FloatTensor<Self>;
     fn stein_jet_grad(

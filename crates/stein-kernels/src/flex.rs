@@ -2,13 +2,14 @@
 
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
-use burn::tensor::{Shape, TensorData};
+use burn::tensor::{DType, Shape, TensorData};
 use burn_flex::FlexTensor;
 
 use crate::backend::Kernels;
 use crate::slices::activation::Function;
+use crate::slices::adam::{self, AdamStep, Moved};
 use crate::slices::jet::{self, Rows};
-use crate::slices::{conv, norm};
+use crate::slices::{conv, linear, norm};
 
 fn values(x: &FlexTensor) -> &[f32] {
     x.as_slice::<f32>().expect("made contiguous before")
@@ -20,6 +21,23 @@ fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
 
 fn shape_of(x: &FlexTensor) -> Shape {
     x.layout().shape().clone()
+}
+
+/// The tensor itself if its numbers lie in order, be it within others; else a copy.
+fn ordered(x: FlexTensor) -> FlexTensor {
+    if x.is_contiguous() { x } else { x.to_contiguous() }
+}
+
+/// The same where they lie alone too, so that they can be changed where they are.
+fn compact(x: FlexTensor) -> FlexTensor {
+    let whole = x.is_contiguous() && x.layout().start_offset() == 0;
+    if whole && x.storage::<f32>().len() == x.layout().num_elements() { x } else { x.to_contiguous() }
+}
+
+/// Memory for a tensor of that shape: that of `spare`, if it fits and nobody else has it.
+fn writable(spare: FlexTensor, shape: Shape) -> FlexTensor {
+    let spare = compact(spare);
+    if spare.is_unique() && shape_of(&spare) == shape { spare } else { FlexTensor::empty(shape, DType::F32) }
 }
 
 fn extents(x: &FlexTensor, weight: [usize; 4]) -> conv::Extents {
@@ -46,12 +64,12 @@ fn norm_extents(x: &FlexTensor, groups: usize, epsilon: f32) -> norm::Extents {
 
 impl Kernels for Flex {
     fn stein_conv(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        let (x, weight, bias) = (x.to_contiguous(), weight.to_contiguous(), bias.to_contiguous());
+        let (x, weight, bias) = (ordered(x), ordered(weight), ordered(bias));
         convolve(extents(&x, dims4(&weight)), &x, values(&weight), values(&bias))
     }
 
     fn stein_conv_input_grad(gradient: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
-        let (gradient, weight) = (gradient.to_contiguous(), weight.to_contiguous());
+        let (gradient, weight) = (ordered(gradient), ordered(weight));
         let [outputs, inputs, kernel, _] = dims4(&weight);
         let e = extents(&gradient, [outputs, inputs, kernel, kernel]);
         let turned = conv::turned(e, values(&weight));
@@ -63,7 +81,7 @@ impl Kernels for Flex {
         gradient: FloatTensor<Self>,
         kernel: usize,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        let (x, gradient) = (x.to_contiguous(), gradient.to_contiguous());
+        let (x, gradient) = (ordered(x), ordered(gradient));
         let (inputs, outputs) = (dims4(&x)[1], dims4(&gradient)[1]);
         let e = extents(&x, [outputs, inputs, kernel, kernel]);
         let (weight, bias) = conv::conv_weight_grad(e, values(&x), values(&gradient));
@@ -77,7 +95,7 @@ impl Kernels for Flex {
         groups: usize,
         epsilon: f32,
     ) -> FloatTensor<Self> {
-        let (x, gamma, beta) = (x.to_contiguous(), gamma.to_contiguous(), beta.to_contiguous());
+        let (x, gamma, beta) = (ordered(x), ordered(gamma), ordered(beta));
         let mut y = vec![0.0; values(&x).len()];
         norm::norm(norm_extents(&x, groups, epsilon), values(&x), values(&gamma), values(&beta), &mut y);
         tensor(y, shape_of(&x))
@@ -90,15 +108,75 @@ impl Kernels for Flex {
         groups: usize,
         epsilon: f32,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let (x, gamma, gradient) = (x.to_contiguous(), gamma.to_contiguous(), gradient.to_contiguous());
+        let (x, gamma, gradient) = (ordered(x), ordered(gamma), ordered(gradient));
         let e = norm_extents(&x, groups, epsilon);
         let mut dx = vec![0.0; values(&x).len()];
         let (dgamma, dbeta) = norm::norm_grad(e, values(&x), values(&gamma), values(&gradient), &mut dx);
         (tensor(dx, shape_of(&x)), tensor(dgamma, [e.channels]), tensor(dbeta, [e.channels]))
     }
 
+    fn stein_linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        biased: usize,
+    ) -> FloatTensor<Self> {
+        let (x, weight, bias) = (ordered(x), ordered(weight), ordered(bias));
+        let (x_shape, weight_shape) = (shape_of(&x), shape_of(&weight));
+        let e = linear::Extents { rows: x_shape[0], biased, inputs: weight_shape[0], outputs: weight_shape[1] };
+        tensor(linear::linear(e, values(&x), values(&weight), values(&bias)), [e.rows, e.outputs])
+    }
+
+    fn stein_linear_input_grad(gradient: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        let (gradient, weight) = (ordered(gradient), ordered(weight));
+        let (rows, weight_shape) = (shape_of(&gradient)[0], shape_of(&weight));
+        let e = linear::Extents { rows, biased: 0, inputs: weight_shape[0], outputs: weight_shape[1] };
+        tensor(linear::input_grad(e, values(&gradient), values(&weight)), [rows, e.inputs])
+    }
+
+    fn stein_linear_weight_grad(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        biased: usize,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let (x, gradient) = (ordered(x), ordered(gradient));
+        let (inputs, outputs) = (shape_of(&x)[1], shape_of(&gradient)[1]);
+        let e = linear::Extents { rows: shape_of(&x)[0], biased, inputs, outputs };
+        let (weight, bias) = linear::weight_grad(e, values(&x), values(&gradient));
+        (tensor(weight, [inputs, outputs]), tensor(bias, [outputs]))
+    }
+
+    fn stein_adam(
+        gradient: FloatTensor<Self>,
+        factor: FloatTensor<Self>,
+        parameters: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        square: FloatTensor<Self>,
+        average: FloatTensor<Self>,
+        spare: FloatTensor<Self>,
+        step: AdamStep,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let (gradient, before, factor) = (ordered(gradient), ordered(parameters), values(&ordered(factor))[0]);
+        let (mut mean, mut square) = (compact(mean), compact(square));
+        let mut parameters = writable(spare, shape_of(&before));
+        let mut average = step.average.map(|_| compact(average));
+        let moved = Moved {
+            parameters: parameters.storage_mut(),
+            mean: mean.storage_mut(),
+            square: square.storage_mut(),
+            average: average.as_mut().map_or(&mut [], |average| average.storage_mut()),
+        };
+        adam::step(step, factor, values(&gradient), values(&before), moved);
+        let average = average.unwrap_or_else(|| parameters.clone());
+        (parameters, mean, square, average)
+    }
+
+    fn stein_square_sum(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        tensor(vec![adam::square_sum(values(&ordered(x)))], [1])
+    }
+
     fn stein_jet(x: FloatTensor<Self>, function: Function, rows: Rows) -> FloatTensor<Self> {
-        let x = x.to_contiguous();
+        let x = ordered(x);
         let mut shape = shape_of(&x);
         shape[0] = rows.result();
         let mut y = vec![0.0; shape.num_elements()];
@@ -112,7 +190,7 @@ impl Kernels for Flex {
         function: Function,
         rows: Rows,
     ) -> FloatTensor<Self> {
-        let (x, gradient) = (x.to_contiguous(), gradient.to_contiguous());
+        let (x, gradient) = (ordered(x), ordered(gradient));
         let mut out = vec![0.0; values(&x).len()];
         jet::jet_grad(function, rows, values(&x), values(&gradient), &mut out);
         tensor(out, shape_of(&x))

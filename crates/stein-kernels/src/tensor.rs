@@ -2,11 +2,12 @@
 
 use burn::backend::{Dispatch, DispatchDevice};
 use burn::nn::conv::Conv2d;
-use burn::nn::{GroupNorm, PaddingConfig2d};
+use burn::nn::{GroupNorm, Linear, PaddingConfig2d};
 use burn::tensor::{DType, Device, Tensor};
 
 use crate::backend::Kernels;
 use crate::slices::activation::Function;
+use crate::slices::adam::AdamStep;
 use crate::slices::jet::Rows;
 
 /// Whether the kernels can take a tensor: flex, with or without autodiff, in f32.
@@ -76,6 +77,84 @@ pub fn group_norm(layer: &GroupNorm, x: Tensor<4>) -> Tensor<4> {
         layer.num_groups,
         layer.epsilon as f32,
     ))
+}
+
+/// A dense layer at `x` `[rows, ..., d_input]`, whose bias goes to the first `biased` rows alone; `None` where there is no kernel.
+///
+/// # Panics
+///
+/// If the last dimension of `x` is not the layer's `d_input`, or it has fewer rows.
+pub fn linear<const D: usize>(layer: &Linear, x: &Tensor<D>, biased: usize) -> Option<Tensor<D>> {
+    let weight = layer.weight.val();
+    if !has_kernels(x) || weight.dtype() != DType::F32 {
+        return None;
+    }
+    let ([inputs, outputs], mut dims) = (weight.dims(), x.dims());
+    assert_eq!(dims[D - 1], inputs, "rows must be as wide as the layer takes");
+    assert!(biased <= dims[0], "{biased} rows with a bias of {}", dims[0]);
+    let each: usize = dims[1..D - 1].iter().product();
+    let (bias, biased) = match &layer.bias {
+        Some(bias) => (bias.val(), biased * each),
+        None => (Tensor::zeros([outputs], &weight.device()), 0),
+    };
+    let rows: Tensor<2> = x.clone().reshape([dims[0] * each, inputs]);
+    let y =
+        <Dispatch as Kernels>::stein_linear(rows.into_dispatch(), weight.into_dispatch(), bias.into_dispatch(), biased);
+    dims[D - 1] = outputs;
+    Some(Tensor::<2>::from_dispatch(y).reshape(dims))
+}
+
+/// What Adam moves: vectors of one length, without a tape.
+#[derive(Debug, Clone)]
+pub struct AdamState {
+    /// θ.
+    pub parameters: Tensor<1>,
+    /// m, the running mean of the gradient.
+    pub mean: Tensor<1>,
+    /// v, the running mean of its square.
+    pub square: Tensor<1>,
+    /// The average of θ; θ itself if none is kept.
+    pub average: Tensor<1>,
+    /// θ before the last step, whose memory the next one takes if nothing else holds it.
+    pub spare: Tensor<1>,
+}
+
+/// A step of Adam with `factor` `[1]` times the gradient. On the CPU, what nothing else holds is changed where it lies.
+pub fn adam(step: AdamStep, gradient: Tensor<1>, factor: Tensor<1>, state: AdamState) -> AdamState {
+    let AdamState { parameters, mean, square, average, spare } = state;
+    let before = parameters.clone();
+    if has_kernels(&parameters) && is_host(&parameters.device()) {
+        let (parameters, mean, square, average) = <Dispatch as Kernels>::stein_adam(
+            gradient.into_dispatch(),
+            factor.into_dispatch(),
+            parameters.into_dispatch(),
+            mean.into_dispatch(),
+            square.into_dispatch(),
+            average.into_dispatch(),
+            spare.into_dispatch(),
+            step,
+        );
+        let [parameters, mean, square, average] = [parameters, mean, square, average].map(Tensor::<1>::from_dispatch);
+        return AdamState { parameters, mean, square, average, spare: before };
+    }
+    let gradient = gradient * factor;
+    let mean = mean * step.beta_1 + gradient.clone() * step.rest_1;
+    let square = square * step.beta_2 + gradient.square() * step.rest_2;
+    let update = mean.clone() / (square.clone().sqrt() * step.root + step.epsilon) * step.rate;
+    let parameters = if step.keep == 1.0 { parameters - update } else { parameters * step.keep - update };
+    let average = match step.average {
+        None => parameters.clone(),
+        Some([decay, rest]) => average * decay + parameters.clone() * rest,
+    };
+    AdamState { parameters, mean, square, average, spare: before }
+}
+
+/// Σ x², `[1]`: on the CPU the same bits for any number of threads.
+pub fn square_sum(x: &Tensor<1>) -> Tensor<1> {
+    if has_kernels(x) && is_host(&x.device()) {
+        return Tensor::from_dispatch(<Dispatch as Kernels>::stein_square_sum(x.clone().into_dispatch()));
+    }
+    x.clone().square().sum()
 }
 
 /// A smooth function of a jet whose rows `x` `[rows, ...]` are `rows`; `None` where there is no kernel.

@@ -1,71 +1,39 @@
-//! Adam and AdamW on a vector of parameters.
+//! The numbers of Adam and AdamW, and clipping.
 
 use burn::tensor::Tensor;
 use stein_experiment::Optimizer;
+use stein_kernels::{AdamStep, square_sum};
 
-/// The state of Adam: running means of the gradient and of its square.
-#[derive(Debug, Clone)]
-pub(crate) struct Adam {
-    pub(crate) mean: Tensor<1>,
-    pub(crate) square: Tensor<1>,
-    pub(crate) steps: u64,
-}
-
-impl Adam {
-    pub(crate) fn new(like: &Tensor<1>) -> Self {
-        Self { mean: like.zeros_like(), square: like.zeros_like(), steps: 0 }
-    }
-
-    /// One step: the new parameters.
-    ///
-    /// m ← β₁ m + (1−β₁) g, v ← β₂ v + (1−β₂) g²,
-    /// θ ← θ − η (m/(1−β₁ᵗ)) / (√(v/(1−β₂ᵗ)) + ε) − η λ θ.
-    pub(crate) fn step(
-        &mut self,
-        parameters: Tensor<1>,
-        gradient: Tensor<1>,
-        rate: f64,
-        optimizer: &Optimizer,
-    ) -> Tensor<1> {
-        let &Optimizer { beta_1, beta_2, epsilon, .. } = optimizer;
-        self.steps += 1;
-        let t = i32::try_from(self.steps).unwrap_or(i32::MAX);
-        let (unbias_1, unbias_2) = (1.0 - beta_1.powi(t), 1.0 - beta_2.powi(t));
-        self.mean = self.mean.clone() * beta_1 + gradient.clone() * (1.0 - beta_1);
-        self.square = self.square.clone() * beta_2 + gradient.square() * (1.0 - beta_2);
-        let root = self.square.clone().sqrt() * unbias_2.sqrt().recip() + epsilon;
-        let update = self.mean.clone() / root * (rate / unbias_1);
-        match optimizer.decay() {
-            0.0 => parameters - update,
-            decay => parameters * (1.0 - rate * decay) - update,
-        }
+/// The numbers of step `t` = 1, 2, … at a learning rate η; `average` is μ, 0 where no average is kept.
+///
+/// m ← β₁ m + (1−β₁) g, v ← β₂ v + (1−β₂) g²,
+/// θ ← θ − η (m/(1−β₁ᵗ)) / (√(v/(1−β₂ᵗ)) + ε) − η λ θ.
+pub(crate) fn numbers(t: u64, rate: f64, optimizer: &Optimizer, average: f64) -> AdamStep {
+    let &Optimizer { beta_1, beta_2, epsilon, .. } = optimizer;
+    let t = i32::try_from(t).unwrap_or(i32::MAX);
+    let (unbias_1, unbias_2) = (1.0 - beta_1.powi(t), 1.0 - beta_2.powi(t));
+    AdamStep {
+        beta_1: beta_1 as f32,
+        rest_1: (1.0 - beta_1) as f32,
+        beta_2: beta_2 as f32,
+        rest_2: (1.0 - beta_2) as f32,
+        epsilon: epsilon as f32,
+        rate: (rate / unbias_1) as f32,
+        root: unbias_2.sqrt().recip() as f32,
+        keep: (1.0 - rate * optimizer.decay()) as f32,
+        average: (average != 0.0).then_some([average as f32, (1.0 - average) as f32]),
     }
 }
 
-/// The gradient scaled so that its norm is at most `most`, and its norm before, `[1]`. A gradient that is not finite stays so.
-pub(crate) fn clip(gradient: Tensor<1>, most: f64) -> (Tensor<1>, Tensor<1>) {
-    // Summed in rows first: burn's flex backend sums very long vectors in an order that depends on the thread count.
-    let norm = square_sum(&gradient).sqrt();
+/// The factor `[1]` that makes a gradient's norm at most `most`, and the norm before, `[1]`; no limit is 0. What is not finite stays
+/// so.
+pub(crate) fn clip(gradient: &Tensor<1>, most: f64) -> (Tensor<1>, Tensor<1>) {
+    let norm = square_sum(gradient).sqrt();
     if most == 0.0 {
-        return (gradient, norm);
+        return (norm.ones_like(), norm);
     }
     let factor = (norm.clone() + 1e-12).recip() * most;
-    (gradient * factor.clamp_max(1.0), norm)
-}
-
-fn square_sum(x: &Tensor<1>) -> Tensor<1> {
-    const ROW: usize = 4096;
-    let n = x.dims()[0];
-    let whole = n / ROW * ROW;
-    let mut sum: Tensor<1> = Tensor::zeros([1], &x.device());
-    if whole > 0 {
-        let rows = x.clone().narrow(0, 0, whole).reshape([whole / ROW, ROW]);
-        sum = sum + rows.square().sum_dim(1).sum();
-    }
-    if whole < n {
-        sum = sum + x.clone().narrow(0, whole, n - whole).square().sum();
-    }
-    sum
+    (factor.clamp_max(1.0), norm)
 }
 
 #[cfg(test)]
@@ -74,6 +42,7 @@ mod tests {
     use burn::tensor::Device;
     use stein_core::{to_host, vector};
     use stein_experiment::OptimizerKind;
+    use stein_kernels::{AdamState, adam};
 
     fn adamw(learning_rate: f64, weight_decay: f64) -> Optimizer {
         Optimizer {
@@ -101,14 +70,17 @@ mod tests {
     fn steps_follow_the_paper() {
         let device = Device::flex();
         let gradients = [0.3, -0.1, 0.7, 0.2, -2.0];
-        let mut theta = vector(vec![0.5, -1.5], &device);
-        let mut adam = Adam::new(&theta);
-        for g in gradients {
-            theta = adam.step(theta, vector(vec![g as f32, 2.0 * g as f32], &device), 0.01, &adamw(0.01, 0.1));
+        let theta = vector(vec![0.5, -1.5], &device);
+        let zeros = theta.zeros_like();
+        let (mean, square, average) = (zeros.clone(), zeros, theta.clone());
+        let mut state = AdamState { spare: theta.clone(), parameters: theta, mean, square, average };
+        for (t, g) in (1..).zip(gradients) {
+            let gradient = vector(vec![g as f32, 2.0 * g as f32], &device);
+            state = adam(numbers(t, 0.01, &adamw(0.01, 0.1), 0.0), gradient, vector(vec![1.0], &device), state);
         }
         let doubled: Vec<f64> = gradients.iter().map(|g| 2.0 * g).collect();
         let expected = [reference(&gradients, 0.5, 0.01, 0.1), reference(&doubled, -1.5, 0.01, 0.1)];
-        let theta = to_host(theta);
+        let theta = to_host(state.parameters);
         for (x, e) in theta.iter().zip(expected) {
             assert!((f64::from(*x) - e).abs() < 1e-6, "{x} {e}");
         }
@@ -120,12 +92,13 @@ mod tests {
     #[test]
     fn clipping_is_by_the_global_norm() {
         let device = Device::flex();
-        let (clipped, norm) = clip(vector(vec![3.0, 4.0], &device), 1.0);
+        let (factor, norm) = clip(&vector(vec![3.0, 4.0], &device), 1.0);
         assert!((to_host(norm)[0] - 5.0).abs() < 1e-6);
-        assert!((to_host(clipped)[1] - 0.8).abs() < 1e-6);
-        let (same, _) = clip(vector(vec![0.3, 0.4], &device), 1.0);
-        assert_eq!(to_host(same), [0.3, 0.4]);
-        let long = vector(vec![0.01; 10_000], &device);
-        assert!((to_host(clip(long, 0.0).1)[0] - 1.0).abs() < 1e-4);
+        assert!((to_host(factor)[0] - 0.2).abs() < 1e-6);
+        assert_eq!(to_host(clip(&vector(vec![0.3, 0.4], &device), 1.0).0), [1.0]);
+        let (factor, norm) = clip(&vector(vec![0.01; 10_000], &device), 0.0);
+        assert!((to_host(norm)[0] - 1.0).abs() < 1e-4 && to_host(factor) == [1.0]);
+        let (factor, norm) = clip(&vector(vec![f32::NAN, 1.0], &device), 1.0);
+        assert!(to_host(norm)[0].is_nan() && !(to_host(factor)[0].is_finite()), "what diverges is not hidden");
     }
 }

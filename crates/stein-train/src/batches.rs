@@ -90,7 +90,17 @@ impl Batches {
 
     /// The training batch number `index`, counted from 0.
     pub fn training(&self, index: u64) -> TrainingBatch {
-        let (rows, labels) = self.dataset.batch_with_labels(self.size, &mut self.streams.at("batch", index));
+        let (rows, labels) = self.drawn(index);
+        self.noised(rows, labels, index)
+    }
+
+    /// Its rows, row major, and their classes, where they have any.
+    pub(crate) fn drawn(&self, index: u64) -> (Vec<f32>, Option<Vec<u32>>) {
+        self.dataset.batch_with_labels(self.size, &mut self.streams.at("batch", index))
+    }
+
+    /// The batch of these rows, with levels and noise.
+    pub(crate) fn noised(&self, rows: Vec<f32>, labels: Option<Vec<u32>>, index: u64) -> TrainingBatch {
         let levels = self.schedule.draw(&mut self.streams.at("levels", index), self.size);
         let batch = self.perturb(rows, &levels, "noise", "objective", index, self.noise);
         let labels = self.classes.zip(labels).map(|(null, labels)| self.dropped(labels, null as u32, index));

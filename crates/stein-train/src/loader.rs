@@ -5,8 +5,14 @@ use std::sync::Arc;
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
 use burn::data::dataset::DatasetError;
 use burn::tensor::Device;
+use stein_experiment::Plan;
 
 use crate::{Batches, TrainingBatch};
+
+/// Held-out examples that the loss is measured on during training: rows are repeated with other noise up to this.
+const HELD_OUT_EXAMPLES: usize = 720;
+/// Examples at a time in that.
+const HELD_OUT_CHUNK: usize = 240;
 
 /// The training batches from one index to another.
 #[derive(Debug, Clone)]
@@ -28,6 +34,26 @@ pub(crate) struct HeldOutLoader {
 pub(crate) struct HeldOutChunk {
     pub(crate) rows: Vec<f32>,
     pub(crate) labels: Option<Vec<u32>>,
+}
+
+impl HeldOutLoader {
+    /// The held-out rows of a plan.
+    pub(crate) fn of(plan: &Plan, device: &Device) -> Self {
+        Self { batches: Batches::new(plan, device), chunks: Arc::new(held_out_chunks(plan)) }
+    }
+}
+
+/// The held-out rows, dequantised once and repeated, in chunks.
+fn held_out_chunks(plan: &Plan) -> Vec<HeldOutChunk> {
+    let data = &plan.dataset;
+    let rows = data.dequantized(&data.held_out, &mut plan.streams.at("held-out dequantization", 0));
+    let count = HELD_OUT_EXAMPLES.max(rows.rows().min(2 * HELD_OUT_EXAMPLES));
+    let all: Vec<usize> = (0..count).map(|i| i % rows.rows()).collect();
+    let chunk = |of: &[usize]| HeldOutChunk {
+        rows: of.iter().flat_map(|&i| rows.row(i).iter().copied()).collect(),
+        labels: data.labels.as_ref().map(|labels| of.iter().map(|&i| labels.held_out[i]).collect()),
+    };
+    all.chunks(HELD_OUT_CHUNK).map(chunk).collect()
 }
 
 struct Counted<I> {

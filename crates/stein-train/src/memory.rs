@@ -19,6 +19,19 @@ static PEAK: AtomicI64 = AtomicI64::new(0);
 /// ```
 pub struct Counting<A>(pub A);
 
+/// `mi_option_purge_delay`, of which the bindings have no name.
+const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+
+/// Lets mimalloc keep the pages that are freed: every step frees and takes the same ones, and the system clears each page that it
+/// gives out. `MIMALLOC_PURGE_DELAY` has its say before this. For the first line of `main`, of programs whose allocator it is.
+pub fn keep_pages() {
+    #[expect(unsafe_code, reason = "an option of a C library")]
+    // SAFETY: the number is that of an option that takes any delay, −1 for none; it is set before there are threads.
+    unsafe {
+        libmimalloc_sys::mi_option_set_default(PURGE_DELAY, -1);
+    }
+}
+
 fn count(bytes: i64) {
     if COUNTING.load(Relaxed) {
         let live = LIVE.fetch_add(bytes, Relaxed) + bytes;
@@ -65,4 +78,19 @@ pub fn peak_of<T>(run: impl FnOnce() -> T) -> (T, Option<u64>) {
     COUNTING.store(false, Relaxed);
     let peak = u64::try_from(PEAK.load(Relaxed)).unwrap_or(0);
     (result, INSTALLED.load(Relaxed).then_some(peak))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_number_is_that_of_the_purge_delay() {
+        // SAFETY: options may be read.
+        #[expect(unsafe_code, reason = "an option of a C library")]
+        let get = || unsafe { libmimalloc_sys::mi_option_get(super::PURGE_DELAY) };
+        if std::env::var_os("MIMALLOC_PURGE_DELAY").is_none() {
+            assert_eq!(get(), 1000, "its default in milliseconds");
+            super::keep_pages();
+            assert_eq!(get(), -1);
+        }
+    }
 }

@@ -7,10 +7,11 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use stein_core::to_host;
 use stein_experiment::Training;
+use stein_kernels::{AdamState, adam};
 use stein_record::arrays::ArrayFile;
 use stein_record::{Array, checkpoint};
 
-use crate::adam::{Adam, clip};
+use crate::adam::{clip, numbers};
 use crate::flat::from_host;
 use crate::{Layout, RunError};
 
@@ -23,7 +24,14 @@ pub struct TrainingState {
     pub parameters: Tensor<1>,
     /// Their exponential moving average; the parameters themselves where none is kept.
     pub average: Tensor<1>,
-    adam: Adam,
+    /// Adam's running mean of the gradient.
+    mean: Tensor<1>,
+    /// That of its square.
+    square: Tensor<1>,
+    /// The parameters before the last step: memory for the next ones.
+    spare: Tensor<1>,
+    /// Steps that Adam has taken.
+    optimizer_steps: u64,
     pub(crate) interval: Interval,
 }
 
@@ -55,20 +63,35 @@ impl TrainingState {
     pub fn new<M: Module>(layout: &Layout, module: &M) -> Self {
         let parameters = layout.flatten(module);
         let interval = Interval { sum: Tensor::zeros([1], &parameters.device()), count: 0 };
-        Self { step: 0, average: parameters.clone(), adam: Adam::new(&parameters), parameters, interval }
+        let (mean, square) = (parameters.zeros_like(), parameters.zeros_like());
+        let (average, spare) = (parameters.clone(), parameters.clone());
+        Self { step: 0, parameters, average, mean, square, spare, optimizer_steps: 0, interval }
     }
 
     /// One optimiser step with a gradient. Gives the gradient's norm before clipping, `[1]`.
     pub fn update(&mut self, gradient: Tensor<1>, training: &Training) -> Tensor<1> {
-        let (gradient, norm) = clip(gradient, training.clip);
+        let (factor, norm) = clip(&gradient, training.clip);
+        let decay = if training.ema == 0.0 { 0.0 } else { training.ema_decay(self.step) };
+        self.optimizer_steps += 1;
         let rate = training.learning_rate(self.step);
-        self.parameters = self.adam.step(self.parameters.clone(), gradient, rate, &training.optimizer);
-        self.average = if training.ema == 0.0 {
-            self.parameters.clone()
-        } else {
-            let decay = training.ema_decay(self.step);
-            self.average.clone() * decay + self.parameters.clone() * (1.0 - decay)
+        let step = numbers(self.optimizer_steps, rate, &training.optimizer, decay);
+        // Taken, not shared: what is held once is changed where it lies.
+        let nothing = norm.clone();
+        let take = |vector: &mut Tensor<1>| std::mem::replace(vector, nothing.clone());
+        let state = AdamState {
+            parameters: take(&mut self.parameters),
+            mean: take(&mut self.mean),
+            square: take(&mut self.square),
+            average: take(&mut self.average),
+            spare: take(&mut self.spare),
         };
+        AdamState {
+            parameters: self.parameters,
+            mean: self.mean,
+            square: self.square,
+            average: self.average,
+            spare: self.spare,
+        } = adam(step, gradient, factor, state);
         self.step += 1;
         norm
     }
@@ -87,7 +110,7 @@ impl TrainingState {
         };
         let counts = serde_json::json!({
             "step": self.step,
-            "optimizer_steps": self.adam.steps,
+            "optimizer_steps": self.optimizer_steps,
             "batches_since_log": self.interval.count,
         });
         BTreeMap::from([
@@ -95,11 +118,7 @@ impl TrainingState {
             ("average.safetensors".into(), file(vec![("parameters", &self.average)])),
             (
                 "optimizer.safetensors".into(),
-                file(vec![
-                    ("mean", &self.adam.mean),
-                    ("square", &self.adam.square),
-                    ("loss_since_log", &self.interval.sum),
-                ]),
+                file(vec![("mean", &self.mean), ("square", &self.square), ("loss_since_log", &self.interval.sum)]),
             ),
             ("state.json".into(), counts.to_string().into_bytes()),
         ])
@@ -127,15 +146,15 @@ impl TrainingState {
         let count =
             |key: &str| state.get(key).and_then(|v| v.as_u64()).ok_or_else(|| format!("state.json has no {key:?}"));
         let all = layout.length();
+        let parameters = vector("model.safetensors", "parameters", all)?;
         Ok(Self {
             step: count("step")?,
-            parameters: vector("model.safetensors", "parameters", all)?,
+            spare: parameters.clone(),
+            parameters,
             average: vector("average.safetensors", "parameters", all)?,
-            adam: Adam {
-                mean: vector("optimizer.safetensors", "mean", all)?,
-                square: vector("optimizer.safetensors", "square", all)?,
-                steps: count("optimizer_steps")?,
-            },
+            mean: vector("optimizer.safetensors", "mean", all)?,
+            square: vector("optimizer.safetensors", "square", all)?,
+            optimizer_steps: count("optimizer_steps")?,
             interval: Interval {
                 sum: vector("optimizer.safetensors", "loss_since_log", 1)?,
                 count: count("batches_since_log")?,

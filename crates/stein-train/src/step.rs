@@ -26,7 +26,10 @@ pub fn training_step<E>(
     for _ in 1..training.accumulate {
         gradient = gradient + part()?;
     }
-    let norm = state.update(gradient / training.accumulate as f64, training);
+    if training.accumulate > 1 {
+        gradient = gradient / training.accumulate as f64;
+    }
+    let norm = state.update(gradient, training);
     *trainee = layout.unflatten(trainee.clone(), state.parameters.clone());
     Ok(norm)
 }

@@ -81,24 +81,6 @@ impl Steps {
         Ok(())
     }
 
-    /// The means of what the averaged network measures on the held-out rows.
-    fn held_out(&self, model: &Trainee, state: &TrainingState, valid: &ValidLoader<Trainee>) -> Measurement {
-        let averaged = self.layout.unflatten(model.valid(), state.average.clone());
-        let mut sums: Vec<(&'static str, f64)> = Vec::new();
-        let mut rows = 0.0;
-        for batch in valid.iter().flatten() {
-            let n = batch.perturbed.clean.dims()[0] as f64;
-            rows += n;
-            for (name, value) in InferenceStep::step(&averaged, batch).values {
-                match sums.iter_mut().find(|(of, _)| *of == name) {
-                    Some((_, sum)) => *sum += value * n,
-                    None => sums.push((name, value * n)),
-                }
-            }
-        }
-        Measurement { step: state.step, values: sums.into_iter().map(|(name, sum)| (name, sum / rows)).collect() }
-    }
-
     fn run(
         &self,
         model: &mut Trainee,
@@ -140,7 +122,7 @@ impl Steps {
             let mut stopping = false;
             if state.step.is_multiple_of(period) || last {
                 let epoch = state.step.div_ceil(period) as usize;
-                let item = self.held_out(model, state, valid);
+                let item = held_out(&self.layout, model, state, valid.iter().flatten());
                 send(&interrupter, events.process_valid(event(item, state.step, training.steps)));
                 send(&interrupter, events.flush());
                 if let Some(early) = &mut components.early_stopping {
@@ -187,6 +169,29 @@ impl Steps {
         let Some(early) = &mut components.early_stopping else { return false };
         (1..=epochs).fold(false, |_, epoch| early.should_stop(epoch as usize, &components.event_store))
     }
+}
+
+/// The means of what the averaged network measures on the held-out rows.
+pub(crate) fn held_out(
+    layout: &Layout,
+    model: &Trainee,
+    state: &TrainingState,
+    batches: impl Iterator<Item = TrainingBatch>,
+) -> Measurement {
+    let averaged = layout.unflatten(model.valid(), state.average.clone());
+    let mut sums: Vec<(&'static str, f64)> = Vec::new();
+    let mut rows = 0.0;
+    for batch in batches {
+        let n = batch.perturbed.clean.dims()[0] as f64;
+        rows += n;
+        for (name, value) in InferenceStep::step(&averaged, batch).values {
+            match sums.iter_mut().find(|(of, _)| *of == name) {
+                Some((_, sum)) => *sum += value * n,
+                None => sums.push((name, value * n)),
+            }
+        }
+    }
+    Measurement { step: state.step, values: sums.into_iter().map(|(name, sum)| (name, sum / rows)).collect() }
 }
 
 fn next(batches: &mut dyn DataLoaderIterator<TrainingBatch>) -> Result<TrainingBatch, RunError> {

@@ -48,6 +48,11 @@ impl Adaptor<Self> for Measurement {
 }
 
 impl Trainee {
+    /// What it is trained by.
+    pub(crate) fn objective(&self) -> &dyn Objective {
+        &*self.objective
+    }
+
     /// Loss and gradients of a batch.
     pub(crate) fn loss_and_gradients(&self, batch: TrainingBatch) -> (Tensor<1>, burn::optim::GradientsParams) {
         let loss = weighted_loss(&*self.objective, &self.network, batch);

@@ -16,17 +16,12 @@ use stein_networks::Parameterized;
 use stein_record::{MetricsLog, RecordError, RunDir, RunRecord, atomic};
 
 use crate::batches::truth;
-use crate::loader::{HeldOutChunk, HeldOutLoader, TrainingLoader};
+use crate::loader::{HeldOutLoader, TrainingLoader};
 use crate::metric_log::{JsonLines, Series};
 use crate::progress::OneLine;
 use crate::run::RunOptions;
 use crate::strategy::{Slot, Steps};
 use crate::{Batches, Layout, RunError, Trainee, TrainingState, network_file};
-
-/// Held-out examples that the loss is measured on during training: rows are repeated with other noise up to this.
-const HELD_OUT_EXAMPLES: usize = 720;
-/// Examples at a time in that.
-const HELD_OUT_CHUNK: usize = 240;
 
 /// A trained network.
 pub(crate) struct Trained {
@@ -117,7 +112,7 @@ fn train_to_the_end(
     let accumulate = training.accumulate as u64;
     let batches = Batches::new(plan, &on_tape);
     let loader = TrainingLoader { batches, from: first * accumulate, to: training.steps * accumulate };
-    let held_out = HeldOutLoader { batches: Batches::new(plan, device), chunks: Arc::new(held_out_chunks(plan)) };
+    let held_out = HeldOutLoader::of(plan, device);
     let strategy = Arc::new(Steps {
         layout,
         directory: directory.clone(),
@@ -188,17 +183,4 @@ fn renderer(
         return Box::new(crate::tui::Guarded::new(interrupter.clone()));
     }
     Box::new(OneLine::new(first, steps, options.quiet))
-}
-
-/// The held-out rows, dequantised once and repeated, in chunks.
-fn held_out_chunks(plan: &Plan) -> Vec<HeldOutChunk> {
-    let data = &plan.dataset;
-    let rows = data.dequantized(&data.held_out, &mut plan.streams.at("held-out dequantization", 0));
-    let count = HELD_OUT_EXAMPLES.max(rows.rows().min(2 * HELD_OUT_EXAMPLES));
-    let all: Vec<usize> = (0..count).map(|i| i % rows.rows()).collect();
-    let chunk = |of: &[usize]| HeldOutChunk {
-        rows: of.iter().flat_map(|&i| rows.row(i).iter().copied()).collect(),
-        labels: data.labels.as_ref().map(|labels| of.iter().map(|&i| labels.held_out[i]).collect()),
-    };
-    all.chunks(HELD_OUT_CHUNK).map(chunk).collect()
 }

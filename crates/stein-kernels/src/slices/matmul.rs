@@ -14,16 +14,36 @@ impl Strides {
     }
 }
 
+/// A matrix and how it lies.
+type Matrix<'a> = (&'a [f32], Strides);
+
+/// Multiplications from which other threads help: below, waking them takes longer.
+const SHARED: usize = 192 * 192 * 192;
+
 /// out `[m, n]` ← a `[m, k]` b `[k, n]`, or out + a b if `add`. On the calling thread.
 ///
 /// # Panics
 /// If a slice is too short for its matrix.
-pub(crate) fn matmul(
+pub(crate) fn matmul(size: [usize; 3], out: (&mut [f32], Strides), a: Matrix<'_>, b: Matrix<'_>, add: bool) {
+    multiply(size, out, a, b, add, gemm::Parallelism::None);
+}
+
+/// The same on all threads, where that is worth it: to the same bits, since each sum over k stays one thread's.
+///
+/// # Panics
+/// If a slice is too short for its matrix.
+pub(crate) fn product(size: [usize; 3], out: (&mut [f32], Strides), a: Matrix<'_>, b: Matrix<'_>, add: bool) {
+    let worth = size.iter().product::<usize>() >= SHARED;
+    multiply(size, out, a, b, add, if worth { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None });
+}
+
+fn multiply(
     [m, n, k]: [usize; 3],
     (out, so): (&mut [f32], Strides),
-    (a, sa): (&[f32], Strides),
-    (b, sb): (&[f32], Strides),
+    (a, sa): Matrix<'_>,
+    (b, sb): Matrix<'_>,
     add: bool,
+    parallelism: gemm::Parallelism,
 ) {
     assert!(out.len() >= so.end(m, n) && a.len() >= sa.end(m, k) && b.len() >= sb.end(k, n));
     // Two elements of `out` must not be one.
@@ -52,7 +72,7 @@ pub(crate) fn matmul(
             false,
             false,
             false,
-            gemm::Parallelism::None,
+            parallelism,
         );
     }
 }

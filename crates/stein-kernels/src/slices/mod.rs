@@ -1,8 +1,10 @@
 //! The inner loops, on slices.
 
 pub mod activation;
+pub mod adam;
 pub mod conv;
 pub mod jet;
+pub mod linear;
 mod matmul;
 pub mod mixture;
 pub mod norm;

@@ -64,6 +64,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Read an experiment and say what it would do
     Check(Check),
+    /// Say where the time of a training step goes
+    Profile(Profile),
     /// List the cells of an experiment with a [sweep], how far they are and what they cost
     Plan(Plan),
     /// How far the cells of an experiment are, from the run directories alone
@@ -178,6 +180,27 @@ pub(crate) struct Check {
     /// The cell of a [sweep] to write out; the first if left out
     #[arg(long, value_name = "NAME")]
     pub(crate) cell: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stein profile experiments/digits.toml
+  stein profile experiments/mixture.toml --set device=cpu --set training.batch-size=1024 --json
+
+Steps are taken and thrown away. The device is waited for after each part, so on a GPU the parts add up to more than a step.")]
+pub(crate) struct Profile {
+    #[command(flatten)]
+    pub(crate) experiment: Experiment,
+    /// The cell of a [sweep]; the first if left out
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cell: Option<String>,
+    /// Seconds for whole steps, and as many for steps part by part
+    #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = positive)]
+    pub(crate) seconds: f64,
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -16,6 +16,7 @@ mod load;
 mod pictures;
 mod plan;
 mod pool;
+mod profile;
 mod report;
 mod run;
 mod runs;
@@ -49,6 +50,7 @@ pub fn main(register: impl FnOnce(&mut Registry)) -> ExitCode {
     let result = match arguments.command {
         Command::Run(run) => run::run(&run, &registry, voice),
         Command::Check(check) => check::check(&check, &registry, voice),
+        Command::Profile(profile) => profile::profile(&profile, &registry, voice),
         Command::Plan(plan) => plan::plan(&plan, &registry, voice),
         Command::Status(status) => status::status(&status, &registry),
         Command::List(list) => list::list(&list, &registry),

@@ -11,6 +11,9 @@ mod claims;
 mod exports;
 #[path = "accept/python.rs"]
 mod python;
+#[cfg(target_os = "linux")]
+#[path = "accept/slurm.rs"]
+mod slurm;
 
 /// An experiment that ships.
 fn experiment(name: &str) -> PathBuf {

@@ -41,75 +41,48 @@ impl Scripts {
         let frozen = folder.join(EXPERIMENT);
         let quoted = |path: &Path| command::quoted(path.as_os_str());
 
-        let mut run: Vec<OsString> = vec!["--scheduled".into(), "--no-report".into()];
+        let mut run: Vec<OsString> =
+            vec![program.clone().into(), "run".into(), "--scheduled".into(), "--no-report".into()];
         run.extend(command::of_cell(arguments, &runs, voice));
         // The frozen file has another stem than the one that it is a copy of.
         run.push(command::option("--set", OsStr::new(&format!("name=\"{}\"", cells.experiment))));
-        let run = format!(
-            "{} run --cell \"$cell\" {} \"$@\" -- {}",
-            quoted(&program)?,
-            command::line(run)?,
-            quoted(&frozen)?
-        );
         let report: Vec<OsString> = vec![
-            program.into_os_string(),
+            program.into(),
             "report".into(),
             command::option("--runs", runs.as_os_str()),
             command::option("--reports", reports.as_os_str()),
             "--".into(),
-            runs.join(&cells.experiment).into_os_string(),
+            runs.join(&cells.experiment).into(),
         ];
-        let setup: String = options.setup.iter().map(|line| format!("{line}\n")).collect();
-        let folder = quoted(&runs.join(&cells.experiment))?;
-        let experiment = &cells.experiment;
-        let of_cell = directives(options, name, true);
-        let of_report = directives(options, name, false);
-        let requeues = options.requeues;
-        Ok(Self {
-            cell: format!(
-                "#!/bin/bash\n# A cell of {experiment}; a task of an array. Arguments: a list of cells, and the line before the first task's.\n\
-                 {of_cell}\n\
-                 list=$1 line=$((${{SLURM_ARRAY_TASK_ID:?sbatch --array sets it}} + $2 + 1))\nshift 2\n\
-                 cell=$(sed -n \"${{line}}p\" \"$list\")\n\
-                 if [ -z \"$cell\" ]; then\n    echo \"$list has no line $line\" >&2\n    exit 1\nfi\n\
-                 log={folder}/$cell/log.txt\nmkdir -p \"${{log%/*}}\"\necho \"cell $cell: $log\"\n\
-                 {setup}\
-                 : \"${{RAYON_NUM_THREADS:=${{SLURM_CPUS_PER_TASK:-${{SLURM_CPUS_ON_NODE:-1}}}}}}\"\nexport RAYON_NUM_THREADS\n\
-                 {WATCH}\
-                 {run} >>\"$log\" 2>&1 </dev/null &\nstein=$!\n\
-                 {WAIT}\
-                 if [ -n \"$limit\" ] && [ \"$code\" -gt 128 ] && [ \"${{SLURM_RESTART_COUNT:-0}}\" -lt {requeues} ]; then\n    \
-                 echo \"cell $cell: its time was over; it is queued again\"\n    \
-                 scontrol requeue \"$SLURM_JOB_ID\"\nfi\n\
-                 exit \"$code\"\n"
-            ),
-            report: format!(
-                "#!/bin/bash\n# The report page of {experiment}, once its cells are done.\n{of_report}\n{setup}exec {}\n",
-                command::line(report)?
-            ),
-        })
+        let values = [
+            ("experiment", cells.experiment.clone()),
+            ("folder", quoted(&runs.join(&cells.experiment))?),
+            ("setup", options.setup.iter().map(|line| format!("{line}\n")).collect()),
+            ("run", format!("{} --cell \"$cell\"", command::line(run)?)),
+            ("file", quoted(&frozen)?),
+            ("requeues", options.requeues.to_string()),
+            ("report", command::line(report)?),
+        ];
+        let script = |template: &str, is_cell: bool| {
+            let directives = ("directives", directives(options, name, is_cell));
+            filled(template, &[&values[..], &[directives]].concat())
+        };
+        Ok(Self { cell: script(include_str!("cell.sh"), true), report: script(include_str!("report.sh"), false) })
     }
 }
 
-/// Slurm signals the script, which must outlive its own `wait`: a trap ends that early.
-const WATCH: &str = "\
-limit= stein=
-ask() {
-    again=1
-    [ -n \"$stein\" ] || exit 143
-    kill -s \"$1\" \"$stein\" 2>/dev/null
+/// A template with `{{name}}` replaced; what is put there is not looked through again.
+fn filled(template: &str, values: &[(&str, String)]) -> String {
+    let mut parts = template.split("{{");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (name, rest) = part.split_once("}}").unwrap_or_else(|| panic!("a template has {{{{ without }}}}: {part}"));
+        let value = values.iter().find(|(known, _)| *known == name);
+        out += &value.unwrap_or_else(|| panic!("a template names {name}")).1;
+        out += rest;
+    }
+    out
 }
-trap 'limit=1; ask USR1' USR1
-trap 'ask TERM' TERM
-";
-const WAIT: &str = "\
-again=1
-while [ -n \"$again\" ]; do
-    again=
-    wait \"$stein\"
-    code=$?
-done
-";
 
 /// `#SBATCH` lines; every value was checked when the file was read.
 fn directives(options: &Slurm, name: &str, is_cell: bool) -> String {
@@ -138,6 +111,12 @@ fn clock(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_filled_in_is_left_as_it_is() {
+        let values = [("a", "{{b}} $x".to_owned()), ("b", "two".to_owned())];
+        assert_eq!(filled("{{a}}-{{b}}-${c}}", &values), "{{b}} $x-two-${c}}");
+    }
 
     #[test]
     fn times_are_written_as_slurm_reads_them() {

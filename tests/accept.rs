@@ -1,4 +1,5 @@
-//! The experiments that ship, as a user runs them, against the numbers that they promise; and exported runs in other programs.
+//! The experiments that ship, as a user runs them, against the numbers that they promise; exported runs in other programs;
+//! and a sweep by a real Slurm.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stein_core::Invalid;
-use stein_record::source::{Diagnostic, list_of};
+use stein_record::source::Diagnostic;
 use toml::de::DeTable;
 
 use crate::section::Section;
@@ -135,8 +135,10 @@ impl Launcher {
         }
         let places = section.places();
         let launcher: Self = section.settings()?;
-        let within = |e: Invalid| Invalid { key: e.key.map(|key| format!("slurm.{key}")), ..e };
-        launcher.slurm.check().map_err(|invalid| vec![places.diagnostic(&within(invalid))])?;
+        launcher.slurm.check().map_err(|Invalid { key, message }| {
+            let key = key.map(|key| format!("slurm.{key}"));
+            vec![Diagnostic::new(format!("[launcher.slurm]: {message}")).at(places.of(key.as_deref()), "")]
+        })?;
         Ok(Some(launcher))
     }
 
@@ -279,7 +281,7 @@ fn directive(key: &str, text: &str) -> Result<(), Invalid> {
         return Err(Invalid::key(key, what));
     }
     if OWN.contains(&short) {
-        let what = format!("`{short}` in `directives` is stein's own to set, as are {}", list_of(OWN));
+        let what = format!("`{short}` in `directives` is stein's own to set");
         return Err(Invalid::key(key, what));
     }
     Ok(())

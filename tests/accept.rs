@@ -14,6 +14,9 @@ mod exports;
 mod needs;
 #[path = "accept/python.rs"]
 mod python;
+#[cfg(target_os = "linux")]
+#[path = "accept/slurm.rs"]
+mod slurm;
 
 /// An experiment that ships.
 fn experiment(name: &str) -> PathBuf {

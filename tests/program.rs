@@ -12,6 +12,9 @@ mod errors;
 mod export;
 #[path = "program/harness.rs"]
 mod harness;
+#[cfg(unix)]
+#[path = "program/launcher.rs"]
+mod launcher;
 #[path = "program/manners.rs"]
 mod manners;
 #[path = "program/plugins.rs"]

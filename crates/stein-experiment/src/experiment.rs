@@ -18,6 +18,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::inverse::{Conditioning, Inverse, take_inverse};
+use crate::launcher::Launcher;
 use crate::preset::Preset;
 use crate::section::{Places, Section, article, read, unknown_key};
 use crate::settings::{Evaluation, Runtime, Training};
@@ -29,7 +30,7 @@ const OBJECTIVE_KEYS: [&str; 2] = ["weighting", "importance-correction"];
 const SCHEDULE_KEYS: [&str; 1] = ["density"];
 const SAMPLER_KEYS: [&str; 3] = ["start", "class", "guidance"];
 
-pub(crate) const TABLES: [&str; 14] = [
+pub(crate) const TABLES: [&str; 15] = [
     "name",
     "preset",
     "seed",
@@ -43,6 +44,7 @@ pub(crate) const TABLES: [&str; 14] = [
     "inverse",
     "evaluation",
     "runtime",
+    "launcher",
     "sweep",
 ];
 
@@ -159,15 +161,16 @@ impl Experiment {
     /// # Errors
     /// Everything that is wrong with it; a `[sweep]`, since that makes several experiments of it: see [`Sweep`](crate::Sweep).
     pub fn read(source: &Source, registry: &Registry) -> Result<Self, Vec<Diagnostic>> {
-        let root = source.parse(&COMMON_KEYS)?.into_inner();
+        let mut root = source.parse(&COMMON_KEYS)?.into_inner();
         if let Some((key, _)) = root.get_key_value("sweep") {
             let one = "this is one experiment of several: there is a [sweep]";
             return Err(vec![Diagnostic::new(one).at(Some(key.span()), "").help("name one cell of it")]);
         }
+        Launcher::take(&mut root)?;
         Self::of_table(root, source, registry)
     }
 
-    /// Reads an experiment from its table, which came from `source` and has no `[sweep]`.
+    /// Reads an experiment from its table, which came from `source` and has no `[launcher]` and no `[sweep]`.
     pub(crate) fn of_table(
         mut root: DeTable<'_>,
         source: &Source,

@@ -13,6 +13,7 @@
 mod cell;
 mod experiment;
 mod inverse;
+mod launcher;
 mod names;
 mod plan;
 mod preset;
@@ -29,6 +30,7 @@ mod weights;
 pub use cell::{Cell, TrainingId};
 pub use experiment::{Estimator, Experiment};
 pub use inverse::{Conditioning, Inverse};
+pub use launcher::{Gpus, Launcher, Slurm};
 pub use names::checked_name;
 pub use plan::{NamedMetric, NamedObjective, Plan};
 pub use sample_vector::SampleParts;

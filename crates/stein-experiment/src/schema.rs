@@ -10,6 +10,7 @@ use stein_schedules::Density;
 
 use crate::experiment::DEFAULT_KINDS;
 use crate::inverse::{Conditioning, INVERSE_KEYS};
+use crate::launcher::Launcher;
 use crate::preset::Preset;
 use crate::settings::{Evaluation, Runtime, Training};
 use crate::sweep::{DEFAULT_MOST_CELLS, MOST_CELLS, MOST_MEASURES};
@@ -48,6 +49,7 @@ pub fn schema(registry: &Registry) -> Value {
             "training": inline::<Training>(),
             "evaluation": evaluation,
             "runtime": inline::<Runtime>(),
+            "launcher": inline::<Launcher>(),
             "sweep": sweep(),
         },
     })

@@ -45,6 +45,7 @@ use change::Change;
 use product::Reserved;
 
 use crate::experiment::COMMON_KEYS;
+use crate::launcher::Launcher;
 use crate::section::article;
 use crate::{Cell, Experiment, Plan, TrainingId};
 
@@ -59,11 +60,12 @@ pub(crate) const MOST_MEASURES: usize = 8;
 /// Cells with problems after which no more are read.
 const ENOUGH: usize = 100;
 
-/// An experiment file as the cells that its `[sweep]` makes of it: one, if there is none.
+/// An experiment file as the cells that its `[sweep]` makes of it: one, if there is none. `[launcher]` is no cell's.
 #[derive(Debug)]
 pub struct Sweep<'s> {
     source: &'s Source,
     base: DeTable<'s>,
+    launcher: Option<Launcher>,
     swept: bool,
     axes: Vec<Axis<'s>>,
     best_of: Vec<usize>,
@@ -92,10 +94,12 @@ impl<'s> Sweep<'s> {
     /// Everything that is wrong with it.
     pub fn read(source: &'s Source) -> Result<Self, Vec<Diagnostic>> {
         let mut base = source.parse(&COMMON_KEYS)?.into_inner();
+        let launcher = Launcher::take(&mut base)?;
         let Some(value) = base.remove("sweep") else {
             return Ok(Self {
                 source,
                 base,
+                launcher,
                 swept: false,
                 axes: Vec::new(),
                 best_of: Vec::new(),
@@ -128,12 +132,22 @@ impl<'s> Sweep<'s> {
         let best_of = product::best_of(&axes, &reserved).map_err(|d| vec![d])?;
         let measures = product::measures(&reserved).map_err(|d| vec![d])?;
         let cells = product::cells(&axes, &reserved, &span)?;
-        Ok(Self { source, base, swept: true, axes, best_of, measures, cells })
+        Ok(Self { source, base, launcher, swept: true, axes, best_of, measures, cells })
     }
 
     /// Whether the file has a `[sweep]`.
     pub fn is_swept(&self) -> bool {
         self.swept
+    }
+
+    /// The file's text, without what is assigned to it.
+    pub fn text(&self) -> &str {
+        self.source.text()
+    }
+
+    /// The file's `[launcher]`, if there is one.
+    pub fn launcher(&self) -> Option<&Launcher> {
+        self.launcher.as_ref()
     }
 
     /// What is varied, in the order of the file.

@@ -202,6 +202,11 @@ impl Source {
         &self.parts[0].origin
     }
 
+    /// The text of the file, without the assignments.
+    pub fn text(&self) -> &str {
+        &self.parts[0].text
+    }
+
     /// Parses file and assignments into one table. All syntax errors are reported.
     ///
     /// An assignment of another `kind` to a table of the file drops the keys that the file gives there, since they belong to

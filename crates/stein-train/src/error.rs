@@ -11,7 +11,7 @@ pub enum RunError {
     /// Stopped by a signal; what was trained is in a checkpoint.
     #[error("stopped by {name}; the same command goes on from here")]
     Interrupted {
-        /// SIGINT or SIGTERM.
+        /// SIGINT, SIGTERM or SIGUSR1.
         name: &'static str,
         /// 128 plus the signal's number.
         code: u8,
@@ -72,8 +72,8 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// The exit code: 3 data, 5 diverged, 6 checkpoint damaged, 7 locked, 8 disk, 124 timed out, 130 and 143
-    /// interrupted, 1 anything else.
+    /// The exit code: 3 data, 5 diverged, 6 checkpoint damaged, 7 locked, 8 disk, 124 timed out, 130, 138
+    /// and 143 interrupted, 1 anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Interrupted { code, .. } => *code,

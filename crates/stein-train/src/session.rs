@@ -9,6 +9,9 @@ pub struct Stop(Arc<AtomicUsize>);
 
 const SIGINT: usize = 2;
 const SIGALRM: usize = 14;
+/// Linux's number; macOS and the BSDs have another.
+const SIGUSR1: u8 = if cfg!(target_os = "linux") { 10 } else { 30 };
+const NOTICE: usize = SIGUSR1 as usize;
 
 impl Stop {
     /// Nobody has asked.
@@ -37,6 +40,7 @@ impl Stop {
             0 => None,
             SIGINT => Some(crate::RunError::Interrupted { name: "SIGINT", code: 130 }),
             SIGALRM => Some(crate::RunError::TimedOut),
+            NOTICE => Some(crate::RunError::Interrupted { name: "SIGUSR1", code: 128 + SIGUSR1 }),
             _ => Some(crate::RunError::Interrupted { name: "SIGTERM", code: 143 }),
         }
     }

@@ -248,9 +248,9 @@ fn twins(axis: &str, values: &[Value<'_>]) -> Option<Diagnostic> {
     })
 }
 
-/// What an axis can vary: everything but the experiment's name.
+/// What an axis can vary: everything but the experiment's name and how it is launched.
 fn tables() -> impl Iterator<Item = &'static str> {
-    TABLES.into_iter().filter(|table| !["name", "sweep"].contains(table))
+    TABLES.into_iter().filter(|table| !["name", "launcher", "sweep"].contains(table))
 }
 
 fn unknown(table: &str, key: Span) -> Diagnostic {

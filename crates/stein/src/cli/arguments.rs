@@ -121,6 +121,15 @@ pub(crate) struct Folders {
     pub(crate) reports: PathBuf,
 }
 
+/// What cells can be handed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Launcher {
+    /// stdout: one command a line, for GNU parallel, HyperQueue and the like
+    Print,
+    /// Slurm: job arrays, with the options of [launcher.slurm]
+    Slurm,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -129,12 +138,18 @@ Examples:
   stein run experiments/mixture.toml --set 'objective.weighting={ power = 1.5 }'
   stein run experiments/mixture.toml --set 'sweep.seed=[0, 1, 2]' --jobs 2
   stein run experiments/mixture.toml --devices wgpu:discrete:0,wgpu:discrete:1 --timeout 30m
+  stein run experiments/objectives.toml --launcher print | parallel --jobs 4
+  stein run experiments/objectives.toml --launcher slurm --set launcher.slurm.time=2h --dry-run
 
 A finished run is left alone, an unfinished one goes on from its checkpoint. Ctrl-C saves and stops; twice stops at once. Runs of an
 experiment that differ in nothing that training reads share one trained network.
 
 With a [sweep], each cell runs in a process of its own, which writes to log.txt in the cell's folder; one that fails, or takes
-longer than --timeout, does not stop the others.")]
+longer than --timeout, does not stop the others.
+
+--launcher hands the cells that are not finished to something else. `print` writes a command a line, one cell of each training first.
+`slurm` submits job arrays with the options of [launcher.slurm], as the file is now: a first one, one of the cells that share its
+trainings, then the report. `stein status FILE` says how far they are.")]
 pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) experiment: Experiment,
@@ -156,9 +171,21 @@ pub(crate) struct Run {
     /// What a cell has to save and end before it is killed, once its time is over
     #[arg(long, value_name = "DURATION", default_value = "30s", requires = "timeout", value_parser = time)]
     pub(crate) grace: Duration,
-    /// A training that has diverged is not tried again
-    #[arg(long, hide = true, requires = "attended")]
+    /// Hand the cells to this in place of running them here
+    #[arg(long, value_name = "LAUNCHER", conflicts_with_all = ["jobs", "devices", "tui", "attended"])]
+    pub(crate) launcher: Option<Launcher>,
+    /// Print the scripts and commands of --launcher slurm; submit nothing
+    #[arg(long, requires = "launcher")]
+    pub(crate) dry_run: bool,
+    /// Leave the report page to a later `stein report FILE`
+    #[arg(long)]
+    pub(crate) no_report: bool,
+    /// A training that has diverged is not tried again for this cell
+    #[arg(long, requires = "cell", conflicts_with = "launcher")]
     pub(crate) keep_diverged: bool,
+    /// Started by a scheduler's script: all signals that come are one request to save and stop
+    #[arg(long, hide = true, requires = "cell", conflicts_with_all = ["launcher", "attended"])]
+    pub(crate) scheduled: bool,
     /// Started by a sweep: stop when stdin ends, and leave the report to whoever started this
     #[arg(long, hide = true, requires = "cell")]
     pub(crate) attended: bool,

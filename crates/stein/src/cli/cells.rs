@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use stein_core::Registry;
 use stein_experiment::{CellPlan, Experiment, Plan, Sweep};
 use stein_record::source::{Source, nearest};
-use stein_record::{AxisRole, RecordError, RunDir, SweepAxis, run_dir};
+use stein_record::{AxisRole, RecordError, RunDir, SweepAxis, SweepRecord, run_dir};
 
 use super::{Failure, load};
 
@@ -29,6 +29,12 @@ impl Cells {
     pub(crate) fn record(&self, sweep: &Sweep<'_>) -> Result<(), RecordError> {
         sweep.record(&self.experiment, &self.names()).write(&self.folder)
     }
+
+    /// The same, where there is none: a trial of one cell, perhaps with other values, must not take the place of the sweep that was
+    /// run.
+    pub(crate) fn record_if_new(&self, sweep: &Sweep<'_>) -> Result<(), RecordError> {
+        if is_recorded(&self.folder) { Ok(()) } else { self.record(sweep) }
+    }
 }
 
 /// Checks all cells and looks for their run directories.
@@ -43,6 +49,11 @@ pub(crate) fn find(source: &Source, sweep: &Sweep<'_>, registry: &Registry, runs
     };
     let all = cells.into_iter().map(located).collect();
     Ok(Cells { experiment, folder, all })
+}
+
+/// Whether a folder of runs has a `sweep.json` that can be read.
+pub(crate) fn is_recorded(folder: &Path) -> bool {
+    SweepRecord::read(folder).ok().flatten().is_some()
 }
 
 /// The folder of an experiment and the run directory of its cell.
@@ -66,7 +77,7 @@ pub(crate) fn plan(
 }
 
 /// Finds a cell by its name, with or without its hash, or by its hash alone.
-fn named(source: &Source, sweep: &Sweep<'_>, name: &str, registry: &Registry) -> Result<usize, Failure> {
+pub(crate) fn named(source: &Source, sweep: &Sweep<'_>, name: &str, registry: &Registry) -> Result<usize, Failure> {
     let digits = name.rsplit('-').next().filter(|d| d.len() == DIGITS && d.chars().all(|c| c.is_ascii_hexdigit()));
     let slug = digits.map_or(name, |d| name.strip_suffix(d).unwrap_or(name).trim_end_matches('-'));
     // A cell's process asks for a name in full; among thousands, only those of that slug are read.

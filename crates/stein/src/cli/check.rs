@@ -54,11 +54,17 @@ pub(crate) fn check(arguments: &Check, registry: &Registry, voice: Voice) -> Out
         if let Some(record) = swept {
             said["sweep"] = json!(record);
         }
+        if let Some(launcher) = sweep.launcher() {
+            said["launcher"] = json!(launcher.to_table()["launcher"]);
+        }
         print_json(&said);
         return Ok(());
     }
     let data = &plan.dataset;
     print(&experiment.to_toml());
+    if let Some(launcher) = sweep.launcher() {
+        print(&format!("\n{}", launcher.to_table()));
+    }
     print("");
     print(&format!(
         "data     {} training rows, {} held out, of {} numbers with a standard deviation of {:.3}",

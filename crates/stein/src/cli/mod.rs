@@ -2,15 +2,17 @@
 //!
 //! Results go to stdout; progress, notes and errors to stderr. Exit codes: 0 done, 1 anything else, 2 usage or
 //! configuration, 3 data, 4 not done yet (`stein status`), 5 diverged, 6 checkpoint damaged, 7 locked by another process, 8 disk,
-//! 124 timed out and 130 and 143 interrupted with a checkpoint saved.
+//! 124 timed out and 130, 138 and 143 interrupted with a checkpoint saved.
 
 mod arguments;
 mod cells;
 mod check;
+mod command;
 mod compare;
 mod devices;
 mod export;
 mod init;
+mod launch;
 mod list;
 mod load;
 mod pictures;
@@ -25,6 +27,7 @@ mod score;
 mod shell;
 mod sigmas;
 mod signals;
+mod slurm;
 mod status;
 mod suggest;
 mod sweep;

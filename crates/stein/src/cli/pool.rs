@@ -1,7 +1,6 @@
 //! The processes of a sweep's cells: so many at a time, each watched until it ends.
 
 use std::collections::VecDeque;
-use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -14,6 +13,8 @@ use stein_train::{RunError, Stop};
 
 use super::arguments::{Run, Voice};
 use super::check::duration;
+use super::command::{self, option};
+use super::signals;
 
 /// Between looks at the processes.
 const TICK: Duration = Duration::from_millis(20);
@@ -89,10 +90,11 @@ impl<'a> Pool<'a> {
         loop {
             if let Some(signal) = stop.requested() {
                 stop.cell().store(0, Ordering::SeqCst);
-                if asked.is_none() {
-                    self.ask_to_stop(&signal)
-                } else {
-                    self.kill()
+                match &asked {
+                    None => self.ask_to_stop(&signal),
+                    // A scheduler sends several kinds, and means one request.
+                    Some(before) if signals::insists(before, &signal) => self.kill(),
+                    Some(_) => {}
                 }
                 asked = Some(signal);
             }
@@ -168,7 +170,8 @@ impl<'a> Pool<'a> {
                 }
                 self.fail(&cell.job, &reason);
             }
-            None | Some(130 | 143) if stopping => {
+            // 128 and a signal.
+            None | Some(129..160) if stopping => {
                 self.interrupted += 1;
                 self.say(&cell.job, &format!("stopped after {took}"));
             }
@@ -232,18 +235,11 @@ impl<'a> Pool<'a> {
         let program = std::env::current_exe().map_err(|e| RecordError::io("the program itself", "find", e))?;
         let mut command = Command::new(&program);
         command.arg("run").args(["--cell", job.name, "--attended"]);
-        command.arg(option("--runs", arguments.folders.runs.as_os_str()));
+        command.args(command::of_cell(arguments, &arguments.folders.runs, self.voice));
         command.arg(option("--reports", arguments.folders.reports.as_os_str()));
-        command.args(arguments.experiment.set.iter().map(|set| option("--set", set.as_ref())));
         command.args(device.map(|device| option("--devices", device.to_string().as_ref())));
-        if let Some(time) = arguments.timeout {
-            command.arg(option("--timeout", humantime::format_duration(time).to_string().as_ref()));
-        }
         if job.training.as_ref().is_some_and(|training| self.diverged.contains(training)) {
             command.arg("--keep-diverged");
-        }
-        if self.voice.verbose {
-            command.arg("--verbose");
         }
         command.arg("--").arg(&arguments.experiment.file);
         if self.jobs > 1 {
@@ -259,15 +255,8 @@ fn state(training: &RunDir) -> Option<State> {
     training.read_record().ok().flatten().map(|record| record.state)
 }
 
-fn is_trained(training: &RunDir) -> bool {
+pub(crate) fn is_trained(training: &RunDir) -> bool {
     state(training) == Some(State::Finished)
-}
-
-fn option(name: &str, value: &OsStr) -> OsString {
-    let mut option = OsString::from(name);
-    option.push("=");
-    option.push(value);
-    option
 }
 
 /// The threads of one of several processes. Burn's CPU backend works on rayon's threads, which heed this variable.

@@ -6,11 +6,14 @@ use stein_record::{GitRecord, RunDir};
 use stein_train::{Outcome as Ended, RunOptions};
 
 use super::arguments::{Run, Voice};
-use super::{Failure, Outcome, cells, load, pictures, print, signals, sweep};
+use super::{Failure, Outcome, cells, launch, load, pictures, print, signals, sweep};
 
 pub(crate) fn run(arguments: &Run, registry: &Registry, voice: Voice) -> Outcome {
     let source = load::source(&arguments.experiment.file, &arguments.experiment.set)?;
     let sweep = load::sweep(&source)?;
+    if let Some(launcher) = arguments.launcher {
+        return launch::launch(arguments, launcher, &source, &sweep, registry, voice);
+    }
     if sweep.is_swept() && arguments.cell.is_none() {
         return sweep::run(arguments, &source, &sweep, registry, voice);
     }
@@ -20,14 +23,14 @@ pub(crate) fn run(arguments: &Run, registry: &Registry, voice: Voice) -> Outcome
     let plan = cells::plan(&source, &sweep, arguments.cell.as_deref(), registry)?;
     let experiment = &plan.experiment;
     let (folder, directory) = cells::directory(&arguments.folders.runs, experiment)?;
-    if sweep.is_swept() && !arguments.attended {
-        // A trial of one cell, perhaps with other values, must not take the place of the sweep that was run.
-        let known = stein_record::SweepRecord::read(&folder).ok().flatten().is_some();
-        if !known {
-            cells::find(&source, &sweep, registry, &arguments.folders.runs)?.record(&sweep)?;
-        }
+    if sweep.is_swept() && !arguments.attended && !cells::is_recorded(&folder) {
+        cells::find(&source, &sweep, registry, &arguments.folders.runs)?.record_if_new(&sweep)?;
     }
-    let stop = if arguments.attended { signals::attended() } else { signals::install() };
+    let stop = match (arguments.attended, arguments.scheduled) {
+        (true, _) => signals::attended(),
+        (false, true) => signals::watch(),
+        (false, false) => signals::install(),
+    };
     let stop = stop.map_err(|e| Failure::Message(format!("cannot handle signals: {e}"), 1))?;
     if let Some(time) = arguments.timeout {
         signals::limit(&stop, time).map_err(|e| Failure::Message(format!("cannot watch the clock: {e}"), 1))?;
@@ -66,7 +69,7 @@ pub(crate) fn run(arguments: &Run, registry: &Registry, voice: Voice) -> Outcome
         }
     }
     pictures::draw(&directory)?;
-    if arguments.attended {
+    if arguments.attended || arguments.no_report {
         print(&summary(&directory)?);
         return Ok(());
     }

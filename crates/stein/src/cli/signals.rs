@@ -1,32 +1,37 @@
-//! SIGINT and SIGTERM: the first asks, the second does not.
+//! SIGINT, SIGTERM and SIGUSR1: the first asks, the same again does not. Schedulers send SIGUSR1 before a time limit, SIGTERM after
+//! it, and mean one request.
 
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+#[cfg(unix)]
+use signal_hook::consts::SIGUSR1;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use stein_train::Stop;
+use stein_train::{RunError, Stop};
 
-/// Lets signals set a flag only; a second one ends the process at once.
+/// Lets signals set a flag only; the same one again ends the process at once, but for SIGUSR1, which only ever asks.
 pub(crate) fn install() -> std::io::Result<Stop> {
     let stop = Stop::new();
-    let asked = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
+        let asked = Arc::new(AtomicBool::new(false));
         // In this order: the first signal finds the flag down and raises it, the second finds it up and exits.
         signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, asked.clone())?;
-        signal_hook::flag::register(signal, asked.clone())?;
+        signal_hook::flag::register(signal, asked)?;
         signal_hook::flag::register_usize(signal, stop.cell(), signal as usize)?;
     }
+    notice(&stop)?;
     Ok(stop)
 }
 
-/// Lets signals set a flag and nothing else: whoever reads it resets it, and acts on the next one too.
+/// Lets signals set a flag and nothing else: whoever reads it resets it and acts on the next one too, or takes all for one.
 pub(crate) fn watch() -> std::io::Result<Stop> {
     let stop = Stop::new();
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register_usize(signal, stop.cell(), signal as usize)?;
     }
+    notice(&stop)?;
     Ok(stop)
 }
 
@@ -37,6 +42,7 @@ pub(crate) fn attended() -> std::io::Result<Stop> {
     // A terminal sends SIGINT to the whole group; it is for the one that all were started by.
     signal_hook::flag::register(SIGINT, Arc::new(AtomicBool::new(false)))?;
     signal_hook::flag::register_usize(SIGTERM, stop.cell(), SIGTERM as usize)?;
+    notice(&stop)?;
     std::thread::Builder::new().name("attendant".into()).spawn(move || {
         let mut signal = [SIGTERM as u8];
         // Nothing to read is the end of the pipe.
@@ -44,6 +50,20 @@ pub(crate) fn attended() -> std::io::Result<Stop> {
         asked.store(signal[0].into(), Ordering::SeqCst);
     })?;
     Ok(stop)
+}
+
+/// Takes a scheduler's notice that time is running out, where there is such a signal.
+fn notice(stop: &Stop) -> std::io::Result<()> {
+    #[cfg(unix)]
+    signal_hook::flag::register_usize(SIGUSR1, stop.cell(), SIGUSR1 as usize)?;
+    #[cfg(not(unix))]
+    let _ = stop;
+    Ok(())
+}
+
+/// Whether a further signal is more than what was asked for before.
+pub(crate) fn insists(before: &RunError, now: &RunError) -> bool {
+    before.exit_code() == now.exit_code() && [SIGINT, SIGTERM].contains(&(i32::from(now.exit_code()) - 128))
 }
 
 /// Lets a process ask itself to stop when its time is over.

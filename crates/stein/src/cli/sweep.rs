@@ -48,10 +48,12 @@ pub(crate) fn run(arguments: &Run, source: &Source, sweep: &Sweep<'_>, registry:
             eprintln!("warning: {error}");
         }
     }
-    let page = stein_report::write(&cells.folder, &arguments.folders.reports)?;
     let (finished, failed) = (pool.finished, pool.failed);
     print(&format!("cells   {finished} finished, {before} skipped, {} failed", failed.len()));
-    print(&format!("report  {}", page.display()));
+    if !arguments.no_report {
+        let page = stein_report::write(&cells.folder, &arguments.folders.reports)?;
+        print(&format!("report  {}", page.display()));
+    }
     if failed.is_empty() {
         return Ok(());
     }
@@ -92,7 +94,7 @@ fn check_devices(devices: &[DeviceRequest], cells: &cells::Cells) -> Outcome {
 }
 
 /// The cells to run, in the order to run them.
-fn unfinished<'a>(cells: &'a cells::Cells, sweep: &Sweep<'_>) -> VecDeque<Job<'a>> {
+pub(crate) fn unfinished<'a>(cells: &'a cells::Cells, sweep: &Sweep<'_>) -> VecDeque<Job<'a>> {
     let mut jobs = Vec::new();
     for (cell, (plan, directory)) in cells.all.iter().enumerate() {
         // A record that cannot be read is its own process's to complain of, and does not stop the others.

@@ -384,7 +384,7 @@ fn a_sweep_is_compared() {
     let page = place.report(&sweep_runs(&place.runs(), "objectives"));
     let all = text(&page);
     for told in [
-        "33 of 36 cells finished; 3 missing.",
+        "33 of 36 cells finished; 1 diverged, 1 failed, 1 not begun.",
         "denoising-0-1-seed-0-03030303 : diverged , the loss was not finite at step 412",
         "implicit-1-0-seed-1-1f1f1f1f : failed , the disk is full",
         "sliced-0-1-seed-2-11111111 : not run yet",

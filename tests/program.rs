@@ -16,6 +16,8 @@ mod harness;
 mod manners;
 #[path = "program/plugins.rs"]
 mod plugins;
+#[path = "program/report.rs"]
+mod report;
 #[path = "program/resume.rs"]
 mod resume;
 #[path = "program/runs.rs"]

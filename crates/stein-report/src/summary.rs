@@ -32,9 +32,9 @@ pub(crate) struct Summary {
     pub(crate) recorded: Option<String>,
     /// When the runs were looked at, RFC 3339, UTC.
     pub(crate) written: String,
-    /// The best row by what rows are ranked by.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) result: Option<Best>,
+    /// The best row by what rows are ranked by, of each kind of rows that can be compared.
+    #[serde(default)]
+    pub(crate) best: Vec<Best>,
     /// What the runs take on disk, in bytes.
     pub(crate) bytes: u64,
     /// Some samples.
@@ -91,21 +91,22 @@ impl Summary {
     pub(crate) fn of(
         name: &str,
         table: &Table<'_>,
-        cells: BTreeMap<String, usize>,
+        states: BTreeMap<String, usize>,
         about: About,
         bytes: u64,
         picture: impl Fn(Option<&str>) -> Option<Thumbnail>,
     ) -> Self {
-        let best = best_row(table);
-        let first = best.and_then(|row| table.rows[row].repetitions.iter().flatten().find(|c| c.numbers().is_some()));
+        let rows = best_rows(table);
+        let cells = |row: &usize| table.rows[*row].repetitions.iter().flatten();
+        let first = rows.first().and_then(|row| cells(row).find(|cell| cell.numbers().is_some()));
         Self {
             schema: SCHEMA,
             name: name.into(),
             about: about.what,
-            cells,
+            cells: states,
             recorded: about.recorded,
             written: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
-            result: best.and_then(|row| result(table, row)),
+            best: rows.into_iter().filter_map(|row| best(table, row)).collect(),
             bytes,
             picture: picture(first.map(|cell| cell.name.as_str())),
         }
@@ -164,15 +165,25 @@ pub(crate) fn states(sweep: &Sweep) -> BTreeMap<String, usize> {
     out
 }
 
-/// The row that is best by what rows are ranked by.
-fn best_row(table: &Table<'_>) -> Option<usize> {
-    let ranked = (0..table.rows.len()).filter(|&row| table.badness(row).is_finite());
-    // Of one row there is a value, though none may be better than another.
-    let only = (table.rows.len() == 1).then_some(0);
-    ranked.min_by(|&a, &b| table.badness(a).total_cmp(&table.badness(b))).or(only)
+/// The rows that are the best by what rows are ranked by, among those on the same data and noise levels.
+fn best_rows(table: &Table<'_>) -> Vec<usize> {
+    let Some(column) = table.primary_column() else { return Vec::new() };
+    if table.rows.len() == 1 {
+        // There is a value, though none may be better than another.
+        return vec![0];
+    }
+    let mut best: Vec<usize> = Vec::new();
+    for row in (0..table.rows.len()).filter(|&row| table.badness(row).is_finite()) {
+        match best.iter_mut().find(|other| column.families[**other] == column.families[row]) {
+            Some(other) if table.badness(row) < table.badness(*other) => *other = row,
+            Some(_) => {}
+            None => best.push(row),
+        }
+    }
+    best
 }
 
-fn result(table: &Table<'_>, row: usize) -> Option<Best> {
+fn best(table: &Table<'_>, row: usize) -> Option<Best> {
     let column = table.primary_column()?;
     Some(Best {
         row: if table.rows.len() > 1 { table.rows[row].labels.join(" · ") } else { String::new() },
@@ -266,18 +277,27 @@ mod tests {
     fn the_result_is_the_best_row_with_its_error_over_repetitions() {
         let axes = [("sampler", AxisRole::Compare, "a b"), ("seed", AxisRole::Repeat, "0 1")];
         let mut sweep = sweep(&axes, &[("a 0", 0.1), ("a 1", 9.0), ("b 0", 2.0), ("b 1", 4.0)]);
-        let best = |sweep: &Sweep| {
+        let found = |sweep: &Sweep| -> Vec<(String, Estimate, usize)> {
             let table = Table::of(sweep);
-            result(&table, best_row(&table).unwrap()).unwrap()
+            let all = best_rows(&table).into_iter().map(|row| best(&table, row).unwrap());
+            all.map(|best| (best.row, best.value, best.repetitions)).collect()
         };
         // The wrong twin takes the best cell, or its own error of 0.1.
-        let found = best(&sweep);
-        assert_eq!((found.row.as_str(), found.value, found.repetitions), ("b", Estimate::new(3.0, 1.0), 2));
+        assert_eq!(found(&sweep), [("b".to_owned(), Estimate::new(3.0, 1.0), 2)]);
         sweep.cells[3].found = Found::Short { file: String::new(), state: Some(State::TimedOut), why: String::new() };
         sweep.cells[2].found = Found::Nothing;
         let counted: Vec<(String, usize)> = states(&sweep).into_iter().collect();
         assert_eq!(counted, [("finished".into(), 2), ("not begun".into(), 1), ("timed-out".into(), 1)]);
-        assert_eq!(best(&sweep).row, "a");
+        assert_eq!(found(&sweep)[0].0, "a");
+    }
+
+    #[test]
+    fn each_data_has_its_best_row() {
+        let axes = [("data", AxisRole::Compare, "x y"), ("sampler", AxisRole::Compare, "a b")];
+        let sweep = sweep(&axes, &[("x a", 2.0), ("x b", 1.0), ("y a", 0.1), ("y b", 0.2)]);
+        let table = Table::of(&sweep);
+        let rows: Vec<String> = best_rows(&table).into_iter().filter_map(|row| Some(best(&table, row)?.row)).collect();
+        assert_eq!(rows, ["x · b", "y · a"]);
     }
 
     #[test]

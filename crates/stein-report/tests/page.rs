@@ -1,5 +1,6 @@
 //! Report pages from run directories, whole and broken. `STEIN_KEEP=DIR` leaves the pages there to be looked at.
 
+mod beside;
 mod synthetic;
 
 use std::path::{Path, PathBuf};
@@ -456,7 +457,9 @@ fn a_sweep_that_is_broken_does_no_harm() {
     record.write(&folder).unwrap();
     let page = place.report(&folder);
     let all = text(&page);
-    assert!(all.contains("../../../../etc/passwd : not run yet") && all.contains("2 of 4 cells finished; 2 missing."));
+    assert!(
+        all.contains("../../../../etc/passwd : not run yet") && all.contains("2 of 4 cells finished; 2 not begun.")
+    );
     assert!(page.contains("&lt;script&gt;alert(1)") && page.contains("\\u{202e}") && !page.contains('\u{202e}'));
     assert!(compared(&page, "not a value").starts_with("not a value – of 1 1 own s.e."));
 

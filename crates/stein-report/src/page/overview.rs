@@ -54,7 +54,7 @@ fn row(entry: &Entry) -> Markup {
                 th scope="row" { (link) small { (visible(&summary.about)) } }
                 td { @if let Some(picture) = &summary.picture { (thumbnail(picture, &summary.name)) } }
                 td { (state(summary)) small { "as of " (moment(&summary.written)) } }
-                td { @match &summary.result { Some(best) => (result(best)), None => span.muted { "–" } } }
+                td { (results(&summary.best)) }
                 td { @match &summary.recorded { Some(at) => (moment(at)), None => "–" } }
                 td.number { (bytes(summary.bytes)) }
             }
@@ -89,6 +89,17 @@ fn state(summary: &Summary) -> Markup {
                 span.state.(class(state)) { @if all > 1 { (n) " " } (visible(state)) } " "
             }
         }
+    }
+}
+
+/// Best rows that are shown.
+const MOST_BEST: usize = 3;
+
+fn results(best: &[Best]) -> Markup {
+    html! {
+        @if best.is_empty() { span.muted { "–" } }
+        @for best in best.iter().take(MOST_BEST) { div { (result(best)) } }
+        @if best.len() > MOST_BEST { small { "and " (best.len() - MOST_BEST) " more" } }
     }
 }
 

@@ -11,7 +11,6 @@ use crate::figures::samples::{first_rows, grid_png};
 use crate::images;
 use crate::number::{duration, estimate};
 use crate::run::Run;
-use crate::statistics::badness;
 use crate::summary::Thumbnail;
 use crate::sweep::{Cell, Found, Sweep, is_same};
 use crate::tables::{Data, Line};
@@ -134,7 +133,7 @@ pub(crate) fn page(experiment: &str, rows: &[Row], note: Option<&str>) -> String
                 h1 { bdi { (visible(experiment)) } }
                 p.summary {
                     @if rows.is_empty() { "There are no runs of this experiment yet." }
-                    @else { (count(rows.len(), "cell")) ". Each name leads to its cell's page; the best value of each metric is set bold." }
+                    @else { (count(rows.len(), "cell")) ". Each name leads to its cell's page. No value is marked as the best: single runs cannot tell." }
                 }
                 @if let Some(note) = note { p.notice { (visible(note)) } }
             }
@@ -155,13 +154,6 @@ pub(super) fn table(rows: &[Row]) -> Markup {
         }
     }
     let value = |row: &Row, name: &str| row.metrics.iter().find(|m| m.0 == name).map(|m| m.3);
-    let best: Vec<Option<f64>> = columns
-        .iter()
-        .map(|(name, _, better)| {
-            let scores = rows.iter().filter_map(|r| value(r, name)).map(|e| badness(*better, e.value));
-            scores.filter(|s| s.is_finite()).min_by(f64::total_cmp)
-        })
-        .collect();
     let trained = rows.iter().any(|r| r.training.is_some());
     html! {
         div.scroll tabindex="0" {
@@ -185,10 +177,8 @@ pub(super) fn table(rows: &[Row]) -> Markup {
                         td { (row.state) }
                         td.number { (row.seed) }
                         @if trained { td.number { (row.training.as_deref().unwrap_or("–")) } }
-                        @for ((name, _, better), best) in columns.iter().zip(&best) {
-                            @let found = value(row, name);
-                            @let wins = found.is_some_and(|e| Some(badness(*better, e.value)) == *best);
-                            td.number.best[wins] { @match found { Some(e) => (estimate(&e)), None => "–" } }
+                        @for (name, _, _) in &columns {
+                            td.number { @match value(row, name) { Some(e) => (estimate(&e)), None => "–" } }
                         }
                     }
                 } }

@@ -168,7 +168,8 @@ fn tables_say_what_the_run_says() {
 
     // With a second cell they are in the cells' folders, and nowhere else.
     mixture_run(&place.runs(), "tables", "b-22222222", 4);
-    place.report(&folder);
+    let page = place.report(&folder);
+    assert!(!page.contains("class=\"number best"), "single runs cannot tell which is the best");
     assert!(!reports.join("metrics.csv").exists() && !reports.join("levels.json").exists());
     assert_eq!(json("a-11111111/metrics.json"), metrics);
     assert_eq!(read(reports.join("cells.csv")).lines().count(), 3);

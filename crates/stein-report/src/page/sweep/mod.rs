@@ -20,7 +20,7 @@ pub(crate) fn page(sweep: &Sweep, table: &Table<'_>, rows: &[Row], shown: &[samp
         absent("No cell has been run yet.")
     } else {
         html! {
-            p { "Each name leads to its cell's page; the best value of each metric is set bold, whatever its error." }
+            p { "Each name leads to its cell's page." }
             (index::table(rows))
             (files_of("cells"))
         }

@@ -5,7 +5,7 @@ use stein_record::arrays::Array;
 
 use crate::canvas::Trouble;
 use crate::field::{Extent, points};
-use crate::figures::plane::{Plane, SLATE, strengths};
+use crate::figures::plane::Plane;
 use crate::figures::samples::{first_rows, grid_png};
 use crate::figures::{Drawn, Figure, Layout, Panel, Picture};
 use crate::number::estimate;
@@ -42,7 +42,7 @@ pub(crate) struct Shown {
 #[derive(Debug, Clone)]
 enum Kind {
     Images { shape: [usize; 3], range: [f64; 2] },
-    Plane { extent: Extent, density: Option<(Vec<f64>, usize)> },
+    Plane { extent: Extent },
 }
 
 impl Shown {
@@ -66,19 +66,10 @@ impl Shown {
     }
 }
 
-/// The frame of points, the same for all rows on the same data.
+/// The frame of points: that of held-out data, whatever strays from them.
 fn plane(run: &Run) -> Option<Kind> {
-    if !run.is_plane() {
-        return None;
-    }
-    let around =
-        || Extent::around(&run.held_out.as_ref().or(run.samples.as_ref()).and_then(points).unwrap_or_default());
-    let extent = run.field.as_ref().map_or_else(around, |field| field.extent());
-    let density = run.field.as_ref().and_then(|field| {
-        let density = strengths(&field.density(field.nearest_level(0.0))?);
-        (!density.is_empty()).then_some((density, field.x.len()))
-    });
-    Some(Kind::Plane { extent, density })
+    let rows = run.held_out.as_ref().or(run.samples.as_ref()).filter(|_| run.is_plane())?;
+    Some(Kind::Plane { extent: Extent::around(&points(rows)?) })
 }
 
 /// Where chains start, and of which classes they are: with the seed these decide what they start from.
@@ -157,11 +148,10 @@ fn picture(rows: &Array, like: &Shown, tone: Tone) -> Result<(Picture, usize), T
             let columns = (PIXELS / (2 * shape[1] + 1)).clamp(2, 6);
             Ok((grid_png(rows, *shape, *range, columns, PIXELS)?, 0))
         }
-        Kind::Plane { extent, density } => {
+        Kind::Plane { extent } => {
             let points = points(rows).ok_or("the rows are no points of the plane")?;
             let outside = points.iter().filter(|p| extent.place(**p, 1.0, 1.0).is_none()).count();
-            let heat = density.as_ref().map(|(strengths, columns)| (strengths.clone(), *columns, SLATE));
-            let plane = Plane { points: &points, point_tone: tone, heat, ..Plane::new(*extent) };
+            let plane = Plane { points: &points, point_tone: tone, ..Plane::new(*extent) };
             Ok((Picture::Svg(plane.draw(PIXELS as f64)?), outside))
         }
     }
@@ -183,10 +173,7 @@ fn caption(rows: &[(&Row<'_>, usize, &Shown)]) -> String {
     };
     let frame = match first.kind {
         Kind::Images { .. } => " Values beyond the data's range are clipped for display.",
-        Kind::Plane { density: Some(_), .. } => {
-            " Shading is the true density at the smallest noise level; rows on the same data share their frame."
-        }
-        Kind::Plane { density: None, .. } => " Rows on the same data share their frame.",
+        Kind::Plane { .. } => " The frame is that of the held-out data; points beyond it are counted, not drawn.",
     };
     let more = match rows.len().saturating_sub(MOST_ROWS) {
         0 => String::new(),

@@ -19,6 +19,8 @@ mod launcher;
 mod manners;
 #[path = "program/plugins.rs"]
 mod plugins;
+#[path = "program/report.rs"]
+mod report;
 #[path = "program/resume.rs"]
 mod resume;
 #[path = "program/runs.rs"]

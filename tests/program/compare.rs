@@ -82,7 +82,15 @@ fn seeds_are_repetitions_and_the_rest_is_compared() {
             && page.contains("What came of it")
             && !page.contains("<script")
     );
-    assert!(!page.contains("href="), "the page stands alone");
+    let links: Vec<&str> = page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let tables = ["configuration", "measured"].map(|table| ["csv", "json"].map(|kind| format!("both.{table}.{kind}")));
+    assert_eq!(links, tables.as_flattened(), "the page leads to its tables only");
+    let beside = |name: &str| std::fs::read_to_string(folder.path().join("pages").join(name)).unwrap();
+    assert!(beside("both.configuration.csv").starts_with("key,A,B\r\ntraining.optimizer.learning-rate,"));
+    let measured: serde_json::Value = serde_json::from_str(&beside("both.measured.json")).unwrap();
+    let rows = measured["rows"].as_array().unwrap();
+    let of_b = rows.iter().find(|row| row["name"] == "energy-distance" && row["side"] == "B").unwrap();
+    close(&of_b["difference"], mean(&apart));
 }
 
 #[test]

@@ -115,7 +115,11 @@ pub(crate) fn duration(seconds: f64) -> String {
 /// Bytes, in decimal units.
 pub(crate) fn bytes(n: u64) -> String {
     let n = n as f64;
-    if n >= 1e9 { format!("{:.2} GB", n / 1e9) } else { format!("{:.0} MB", n / 1e6) }
+    match n {
+        n if n >= 1e9 => format!("{:.2} GB", n / 1e9),
+        n if n >= 1e6 => format!("{:.0} MB", n / 1e6),
+        n => format!("{:.0} kB", n / 1e3),
+    }
 }
 
 fn minus(text: String) -> String {

@@ -1,5 +1,6 @@
 //! Report pages from run directories, whole and broken. `STEIN_KEEP=DIR` leaves the pages there to be looked at.
 
+mod beside;
 mod synthetic;
 
 use std::path::{Path, PathBuf};
@@ -384,7 +385,7 @@ fn a_sweep_is_compared() {
     let page = place.report(&sweep_runs(&place.runs(), "objectives"));
     let all = text(&page);
     for told in [
-        "33 of 36 cells finished; 3 missing.",
+        "33 of 36 cells finished; 1 diverged, 1 failed, 1 not begun.",
         "denoising-0-1-seed-0-03030303 : diverged , the loss was not finite at step 412",
         "implicit-1-0-seed-1-1f1f1f1f : failed , the disk is full",
         "sliced-0-1-seed-2-11111111 : not run yet",
@@ -456,7 +457,9 @@ fn a_sweep_that_is_broken_does_no_harm() {
     record.write(&folder).unwrap();
     let page = place.report(&folder);
     let all = text(&page);
-    assert!(all.contains("../../../../etc/passwd : not run yet") && all.contains("2 of 4 cells finished; 2 missing."));
+    assert!(
+        all.contains("../../../../etc/passwd : not run yet") && all.contains("2 of 4 cells finished; 2 not begun.")
+    );
     assert!(page.contains("&lt;script&gt;alert(1)") && page.contains("\\u{202e}") && !page.contains('\u{202e}'));
     assert!(compared(&page, "not a value").starts_with("not a value – of 1 1 own s.e."));
 

@@ -190,19 +190,10 @@ fn line(column: &Column, order: &[usize]) -> Line {
             Some(Better::Near(goal)) => format!("→ {}", number::goal(goal)),
         },
         means: order.iter().map(mean).collect(),
-        differences: differences(column, order),
+        differences: column.differences(order).into_iter().map(|d| d.map(difference)).collect(),
     }
 }
 
-/// From the first side to each that can be compared with it.
-fn differences(column: &Column, order: &[usize]) -> Vec<Option<Difference>> {
-    let mut out = vec![None; order.len()];
-    let Some((&first, others)) = order.split_first() else { return out };
-    let comparable: Vec<usize> =
-        (1..=others.len()).filter(|&i| column.families[order[i]] == column.families[first]).collect();
-    let values: Vec<Vec<Option<f64>>> = comparable.iter().map(|&i| column.each[order[i]].clone()).collect();
-    for (i, found) in comparable.into_iter().zip(statistics::differences(&values, &column.each[first])) {
-        out[i] = found.map(|d| Difference { of: d.mean, n: d.n, interval: d.interval, told: d.told });
-    }
-    out
+fn difference(of: statistics::Difference) -> Difference {
+    Difference { of: of.mean, n: of.n, interval: of.interval, told: of.told }
 }

@@ -1,14 +1,31 @@
 //! The comparison as a page of its own.
 
+use std::path::Path;
+
 use maud::{Markup, html};
+use stein_record::RecordError;
 
 use super::{About, Comparison, LEGEND, Line};
-use crate::page::{absent, document};
+use crate::files;
+use crate::page::{absent, document, files_of};
 use crate::text::{count, visible};
 
 impl Comparison {
-    /// A self-contained page.
-    pub fn page(&self) -> String {
+    /// Writes a self-contained page, and its tables beside it: `both.html` has `both.configuration.csv`,
+    /// `both.measured.csv` and the same as JSON.
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), RecordError> {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let beside = |table: &str| path.with_file_name(format!("{name}.{table}"));
+        self.configured().write(&beside("configuration"))?;
+        self.measured().write(&beside("measured"))?;
+        files::write(path, self.page(&name).as_bytes())
+    }
+
+    /// The page of that name, without its ending.
+    fn page(&self, name: &str) -> String {
         let title = self.sides.iter().map(|side| side.name.as_str()).collect::<Vec<_>>().join(" and ");
         let body = html! {
             header {
@@ -21,10 +38,12 @@ impl Comparison {
                 section id="configuration" aria-labelledby="configuration-title" {
                     h2 id="configuration-title" { "What they were told" }
                     (configuration(self))
+                    @if !self.configured().is_empty() { (files_of(&format!("{name}.configuration"))) }
                 }
                 section id="measured" aria-labelledby="measured-title" {
                     h2 id="measured-title" { "What came of it" }
                     (measured(self))
+                    @if !self.measured().is_empty() { (files_of(&format!("{name}.measured"))) }
                     div.notes {
                         p.aside { (LEGEND) }
                         @for note in &self.notes { p.aside { (visible(note)) } }

@@ -4,10 +4,12 @@
 //! out, and shapes that don't fit are an error, never a panic.
 
 mod animation;
+mod last_frame;
 mod scatter;
 
 pub use animation::{View, trajectory_gif};
 pub use image::{RgbImage, RgbaImage};
+pub(crate) use last_frame::last_frame;
 pub use scatter::scatter;
 
 use std::io::Cursor;

@@ -3,13 +3,14 @@
 use maud::{Markup, html};
 use stein_record::{Estimate, EstimatorRecord};
 
+use super::Place;
 use super::figure::figure;
 use crate::figures::estimators;
 use crate::number::{estimate, short_sigma, significant};
 use crate::statistics::mean_of_independent;
 use crate::text::visible;
 
-pub(super) fn section(records: &[EstimatorRecord]) -> Markup {
+pub(super) fn section(records: &[EstimatorRecord], place: Place<'_>) -> Markup {
     let names = estimators::names(records);
     let sigmas = estimators::sigmas(records);
     let first = names.first().copied().unwrap_or_default();
@@ -24,6 +25,7 @@ pub(super) fn section(records: &[EstimatorRecord]) -> Markup {
             }
         }
         (table(records, &names, &sigmas))
+        (place.files_of("estimators"))
     }
 }
 

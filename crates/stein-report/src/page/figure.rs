@@ -68,5 +68,10 @@ pub(super) fn svg(drawing: &Svg, alt: &str) -> Markup {
 
 /// Bytes as an address.
 pub(super) fn data_uri(kind: &str, bytes: &[u8]) -> String {
-    format!("data:{kind};base64,{}", base64::engine::general_purpose::STANDARD.encode(bytes))
+    format!("data:{kind};base64,{}", base64(bytes))
+}
+
+/// Bytes in base64.
+pub(super) fn base64(bytes: &[u8]) -> String {
+    base64::engine::general_purpose::STANDARD.encode(bytes)
 }

@@ -1,17 +1,19 @@
 //! The table of an experiment's cells.
 
 use maud::{Markup, html};
-use stein_record::{Better, Estimate};
+use stein_record::{Better, Estimate, RunRecord, State};
 
-use super::figure::data_uri;
-use super::{absent, document, header, metrics};
+use super::figure::{base64, data_uri};
+use super::{absent, back, document, files_of, header, metrics};
 use crate::field::points;
 use crate::figures::Picture;
 use crate::figures::samples::{first_rows, grid_png};
 use crate::images;
 use crate::number::{duration, estimate};
 use crate::run::Run;
-use crate::statistics::badness;
+use crate::summary::Thumbnail;
+use crate::sweep::{Cell, Found, Sweep, is_same};
+use crate::tables::{Data, Line};
 use crate::text::{count, href, visible};
 
 /// Metrics that have a column.
@@ -24,9 +26,14 @@ pub(crate) struct Row {
     name: String,
     file: String,
     state: Markup,
+    /// The same in words.
+    stands: Option<State>,
+    why: Option<String>,
     seed: String,
     /// How long it was trained; `None` if there was nothing to train.
     training: Option<String>,
+    /// The same and more, in seconds, evaluations and bytes.
+    costs: Vec<(&'static str, Option<f64>)>,
     metrics: Vec<(String, String, Better, Estimate)>,
     picture: Option<(Vec<u8>, (u32, u32))>,
 }
@@ -39,14 +46,52 @@ impl Row {
             name: run.cell.clone(),
             file,
             state: header::state(run),
+            stands: run.record.as_ref().map(|r| r.state),
+            why: run.record.as_ref().and_then(|r| r.reason.clone()),
             seed: run.record.as_ref().map_or_else(|| "–".into(), |r| r.seed.to_string()),
             training: run
                 .is_trained()
                 .then(|| run.record.as_ref().map_or_else(|| "–".into(), |r| duration(r.timings.training))),
+            costs: costs(run),
             metrics: metrics.map(|m| (m.name.clone(), m.label.clone(), m.better, m.estimate)).collect(),
             picture: if index < MOST_PICTURES { picture(run) } else { None },
         }
     }
+}
+
+/// What a run cost.
+fn costs(run: &Run) -> Vec<(&'static str, Option<f64>)> {
+    let (record, evaluation) = (run.record.as_ref(), run.evaluation.as_ref());
+    let trained = |pick: fn(&RunRecord) -> f64| record.filter(|_| run.is_trained()).map(pick).filter(|v| *v > 0.0);
+    vec![
+        ("training-seconds", trained(|r| r.timings.training)),
+        ("steps-per-second", trained(|r| r.timings.steps_per_second)),
+        ("sampling-seconds", evaluation.map(|e| e.sampling_seconds)),
+        ("nfe", evaluation.map(|e| e.nfe as f64)),
+        ("peak-memory-bytes", record.and_then(|r| r.peak_memory).map(|bytes| bytes as f64)),
+    ]
+}
+
+/// The table for other programs: a line a cell, with its labels where it is one of a sweep. Cells that have not been begun are
+/// in it too.
+pub(crate) fn data(rows: &[Row], sweep: Option<&Sweep>) -> Data {
+    let labelled = |name: &str, line: Line| {
+        let Some(sweep) = sweep else { return line };
+        let Some(cell) = sweep.cells.iter().find(|cell| is_same(&cell.name, name)) else { return line };
+        let labels = sweep.axes.iter().zip(&cell.labels);
+        labels.fold(line, |line, (axis, label)| line.with(axis.name.clone(), label.clone()))
+    };
+    let line = |row: &Row| {
+        let line = Line::default().with("cell", row.name.clone()).with("page", row.file.clone());
+        let line = line.with("state", row.stands.map(|s| s.to_string())).with("reason", row.why.clone());
+        let line = labelled(&row.name, line).with("seed", row.seed.clone());
+        let line = row.costs.iter().fold(line, |line, (name, value)| line.number(*name, *value));
+        row.metrics.iter().fold(line, |line, (name, _, _, value)| line.estimate(name, Some(value)))
+    };
+    let missing = sweep.iter().flat_map(|s| &s.cells).filter(|cell| matches!(cell.found, Found::Nothing));
+    let begin =
+        |cell: &Cell| labelled(&cell.name, Line::default().with("cell", cell.name.clone()).with("state", "not begun"));
+    Data::of(rows.iter().map(line).chain(missing.map(begin)))
 }
 
 /// The file of a cell's page.
@@ -69,23 +114,32 @@ fn picture(run: &Run) -> Option<(Vec<u8>, (u32, u32))> {
     Some((images::png_bytes(&picture.into()).ok()?, size))
 }
 
+/// The picture of the cell of that name, or else of the first run that has one.
+pub(crate) fn thumbnail(rows: &[Row], cell: Option<&str>) -> Option<Thumbnail> {
+    let of = |row: &Row| row.picture.clone().filter(|_| cell.is_some_and(|cell| is_same(cell, &row.name)));
+    let any = || rows.iter().find_map(|row| row.picture.clone());
+    let (png, (width, height)) = rows.iter().find_map(of).or_else(any)?;
+    Some(Thumbnail { png: base64(&png), width, height })
+}
+
 /// The page; `note` says what could not be read.
 pub(crate) fn page(experiment: &str, rows: &[Row], note: Option<&str>) -> String {
     document(
         experiment,
         &html! {
+            (back(false))
             header {
                 p.eyebrow { "stein report" }
                 h1 { bdi { (visible(experiment)) } }
                 p.summary {
                     @if rows.is_empty() { "There are no runs of this experiment yet." }
-                    @else { (count(rows.len(), "cell")) ". Each name leads to its cell's page; the best value of each metric is set bold." }
+                    @else { (count(rows.len(), "cell")) ". Each name leads to its cell's page. No value is marked as the best: single runs cannot tell." }
                 }
                 @if let Some(note) = note { p.notice { (visible(note)) } }
             }
             main {
                 @if rows.is_empty() { (absent("Run the experiment, then write its report again.")) }
-                @else { (table(rows)) }
+                @else { (table(rows)) (files_of("cells")) }
             }
         },
     )
@@ -100,13 +154,6 @@ pub(super) fn table(rows: &[Row]) -> Markup {
         }
     }
     let value = |row: &Row, name: &str| row.metrics.iter().find(|m| m.0 == name).map(|m| m.3);
-    let best: Vec<Option<f64>> = columns
-        .iter()
-        .map(|(name, _, better)| {
-            let scores = rows.iter().filter_map(|r| value(r, name)).map(|e| badness(*better, e.value));
-            scores.filter(|s| s.is_finite()).min_by(f64::total_cmp)
-        })
-        .collect();
     let trained = rows.iter().any(|r| r.training.is_some());
     html! {
         div.scroll tabindex="0" {
@@ -130,10 +177,8 @@ pub(super) fn table(rows: &[Row]) -> Markup {
                         td { (row.state) }
                         td.number { (row.seed) }
                         @if trained { td.number { (row.training.as_deref().unwrap_or("–")) } }
-                        @for ((name, _, better), best) in columns.iter().zip(&best) {
-                            @let found = value(row, name);
-                            @let wins = found.is_some_and(|e| Some(badness(*better, e.value)) == *best);
-                            td.number.best[wins] { @match found { Some(e) => (estimate(&e)), None => "–" } }
+                        @for (name, _, _) in &columns {
+                            td.number { @match value(row, name) { Some(e) => (estimate(&e)), None => "–" } }
                         }
                     }
                 } }

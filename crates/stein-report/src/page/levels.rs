@@ -2,8 +2,8 @@
 
 use maud::{Markup, html};
 
-use super::absent;
 use super::figure::figure;
+use super::{Place, absent};
 use crate::figures::{by_level, fisher, levels};
 use crate::run::Run;
 use crate::text::{capitalised, visible};
@@ -11,7 +11,7 @@ use crate::text::{capitalised, visible};
 /// In place of a curl.
 const NO_CURL: &str = "None, to rounding: at all levels it is below a millionth.";
 
-pub(super) fn section(run: &Run) -> Markup {
+pub(super) fn section(run: &Run, place: Place<'_>) -> Markup {
     let levels = run.evaluation.as_ref().map_or(&[][..], |e| &e.levels);
     if levels.is_empty() {
         return absent("The loss has not been measured level by level.");
@@ -33,5 +33,6 @@ pub(super) fn section(run: &Run) -> Markup {
             h3 { (capitalised(&visible(&metric.label))) }
             (figure(by_level::metric(metric), if by_level::is_rounding(metric) { NO_CURL } else { "It is finite at no noise level." }))
         }
+        (place.files_of("levels"))
     }
 }

@@ -3,14 +3,14 @@
 use maud::{Markup, html};
 use stein_record::{Better, Estimate, MetricRecord};
 
-use super::absent;
 use super::figure::svg;
+use super::{Place, absent};
 use crate::figures::gap;
 use crate::number::{estimate, goal as goal_text, significant};
 use crate::run::Run;
 use crate::text::visible;
 
-pub(super) fn section(run: &Run) -> Markup {
+pub(super) fn section(run: &Run, place: Place<'_>) -> Markup {
     if run.evaluation.is_none() {
         return absent("The samples have not been evaluated yet.");
     }
@@ -35,6 +35,7 @@ pub(super) fn section(run: &Run) -> Markup {
             }
         }
         p.aside { "↑ larger is better, ↓ smaller is better, → nearer to that value is better. “As real data”: within two standard errors of the difference. The line places the samples (dot, ± 2 standard errors) between the fitted Gaussian (left) and real data (right)." }
+        (place.files_of("metrics"))
     }
 }
 

@@ -7,10 +7,12 @@ mod header;
 pub(crate) mod index;
 mod levels;
 mod metrics;
+pub(crate) mod overview;
 mod plane;
 mod samples;
 mod setup;
 pub(crate) mod sweep;
+pub(crate) mod tables;
 mod training;
 mod trajectory;
 
@@ -18,7 +20,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::palette;
 use crate::run::Run;
-use crate::text::visible;
+use crate::text::{href, visible};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -33,11 +35,33 @@ struct Section {
     body: Markup,
 }
 
-/// The page of a run; `index` is the page that it links back to.
-pub(crate) fn run(run: &Run, index: Option<&str>) -> String {
+/// Where the page of a run lies.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place<'a> {
+    /// By itself, without any files beside it.
+    Alone,
+    /// As the only page of its experiment.
+    Only,
+    /// As the page of a cell, whose tables are in the folder of that name.
+    Cell(&'a str),
+}
+
+impl Place<'_> {
+    /// Links to a table's files.
+    fn files_of(self, table: &str) -> Markup {
+        match self {
+            Self::Alone => html! {},
+            Self::Only => files_of(table),
+            Self::Cell(folder) => files_of(&format!("{folder}/{table}")),
+        }
+    }
+}
+
+/// The page of a run.
+pub(crate) fn run(run: &Run, place: Place<'_>) -> String {
     let mut sections = vec![
         Section { id: "samples", title: "Samples", body: samples::section(run) },
-        Section { id: "metrics", title: "Metrics", body: metrics::section(run) },
+        Section { id: "metrics", title: "Metrics", body: metrics::section(run, place) },
     ];
     if let Some(inverse) = run.evaluation.as_ref().and_then(|e| e.inverse.as_ref()) {
         let body = completions::section(run, inverse);
@@ -45,27 +69,44 @@ pub(crate) fn run(run: &Run, index: Option<&str>) -> String {
     }
     if run.is_trained() {
         sections.push(Section { id: "training", title: "Training", body: training::section(run) });
-        sections.push(Section { id: "levels", title: "Noise levels", body: levels::section(run) });
+        sections.push(Section { id: "levels", title: "Noise levels", body: levels::section(run, place) });
     }
     if let Some(records) = run.evaluation.as_ref().map(|e| &e.estimators).filter(|e| !e.is_empty()) {
-        sections.push(Section { id: "estimators", title: "Estimators", body: estimators::section(records) });
+        sections.push(Section { id: "estimators", title: "Estimators", body: estimators::section(records, place) });
     }
     if run.is_plane() {
         sections.push(Section { id: "field", title: "Score field", body: plane::section(run) });
     }
     sections.push(Section { id: "trajectory", title: "Sampling", body: trajectory::section(run) });
     sections.push(Section { id: "setup", title: "What was run", body: setup::section(run) });
-    let title = if index.is_some() { format!("{} · {}", run.name(), run.cell) } else { run.name().to_owned() };
+    let is_cell = matches!(place, Place::Cell(_));
+    let title = if is_cell { format!("{} · {}", run.name(), run.cell) } else { run.name().to_owned() };
     document(
         &title,
         &html! {
-            @if let Some(index) = index {
-                p.back { a href=(index) { "← all cells" } }
-            }
+            @if !matches!(place, Place::Alone) { (back(is_cell)) }
             (header::header(run))
             (contents(&sections))
         },
     )
+}
+
+/// The way back: to the overview, and from a cell to all of its experiment's.
+pub(crate) fn back(is_cell: bool) -> Markup {
+    html! {
+        p.back {
+            @if is_cell { a href="index.html" { "← all cells" } " · " }
+            a href="../index.html" { @if !is_cell { "← " } "all experiments" }
+        }
+    }
+}
+
+/// Links to a table's files, whose path without its ending is `stem`.
+pub(crate) fn files_of(stem: &str) -> Markup {
+    let stem = stem.split('/').map(href).collect::<Vec<_>>().join("/");
+    html! {
+        p.aside { "The table for other programs: " a href={ (stem) ".csv" } { "CSV" } ", " a href={ (stem) ".json" } { "JSON" } "." }
+    }
 }
 
 /// Links to the sections, and the sections.

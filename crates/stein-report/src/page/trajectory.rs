@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::absent;
 use super::figure::{data_uri, figure};
 use crate::figures::filmstrip;
-use crate::images::png_bytes;
+use crate::images::{last_frame, png_bytes};
 use crate::run::Run;
 
 /// A GIF that is heavier than this was not written by stein; a page should not carry it.
@@ -39,7 +39,7 @@ fn animation(run: &Run, gif: &[u8]) -> Markup {
         (false, true) => "Animation: a grid of images turns from noise to samples.",
         (false, false) => "Animation: a grid of images turns into samples.",
     };
-    let Some((still, (width, height))) = last_frame(gif) else {
+    let Some((still, (width, height))) = still(gif) else {
         return absent("The animation of sampling cannot be read.");
     };
     html! {
@@ -61,13 +61,8 @@ fn animation(run: &Run, gif: &[u8]) -> Markup {
 }
 
 /// The last frame as PNG, with the picture's size.
-fn last_frame(gif: &[u8]) -> Option<(Vec<u8>, (u32, u32))> {
-    use image::AnimationDecoder as _;
-    let decoder = image::codecs::gif::GifDecoder::new(std::io::Cursor::new(gif)).ok()?;
-    let size = image::ImageDecoder::dimensions(&decoder);
-    if size.0 > 2048 || size.1 > 2048 {
-        return None;
-    }
-    let last = decoder.into_frames().take(500).map_while(Result::ok).last()?;
-    Some((png_bytes(&last.into_buffer().into()).ok()?, size))
+fn still(gif: &[u8]) -> Option<(Vec<u8>, (u32, u32))> {
+    let last = last_frame(gif)?;
+    let size = last.dimensions();
+    Some((png_bytes(&last.into()).ok()?, size))
 }

@@ -1,14 +1,18 @@
 //! A sweep as a comparison needs it: its axes, and of each cell a few numbers, so that hundreds of runs fit in memory.
 
 mod column;
+mod configuration;
 mod curve;
+mod differences;
 mod measure;
 mod numbers;
 mod row;
 mod table;
 
 pub(crate) use column::{CLEAN, Column, MEMORY, NFE, Reference, Role, SAMPLING, STEP_COST};
+pub(crate) use configuration::{Configuration, Varied};
 pub(crate) use curve::{at, mean};
+pub(crate) use differences::Differences;
 pub(crate) use measure::{CURL, is_of_score};
 pub(crate) use numbers::{Distance, Numbers};
 pub(crate) use row::Row;
@@ -39,11 +43,22 @@ pub(crate) struct Cell {
     pub(crate) name: String,
     /// A label for each axis of the sweep.
     pub(crate) labels: Vec<String>,
+    /// Its resolved experiment; empty where none was read.
+    pub(crate) configuration: Configuration,
     pub(crate) found: Found,
 }
 
-/// What there is of a cell.
+/// What the comparison needs of a run.
 #[derive(Debug)]
+pub(crate) struct Taken {
+    /// What the run's directory is called.
+    pub(crate) name: String,
+    configuration: Configuration,
+    found: Found,
+}
+
+/// What there is of a cell.
+#[derive(Debug, Clone)]
 pub(crate) enum Found {
     /// No directory.
     Nothing,
@@ -62,10 +77,18 @@ impl Found {
     }
 }
 
+impl Taken {
+    /// What is needed of a run whose page is `file`.
+    pub(crate) fn of(run: &Run, file: &str) -> Self {
+        Self { name: run.cell.clone(), configuration: configuration::read(run), found: Found::of(run, file) }
+    }
+}
+
 impl Cell {
     /// The cell of a run whose page is `file`, with its labels.
     pub(crate) fn of(run: &Run, labels: Vec<String>, file: &str) -> Self {
-        Self { name: run.cell.clone(), labels, found: Found::of(run, file) }
+        let Taken { name, configuration, found } = Taken::of(run, file);
+        Self { name, labels, configuration, found }
     }
 
     /// The numbers of a finished run.
@@ -109,22 +132,23 @@ impl Sweep {
             .map(|cell| Cell {
                 labels: axes.iter().map(|axis| label(&cell.values, axis)).collect(),
                 name: cell.cell,
+                configuration: Vec::new(),
                 found: Found::Nothing,
             })
             .collect();
         Self { experiment, measures, axes, cells, strangers: 0 }
     }
 
-    /// Takes what the comparison needs from a run whose page is `file`.
-    pub(crate) fn take(&mut self, run: &Run, file: &str) {
+    /// Takes a run.
+    pub(crate) fn take(&mut self, run: Taken) {
         let mut known = false;
         for cell in &mut self.cells {
-            let exact = cell.name == run.cell;
+            let exact = cell.name == run.name;
             // A cell that was run alone may be named otherwise; its configuration's hash is the same.
-            let same = exact || hash(&cell.name).is_some_and(|h| hash(&run.cell) == Some(h));
+            let same = exact || is_same(&cell.name, &run.name);
             known |= same;
             if exact || same && matches!(cell.found, Found::Nothing) {
-                cell.found = Found::of(run, file);
+                (cell.configuration, cell.found) = (run.configuration.clone(), run.found.clone());
             }
         }
         self.strangers += usize::from(!known);
@@ -144,6 +168,11 @@ impl Sweep {
     pub(crate) fn finished(&self) -> usize {
         self.numbers().count()
     }
+}
+
+/// Whether two names are of one cell: their configurations' hashes are the same.
+pub(crate) fn is_same(a: &str, b: &str) -> bool {
+    a == b || hash(a).is_some_and(|h| hash(b) == Some(h))
 }
 
 /// The eight hexadecimal digits at the end of a cell's name.
@@ -191,7 +220,7 @@ pub(crate) mod tests {
         let mut sweep = sweep(&[("seed", AxisRole::Repeat, "0")], &[("0", 1.0)]);
         assert_eq!(sweep.finished(), 1);
         let nothing = Run::read(&stein_record::RunDir::new(Path::new("no-such-place").join("0")));
-        sweep.take(&nothing, "0.html");
+        sweep.take(Taken::of(&nothing, "0.html"));
         assert!(matches!(&sweep.cells[0].found, Found::Short { file, .. } if file == "0.html"));
         assert_eq!(sweep.finished(), 0);
     }

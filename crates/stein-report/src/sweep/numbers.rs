@@ -82,7 +82,9 @@ impl Numbers {
 /// The numbers of a run; or its state, and why there are none.
 pub(super) fn of(run: &Run) -> Result<Numbers, (Option<State>, String)> {
     let Some(record) = &run.record else {
-        return Err((None, "its run record is missing or cannot be read".into()));
+        let damaged = run.notes.iter().any(|note| note.starts_with("run.json"));
+        let why = if damaged { "its run record cannot be read" } else { "it has no run record yet" };
+        return Err((None, why.into()));
     };
     let RunRecord { state, progress, .. } = record;
     if *state != State::Finished {

@@ -361,7 +361,7 @@ pub(crate) struct Compare {
     /// Where the run directories of experiment files are
     #[arg(long, value_name = "DIR", default_value = "runs")]
     pub(crate) runs: PathBuf,
-    /// A page of the same, self-contained HTML
+    /// A page of the same, self-contained HTML; its tables lie beside it as CSV and JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     /// As JSON: {sides, differing, lines, notes}

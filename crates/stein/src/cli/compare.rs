@@ -1,7 +1,6 @@
 //! `stein compare`.
 
 use stein_core::Registry;
-use stein_record::atomic;
 use stein_report::compare::{About, Comparison, LEGEND, Line, Side};
 
 use super::arguments::Compare;
@@ -17,7 +16,7 @@ pub(crate) fn compare(arguments: &Compare, registry: &Registry) -> Outcome {
     let runs = runs::of_experiments(&arguments.of, &arguments.runs, registry)?;
     let comparison = Comparison::of(&runs);
     if let Some(out) = &arguments.out {
-        atomic::write(out, comparison.page().as_bytes())?;
+        comparison.write(out)?;
     }
     if arguments.json {
         print_json(&comparison.json());

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use stein_core::Registry;
 use stein_record::{RunDir, run_dir};
 
@@ -17,12 +18,12 @@ pub(crate) fn report(arguments: &Report, registry: &Registry) -> Outcome {
     }
     let mut pages = Vec::new();
     for folder in folders {
-        for cell in run_dir::directories(&folder)? {
+        run_dir::directories(&folder)?.into_par_iter().for_each(|cell| {
             // A damaged cell must not keep the others from their pages; the page names what is wrong with it.
             if let Err(error) = pictures::draw(&RunDir::new(cell)) {
                 eprintln!("warning: {error}");
             }
-        }
+        });
         let page = stein_report::write(&folder, &arguments.folders.reports)?;
         if !arguments.json {
             print(&page.display().to_string());

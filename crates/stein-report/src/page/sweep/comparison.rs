@@ -3,14 +3,14 @@
 use maud::{Markup, html};
 use stein_record::Estimate;
 
-use super::notes;
+use super::{differences, notes};
 use crate::canvas::Svg;
 use crate::figures::sweep::design::Design;
 use crate::figures::sweep::strip;
-use crate::number::estimate;
-use crate::page::absent;
+use crate::number::{estimate, significant};
 use crate::page::figure::svg;
 use crate::page::metrics::direction;
+use crate::page::{absent, files_of};
 use crate::palette::Tone;
 use crate::statistics::{Mark, Repeated};
 use crate::sweep::{Column, NFE, Reference, Role, Row, STEP_COST, Table};
@@ -29,8 +29,9 @@ pub(super) fn section(table: &Table<'_>) -> Markup {
                 (references(table))
             }
         }
-        p.aside { "The table for other programs: " a href="comparison.csv" { "CSV" } ", " a href="comparison.json" { "JSON" } "." }
+        (files_of("comparison"))
         div.notes { @for note in notes::of(table) { p.aside { (note) } } }
+        (differences::section(table))
     }
 }
 
@@ -137,6 +138,7 @@ fn value(column: &Column, index: usize, row: &Row<'_>, drawn: Option<Svg>, first
                 Mark::Plain => "",
             }
             @if let Some(error) = error { small { "± " (error) } }
+            @if column.name == STEP_COST && mean.value > 0.0 { small { (significant(1e3 / mean.value, 3)) " steps/s" } }
             @if not_finite > 0 { small.lacking { (not_finite) " not finite" } }
             @else if n < row.count().0 { small.lacking { "of " (n) } }
             @if let Some(drawn) = &drawn { (svg(drawn, &alt)) }

@@ -6,8 +6,9 @@ use stein_record::Estimate;
 use crate::figures::sweep::{along, by_sigma, map, trade, training, work};
 use crate::number::estimate;
 use crate::page::figure::figure;
-use crate::page::{Section, absent};
+use crate::page::{Section, absent, files_of};
 use crate::sweep::{Column, MEMORY, NFE, SAMPLING, STEP_COST, Table};
+use crate::tables::{Data, Line};
 use crate::text::visible;
 
 /// In place of curls.
@@ -91,7 +92,22 @@ fn courses(table: &Table<'_>, axes: &[usize]) -> Markup {
             @for column in &columns { (figure(along::figure(table, axis, column), "")) }
             (slopes(table, axis, &columns))
         }
+        @if axes.iter().any(|&axis| columns.iter().any(|column| !along::slopes(table, axis, column).is_empty())) { (files_of("slopes")) }
     }
+}
+
+/// The slopes for other programs: a line each.
+pub(crate) fn data(table: &Table<'_>) -> Data {
+    let of = |axis: usize, column: &Column| {
+        let line = |(name, slope): (String, Estimate)| {
+            let line =
+                Line::default().with("axis", table.compared[axis].name.clone()).with("column", column.name.clone());
+            line.with("line", name).estimate("slope", Some(&slope))
+        };
+        along::slopes(table, axis, column).into_iter().map(line).collect::<Vec<_>>()
+    };
+    let axes = along::axes(table).into_iter();
+    Data::of(axes.flat_map(|axis| table.columns.iter().flat_map(move |column| of(axis, column)).collect::<Vec<_>>()))
 }
 
 /// The orders that lines have along an axis.

@@ -1,8 +1,9 @@
 //! The top of a sweep's page: what is varied, and what is missing.
 
 use maud::{Markup, html};
-use stein_record::SweepAxis;
+use stein_record::{State, SweepAxis};
 
+use crate::summary::states;
 use crate::sweep::{Cell, Found, Sweep, Table};
 use crate::text::{count, href, visible};
 
@@ -19,7 +20,7 @@ pub(super) fn header(sweep: &Sweep, table: &Table<'_>) -> Markup {
             h1 { bdi { (visible(&sweep.experiment)) } }
             p.summary {
                 @if finished == all { (count(all, "cell")) ", all finished." }
-                @else { (finished) " of " (count(all, "cell")) " finished; " (all - finished) " missing." }
+                @else { (finished) " of " (count(all, "cell")) " finished; " (unfinished(sweep)) "." }
             }
             (missing(sweep))
             (unknown(table))
@@ -36,6 +37,12 @@ pub(super) fn header(sweep: &Sweep, table: &Table<'_>) -> Markup {
             }
         }
     }
+}
+
+/// Where the others stand.
+fn unfinished(sweep: &Sweep) -> String {
+    let states = states(sweep).into_iter().filter(|(state, _)| *state != State::Finished.to_string());
+    states.map(|(state, n)| format!("{n} {state}")).collect::<Vec<_>>().join(", ")
 }
 
 /// Measures that the sweep names, but no finished cell has.

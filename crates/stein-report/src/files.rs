@@ -1,0 +1,25 @@
+//! The files of a report.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use stein_record::{RecordError, atomic};
+
+/// Writes a file so that a reader sees the old content or the new, unless it has that content.
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
+    // A report is written again and again, and most of a sweep's pages stay as they are: waiting for the disk is what costs.
+    if std::fs::read(path).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    atomic::write(path, bytes)
+}
+
+/// Removes a file, if it is there.
+pub(crate) fn remove(path: &Path) -> Result<(), RecordError> {
+    match std::fs::remove_file(path) {
+        Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Err(RecordError::io(path, "remove", e))
+        }
+        _ => Ok(()),
+    }
+}

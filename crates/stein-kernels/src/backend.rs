@@ -47,16 +47,15 @@ pub(crate) trait Kernels: Backend {
         biased: usize,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// θ, m, v and the average of θ after a step with `factor` times the gradient; `spare` is memory for θ.
+    /// θ, m, v and the average of θ after a step with a factor times the gradient; `spare` is memory for θ.
     fn stein_adam(
         gradient: FloatTensor<Self>,
-        factor: FloatTensor<Self>,
         parameters: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         square: FloatTensor<Self>,
         average: FloatTensor<Self>,
         spare: FloatTensor<Self>,
-        step: AdamStep,
+        step: (AdamStep, f32),
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
     fn stein_square_sum(x: FloatTensor<Self>) -> FloatTensor<Self>;
 

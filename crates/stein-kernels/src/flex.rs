@@ -148,15 +148,14 @@ impl Kernels for Flex {
 
     fn stein_adam(
         gradient: FloatTensor<Self>,
-        factor: FloatTensor<Self>,
         parameters: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         square: FloatTensor<Self>,
         average: FloatTensor<Self>,
         spare: FloatTensor<Self>,
-        step: AdamStep,
+        (step, factor): (AdamStep, f32),
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let (gradient, before, factor) = (ordered(gradient), ordered(parameters), values(&ordered(factor))[0]);
+        let (gradient, before) = (ordered(gradient), ordered(parameters));
         let (mut mean, mut square) = (compact(mean), compact(square));
         let mut parameters = writable(spare, shape_of(&before));
         let mut average = step.average.map(|_| compact(average));

@@ -124,15 +124,15 @@ pub fn adam(step: AdamStep, gradient: Tensor<1>, factor: Tensor<1>, state: AdamS
     let AdamState { parameters, mean, square, average, spare } = state;
     let before = parameters.clone();
     if has_kernels(&parameters) && is_host(&parameters.device()) {
+        let factor = factor.into_scalar::<f32>();
         let (parameters, mean, square, average) = <Dispatch as Kernels>::stein_adam(
             gradient.into_dispatch(),
-            factor.into_dispatch(),
             parameters.into_dispatch(),
             mean.into_dispatch(),
             square.into_dispatch(),
             average.into_dispatch(),
             spare.into_dispatch(),
-            step,
+            (step, factor),
         );
         let [parameters, mean, square, average] = [parameters, mean, square, average].map(Tensor::<1>::from_dispatch);
         return AdamState { parameters, mean, square, average, spare: before };

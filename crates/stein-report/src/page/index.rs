@@ -4,12 +4,12 @@ use maud::{Markup, html};
 use stein_record::{Better, Estimate};
 
 use super::figure::data_uri;
-use super::{absent, document, header, metrics};
+use super::{absent, header, metrics, sortable_document};
 use crate::field::points;
 use crate::figures::Picture;
 use crate::figures::samples::{first_rows, grid_png};
 use crate::images;
-use crate::number::{duration, estimate};
+use crate::number::{duration, estimate, exact};
 use crate::run::Run;
 use crate::statistics::badness;
 use crate::text::{count, href, visible};
@@ -24,9 +24,9 @@ pub(crate) struct Row {
     name: String,
     file: String,
     state: Markup,
-    seed: String,
-    /// How long it was trained; `None` if there was nothing to train.
-    training: Option<String>,
+    seed: Option<u64>,
+    /// Seconds of training; `None` if there was nothing to train, or nothing is known of it.
+    training: Option<f64>,
     metrics: Vec<(String, String, Better, Estimate)>,
     picture: Option<(Vec<u8>, (u32, u32))>,
 }
@@ -39,10 +39,8 @@ impl Row {
             name: run.cell.clone(),
             file,
             state: header::state(run),
-            seed: run.record.as_ref().map_or_else(|| "–".into(), |r| r.seed.to_string()),
-            training: run
-                .is_trained()
-                .then(|| run.record.as_ref().map_or_else(|| "–".into(), |r| duration(r.timings.training))),
+            seed: run.record.as_ref().map(|r| r.seed),
+            training: run.record.as_ref().filter(|_| run.is_trained()).map(|r| r.timings.training),
             metrics: metrics.map(|m| (m.name.clone(), m.label.clone(), m.better, m.estimate)).collect(),
             picture: if index < MOST_PICTURES { picture(run) } else { None },
         }
@@ -71,7 +69,7 @@ fn picture(run: &Run) -> Option<(Vec<u8>, (u32, u32))> {
 
 /// The page; `note` says what could not be read.
 pub(crate) fn page(experiment: &str, rows: &[Row], note: Option<&str>) -> String {
-    document(
+    sortable_document(
         experiment,
         &html! {
             header {
@@ -109,8 +107,8 @@ pub(super) fn table(rows: &[Row]) -> Markup {
         .collect();
     let trained = rows.iter().any(|r| r.training.is_some());
     html! {
-        div.scroll tabindex="0" {
-            table.cells {
+        div.scroll role="region" aria-label="Cells" tabindex="0" {
+            table.cells data-sortable {
                 thead { tr {
                     th scope="col" { "Cell" }
                     th scope="col" { "Samples" }
@@ -118,7 +116,7 @@ pub(super) fn table(rows: &[Row]) -> Markup {
                     th.number scope="col" { "Seed" }
                     @if trained { th.number scope="col" { "Training" } }
                     @for (_, label, better) in &columns {
-                        th.number scope="col" { (visible(label)) " " (metrics::direction(*better)) }
+                        th.number scope="col" { (visible(label)) "\u{a0}" (metrics::direction(*better)) }
                     }
                 } }
                 tbody { @for row in rows {
@@ -128,12 +126,14 @@ pub(super) fn table(rows: &[Row]) -> Markup {
                             img.pixels src=(data_uri("image/png", png)) width=(size.0) height=(size.1) alt={ "Some samples of " (visible(&row.name)) "." };
                         } }
                         td { (row.state) }
-                        td.number { (row.seed) }
-                        @if trained { td.number { (row.training.as_deref().unwrap_or("–")) } }
+                        td.number data-value=[row.seed] { @match row.seed { Some(seed) => (seed), None => "–" } }
+                        @if trained {
+                            td.number data-value=[row.training.and_then(exact)] { (row.training.map_or("–".into(), duration)) }
+                        }
                         @for ((name, _, better), best) in columns.iter().zip(&best) {
                             @let found = value(row, name);
                             @let wins = found.is_some_and(|e| Some(badness(*better, e.value)) == *best);
-                            td.number.best[wins] { @match found { Some(e) => (estimate(&e)), None => "–" } }
+                            td.number.best[wins] data-value=[found.and_then(|e| exact(e.value))] { @match found { Some(e) => (estimate(&e)), None => "–" } }
                         }
                     }
                 } }

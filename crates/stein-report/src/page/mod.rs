@@ -14,7 +14,9 @@ pub(crate) mod sweep;
 mod training;
 mod trajectory;
 
+use base64::Engine as _;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use stein_record::hash;
 
 use crate::palette;
 use crate::run::Run;
@@ -22,9 +24,11 @@ use crate::text::visible;
 
 const STYLE: &str = include_str!("style.css");
 
-/// What a page may do: show what it holds, and nothing else.
-const POLICY: &str =
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+/// Sorts and filters tables that are marked `data-sortable`.
+const SCRIPT: &str = include_str!("script.js");
+
+/// Columns that fit on upright paper; a table with more is printed across.
+pub(crate) const MOST_UPRIGHT: usize = 9;
 
 /// A section: its anchor, its heading and what it holds.
 struct Section {
@@ -87,24 +91,48 @@ fn contents(sections: &[Section]) -> Markup {
     }
 }
 
+/// What a page may do: show what it holds, run `script` to the letter, and nothing else.
+fn policy(script: Option<&str>) -> String {
+    let show = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+    script.map_or(show.to_owned(), |script| {
+        let sum = base64::engine::general_purpose::STANDARD.encode(hash::digest(script.as_bytes()));
+        format!("{show}; script-src 'sha256-{sum}'")
+    })
+}
+
 /// A whole document.
 pub(crate) fn document(title: &str, body: &Markup) -> String {
+    whole(title, body, None)
+}
+
+/// A document whose tables marked `data-sortable` can be sorted and filtered.
+pub(crate) fn sortable_document(title: &str, body: &Markup) -> String {
+    whole(title, body, Some(SCRIPT))
+}
+
+fn whole(title: &str, body: &Markup, script: Option<&str>) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta http-equiv="Content-Security-Policy" content=(policy(script));
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="generator" content="stein";
                 title { (visible(title)) " · stein report" }
                 style { (PreEscaped(palette::css())) (PreEscaped(STYLE)) }
+                // A module waits until the document is there.
+                @if let Some(script) = script { script type="module" { (PreEscaped(script)) } }
             }
             body {
                 div.page {
                     (body)
-                    footer { "Written by stein from the run directory alone. This page makes no requests and runs no scripts." }
+                    footer {
+                        "Written by stein from the run directory alone. This page makes no requests"
+                        @if script.is_some() { "; its one script, which sorts and filters tables, can be done without." }
+                        @else { " and runs no scripts." }
+                    }
                 }
             }
         }

@@ -248,7 +248,7 @@ impl Chart {
 }
 
 /// Sorted places, moved as little as needs be until neighbours are `gap` apart, between `low` and `high` if they fit.
-fn apart(sorted: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
+pub(super) fn apart(sorted: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
     let mut places = sorted.to_vec();
     for _ in 0..200 {
         let mut moved = false;

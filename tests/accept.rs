@@ -1,14 +1,18 @@
-//! The experiments that ship, as a user runs them, against the numbers that they promise; and exported runs in other programs.
+//! The experiments that ship, as a user runs them, against the numbers that they promise; exported runs in other programs; pages in a browser.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use stein_record::{Evaluation, RunDir, RunRecord};
 
+#[path = "accept/chromium.rs"]
+mod chromium;
 #[path = "accept/claims.rs"]
 mod claims;
 #[path = "accept/exports.rs"]
 mod exports;
+#[path = "accept/pages.rs"]
+mod pages;
 #[path = "accept/python.rs"]
 mod python;
 

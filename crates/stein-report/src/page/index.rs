@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use stein_record::{Better, Estimate};
 
 use super::figure::data_uri;
-use super::{absent, document, header, metrics, sortable_document};
+use super::{absent, document, header, metrics};
 use crate::field::points;
 use crate::figures::Picture;
 use crate::figures::samples::{first_rows, grid_png};
@@ -69,8 +69,7 @@ fn picture(run: &Run) -> Option<(Vec<u8>, (u32, u32))> {
 
 /// The page; `note` says what could not be read.
 pub(crate) fn page(experiment: &str, rows: &[Row], note: Option<&str>) -> String {
-    let whole = if rows.is_empty() { document } else { sortable_document };
-    whole(
+    document(
         experiment,
         &html! {
             header {

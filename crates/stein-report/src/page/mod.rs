@@ -100,17 +100,9 @@ fn policy(script: Option<&str>) -> String {
     })
 }
 
-/// A whole document.
+/// A whole document, with the script where a table is marked for it.
 pub(crate) fn document(title: &str, body: &Markup) -> String {
-    whole(title, body, None)
-}
-
-/// A document whose tables marked `data-sortable` can be sorted and filtered.
-pub(crate) fn sortable_document(title: &str, body: &Markup) -> String {
-    whole(title, body, Some(SCRIPT))
-}
-
-fn whole(title: &str, body: &Markup, script: Option<&str>) -> String {
+    let script = body.0.contains(" data-sortable").then_some(SCRIPT);
     html! {
         (DOCTYPE)
         html lang="en" {

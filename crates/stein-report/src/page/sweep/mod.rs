@@ -8,7 +8,7 @@ mod notes;
 use maud::html;
 
 use super::index::{self, Row};
-use super::{Section, absent, contents, sortable_document};
+use super::{Section, absent, contents, document};
 use crate::sweep::{Sweep, Table};
 
 /// The page about a sweep and its comparison; `rows` are those of the table of cells.
@@ -26,5 +26,5 @@ pub(crate) fn page(sweep: &Sweep, table: &Table<'_>, rows: &[Row]) -> String {
         sections.extend(figures::sections(table));
     }
     sections.push(Section { id: "cells", title: "Cells", body: cells });
-    sortable_document(&sweep.experiment, &html! { (header::header(sweep, table)) (contents(&sections)) })
+    document(&sweep.experiment, &html! { (header::header(sweep, table)) (contents(&sections)) })
 }

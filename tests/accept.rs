@@ -6,12 +6,16 @@ use std::process::{Command, Stdio};
 
 use stein_record::{Evaluation, RunDir, RunRecord};
 
+#[path = "accept/chromium.rs"]
+mod chromium;
 #[path = "accept/claims.rs"]
 mod claims;
 #[path = "accept/exports.rs"]
 mod exports;
 #[path = "needs.rs"]
 mod needs;
+#[path = "accept/pages.rs"]
+mod pages;
 #[path = "accept/python.rs"]
 mod python;
 #[cfg(target_os = "linux")]

@@ -1,7 +1,7 @@
 //! Figures and report pages, from run directories alone.
 //!
 //! [`write()`] turns `runs/<experiment>/` into `reports/<experiment>/index.html`: one self-contained page that asks
-//! nothing of a network and runs no script. It reads what [`stein_record`] defines and never sees a tensor, so it
+//! nothing of a network and is complete without a script. It reads what [`stein_record`] defines and never sees a tensor, so it
 //! builds in seconds and works on runs that are still going: what is missing is left out with a plain sentence, and
 //! a file that is half written or damaged is named on the page instead of making the report fail. Beside each page lie its
 //! tables as CSV and JSON, and `reports/index.html` lists all reports.

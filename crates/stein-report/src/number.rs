@@ -44,6 +44,11 @@ pub(crate) fn significant(x: f64, digits: usize) -> String {
     minus(format!("{mantissa}×10{}", superscript(exponent)))
 }
 
+/// The number for a program; none if it is not finite.
+pub(crate) fn exact(x: f64) -> Option<String> {
+    x.is_finite().then(|| format!("{x:?}"))
+}
+
 /// A value that others are held against: as many digits as theirs have, without trailing zeros.
 pub(crate) fn goal(x: f64) -> String {
     let text = significant(x, 4);

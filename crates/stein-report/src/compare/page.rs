@@ -7,7 +7,7 @@ use stein_record::RecordError;
 
 use super::{About, Comparison, LEGEND, Line};
 use crate::files;
-use crate::page::{absent, document, files_of};
+use crate::page::{MOST_UPRIGHT, absent, document, files_of};
 use crate::text::{count, visible};
 
 impl Comparison {
@@ -26,7 +26,7 @@ impl Comparison {
 
     /// The page of that name, without its ending.
     fn page(&self, name: &str) -> String {
-        let title = self.sides.iter().map(|side| side.name.as_str()).collect::<Vec<_>>().join(" and ");
+        let title = listed(&self.sides.iter().map(|side| side.name.as_str()).collect::<Vec<_>>());
         let body = html! {
             header {
                 p.eyebrow { "stein report · comparison" }
@@ -55,6 +55,15 @@ impl Comparison {
     }
 }
 
+/// `a, b and c`.
+fn listed(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [others @ .., last] => format!("{} and {last}", others.join(", ")),
+    }
+}
+
 fn missing(comparison: &Comparison) -> Markup {
     let all: Vec<&String> = comparison.sides.iter().flat_map(|side| &side.missing).collect();
     html! {
@@ -69,7 +78,7 @@ fn missing(comparison: &Comparison) -> Markup {
 
 fn configuration(comparison: &Comparison) -> Markup {
     html! {
-        div.scroll tabindex="0" {
+        div.scroll role="region" aria-labelledby="configuration-title" tabindex="0" {
             table.comparison {
                 thead { tr {
                     th scope="col" { "key" }
@@ -77,7 +86,7 @@ fn configuration(comparison: &Comparison) -> Markup {
                 } }
                 tbody {
                     @for (key, values) in &comparison.differing {
-                        tr { th scope="row" { (visible(key)) } @for value in values { td { code { (visible(value)) } } } }
+                        tr { th scope="row" { (path(key)) } @for value in values { td { code { (visible(value)) } } } }
                     }
                     tr { th scope="row" { "seeds" } @for side in &comparison.sides { td { (seeds(&side.seeds)) } } }
                 }
@@ -85,6 +94,11 @@ fn configuration(comparison: &Comparison) -> Markup {
         }
         @if comparison.differing.is_empty() { p.aside { "They were told the same, but for their seeds." } }
     }
+}
+
+/// A key path, which may be broken after its dots.
+fn path(key: &str) -> Markup {
+    html! { @for part in key.split_inclusive('.') { (visible(part)) wbr; } }
 }
 
 fn seeds(seeds: &[u64]) -> String {
@@ -95,19 +109,20 @@ fn measured(comparison: &Comparison) -> Markup {
     if comparison.lines.is_empty() {
         return absent("No run has finished yet, so there is nothing to compare.");
     }
+    let columns = 2 * comparison.sides.len();
     let groups = [(About::Quality, "What it buys"), (About::Cost, "What it costs"), (About::Samples, "Samples")];
     html! {
-        div.scroll tabindex="0" {
+        div.scroll.wide[columns > MOST_UPRIGHT] role="region" aria-labelledby="measured-title" tabindex="0" {
             table.comparison {
                 thead { tr {
-                    th scope="col" { "" }
+                    td { }
                     @for side in &comparison.sides { th.number scope="col" { (side.letter) } }
                     @for side in comparison.sides.iter().skip(1) { th.number scope="col" { (side.letter) " − A" } }
                 } }
                 @for (about, title) in groups {
                     @if comparison.about(about).next().is_some() {
                         tbody {
-                            tr.groups { th scope="rowgroup" { (title) } }
+                            tr.group { th scope="rowgroup" colspan=(columns) { (title) } }
                             @for line in comparison.about(about) { (one(line)) }
                         }
                     }
@@ -120,7 +135,7 @@ fn measured(comparison: &Comparison) -> Markup {
 fn one(line: &Line) -> Markup {
     html! {
         tr {
-            th scope="row" { (visible(&line.label)) " " span.direction { (line.direction) } }
+            th scope="row" { (visible(&line.label)) "\u{a0}" span.direction { (line.direction) } }
             @for mean in &line.means {
                 @let best = mean.as_ref().is_some_and(|m| m.mark == Some('★'));
                 td.number.best[best] { @match mean { Some(mean) => (mean.text()), None => "–" } }

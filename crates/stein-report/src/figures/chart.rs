@@ -8,6 +8,8 @@ use crate::palette::Tone;
 
 const SIZE: (f64, f64) = (480.0, 320.0);
 const TEXT: f64 = 13.0;
+/// How far a label is from its line's end.
+const GAP: f64 = 8.0;
 /// Lines that end this near to one another, or to the right, have their labels above one another.
 const NEAR: f64 = 24.0;
 /// More labels than this all go to the margin: beside their lines' ends they would cover one another.
@@ -114,8 +116,13 @@ impl Chart {
         let widest = |texts: Vec<String>| texts.iter().map(|t| text_width(t, TEXT)).fold(0.0, f64::max);
         let ticks = widest(self.y.ticks(5).into_iter().map(|(_, label)| label).collect());
         let labels = widest(self.series.iter().map(|s| s.label.clone()).collect());
-        let right = SIZE.0 - if labels > 0.0 { labels + 14.0 } else { 14.0 };
+        let right = SIZE.0 - self.overhang() - if labels > 0.0 { labels + 14.0 } else { 14.0 };
         Frame { left: ticks + 14.0, right: right.max(0.55 * SIZE.0), top: 30.0, bottom: SIZE.1 - 44.0 }
+    }
+
+    /// How far points that are shifted may lie right of the frame.
+    fn overhang(&self) -> f64 {
+        self.series.iter().map(|s| s.shift).fold(0.0, f64::max)
     }
 
     fn axes<'a>(&self, canvas: &Canvas<SVGBackend<'a>>, frame: &Frame) -> Result<(), Trouble> {
@@ -198,7 +205,7 @@ impl Chart {
     }
 
     /// Labels at the lines' ends, pushed apart until none covers another: in the margin those of lines that end at the right,
-    /// beside their end the others.
+    /// beside their end the others, unless a line would go through one of them.
     fn labels<'a>(&self, canvas: &Canvas<SVGBackend<'a>>, frame: &Frame) -> Result<(), Trouble> {
         let mut labels: Vec<(Point, &Series)> = Vec::new();
         for series in self.series.iter().filter(|s| !s.label.is_empty()) {
@@ -206,25 +213,43 @@ impl Chart {
             labels.push(((end.0, end.1.clamp(frame.top, frame.bottom)), series));
         }
         labels.sort_by(|a, b| a.0.1.total_cmp(&b.0.1));
-        if labels.len() > MOST_BESIDE {
-            return self.column(canvas, frame, labels, frame.right);
+        let margin = frame.right + self.overhang();
+        let crossed = |l: &(Point, &Series)| l.0.0 < margin - NEAR && self.is_crossed(frame, l.1, l.0);
+        if labels.len() > MOST_BESIDE || labels.iter().any(crossed) {
+            return self.column(canvas, frame, labels, margin);
         }
         while let Some((first, _)) = labels.first() {
-            let column = if first.0 < frame.right - NEAR { first.0 } else { frame.right };
+            let column = if first.0 < margin - NEAR { first.0 } else { margin };
             let (own, others): (Vec<_>, Vec<_>) =
                 labels.into_iter().partition(|(end, _)| (end.0 - column).abs() <= NEAR);
             let x = own.iter().map(|l| l.0.0).fold(0.0, f64::max);
-            self.column(canvas, frame, own, if x < frame.right - NEAR { x } else { frame.right })?;
+            self.column(canvas, frame, own, if x < margin - NEAR { x } else { margin })?;
             labels = others;
         }
         Ok(())
     }
 
+    /// Whether a line goes through the label beside another one's end.
+    fn is_crossed(&self, frame: &Frame, own: &Series, end: Point) -> bool {
+        let (left, right) = (end.0 + GAP, end.0 + GAP + text_width(&own.label, TEXT));
+        let crosses = |from: &(f64, f64, f64), to: &(f64, f64, f64)| {
+            let (Some(a), Some(b)) = (self.at(frame, from.0, from.1), self.at(frame, to.0, to.1)) else { return false };
+            if a.0 >= b.0 || b.0 < left || a.0 > right {
+                return false;
+            }
+            let y = |x: f64| a.1 + (b.1 - a.1) * (x - a.0) / (b.0 - a.0);
+            let (y0, y1) = (y(a.0.max(left)), y(b.0.min(right)));
+            y0.min(y1) <= end.1 + 0.5 * TEXT && y0.max(y1) >= end.1 - 0.5 * TEXT
+        };
+        let mut others = self.series.iter().filter(|s| !std::ptr::eq(*s, own));
+        others.any(|s| s.points.windows(2).any(|w| crosses(&w[0], &w[1])))
+    }
+
     /// Where a line ends.
     fn end(&self, frame: &Frame, series: &Series) -> Option<Point> {
         let places = series.points.iter().filter_map(|&(x, y, _)| self.at(frame, x, y));
-        let places = places.map(|p| (p.0 + series.shift, p.1));
-        places.filter(|p| p.0 <= frame.right + 1.0).max_by(|a, b| a.0.total_cmp(&b.0))
+        let last = places.filter(|p| p.0 <= frame.right + 1.0).max_by(|a, b| a.0.total_cmp(&b.0));
+        last.map(|p| (p.0 + series.shift, p.1))
     }
 
     /// Labels above one another right of `x`, sorted by y.
@@ -236,7 +261,7 @@ impl Chart {
         x: f64,
     ) -> Result<(), Trouble> {
         let places = apart(&labels.iter().map(|l| l.0.1).collect::<Vec<_>>(), TEXT + 2.5, frame.top, frame.bottom);
-        let x = x + 8.0;
+        let x = x + GAP;
         for ((end, series), y) in labels.iter().zip(places) {
             if (y - end.1).abs() > 3.0 || end.0 < x - 20.0 {
                 canvas.line(&[*end, (x - 2.0, y)], Style::line(series.tone, 1.0).alpha(0.45))?;
@@ -248,7 +273,7 @@ impl Chart {
 }
 
 /// Sorted places, moved as little as needs be until neighbours are `gap` apart, between `low` and `high` if they fit.
-fn apart(sorted: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
+pub(super) fn apart(sorted: &[f64], gap: f64, low: f64, high: f64) -> Vec<f64> {
     let mut places = sorted.to_vec();
     for _ in 0..200 {
         let mut moved = false;
@@ -296,6 +321,32 @@ mod tests {
         assert!(places.windows(2).all(|w| w[1] - w[0] > 14.5), "{places:?}");
         assert_eq!(places[3], 200.0);
         assert_eq!(apart(&[], 15.0, 0.0, 1.0), [0.0; 0]);
+    }
+
+    #[test]
+    fn points_that_are_shifted_over_the_edge_keep_their_labels() {
+        let series = ["left", "right"].map(|label| Series {
+            shift: if label == "right" { 9.0 } else { -9.0 },
+            ..Series::measured(label, Tone::Ink, [(1.0, 1.0, f64::NAN), (2.0, 2.0, f64::NAN)])
+        });
+        let (x, y) = (Axis::linear(1.0, 2.0), Axis::linear(1.0, 2.0));
+        let (x_label, y_label) = ("x".into(), "y".into());
+        let chart = Chart { x, y, x_label, y_label, series: series.into(), broken: Vec::new() };
+        let drawn = chart.draw().unwrap().inner;
+        assert!(drawn.contains(">\nleft\n<") && drawn.contains(">\nright\n<"), "{drawn}");
+        let frame = chart.frame();
+        assert!(frame.right + 9.0 + text_width("right", TEXT) < SIZE.0);
+    }
+
+    #[test]
+    fn no_line_goes_through_a_label() {
+        let short = |y: f64| Series::line("short", Tone::Ink, [(0.0, y), (1.0, y)]);
+        let long = Series::line("long", Tone::Ink, [(0.0, 4.0), (4.0, 0.0)]);
+        let (x, y) = (Axis::linear(0.0, 4.0), Axis::linear(0.0, 4.0));
+        let chart = Chart { x, y, x_label: "x".into(), y_label: "y".into(), series: vec![long], broken: Vec::new() };
+        let frame = chart.frame();
+        let crossed = |y: f64| chart.is_crossed(&frame, &short(y), chart.at(&frame, 1.0, y).unwrap());
+        assert_eq!([0.5, 2.75, 3.9].map(crossed), [false, true, false]);
     }
 
     #[test]

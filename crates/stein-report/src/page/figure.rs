@@ -26,10 +26,16 @@ fn show(figure: &Figure) -> Markup {
     };
     let small = figure.panels.iter().all(|p| matches!(&p.picture, Picture::Png { size, .. } if size.0 <= 100));
     let drawn = figure.panels.iter().any(|p| matches!(&p.picture, Picture::Svg(_)));
+    // A box that scrolls, if only on a narrow screen, has to be reachable by keyboard.
+    let scrolls = match figure.layout {
+        Layout::Strip => true,
+        Layout::Pairs => drawn,
+        Layout::Tiles => drawn || small,
+        Layout::Single | Layout::Facets => false,
+    };
     html! {
         figure.beside[matches!(figure.layout, Layout::Single | Layout::Pairs)].of-pairs[figure.layout == Layout::Pairs] {
-            // A box that scrolls has to be reachable by keyboard.
-            div.panels.(class).small[small].drawn[drawn] tabindex=[(figure.layout == Layout::Strip).then_some("0")] {
+            div.panels.(class).small[small].drawn[drawn] tabindex=[scrolls.then_some("0")] {
                 @for panel in &figure.panels { (show_panel(panel)) }
             }
             @if let Some((legend, alt)) = &figure.legend {

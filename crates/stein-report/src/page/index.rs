@@ -9,7 +9,7 @@ use crate::field::points;
 use crate::figures::Picture;
 use crate::figures::samples::{first_rows, grid_png};
 use crate::images;
-use crate::number::{duration, estimate};
+use crate::number::{duration, estimate, exact};
 use crate::run::Run;
 use crate::summary::Thumbnail;
 use crate::sweep::{Cell, Found, Sweep, is_same};
@@ -29,9 +29,9 @@ pub(crate) struct Row {
     /// The same in words.
     stands: Option<State>,
     why: Option<String>,
-    seed: String,
-    /// How long it was trained; `None` if there was nothing to train.
-    training: Option<String>,
+    seed: Option<u64>,
+    /// Seconds of training; `None` if there was nothing to train, or nothing is known of it.
+    training: Option<f64>,
     /// The same and more, in seconds, evaluations and bytes.
     costs: Vec<(&'static str, Option<f64>)>,
     metrics: Vec<(String, String, Better, Estimate)>,
@@ -48,10 +48,8 @@ impl Row {
             state: header::state(run),
             stands: run.record.as_ref().map(|r| r.state),
             why: run.record.as_ref().and_then(|r| r.reason.clone()),
-            seed: run.record.as_ref().map_or_else(|| "–".into(), |r| r.seed.to_string()),
-            training: run
-                .is_trained()
-                .then(|| run.record.as_ref().map_or_else(|| "–".into(), |r| duration(r.timings.training))),
+            seed: run.record.as_ref().map(|r| r.seed),
+            training: run.record.as_ref().filter(|_| run.is_trained()).map(|r| r.timings.training),
             costs: costs(run),
             metrics: metrics.map(|m| (m.name.clone(), m.label.clone(), m.better, m.estimate)).collect(),
             picture: if index < MOST_PICTURES { picture(run) } else { None },
@@ -84,7 +82,7 @@ pub(crate) fn data(rows: &[Row], sweep: Option<&Sweep>) -> Data {
     let line = |row: &Row| {
         let line = Line::default().with("cell", row.name.clone()).with("page", row.file.clone());
         let line = line.with("state", row.stands.map(|s| s.to_string())).with("reason", row.why.clone());
-        let line = labelled(&row.name, line).with("seed", row.seed.clone());
+        let line = labelled(&row.name, line).with("seed", row.seed.map(|seed| seed.to_string()));
         let line = row.costs.iter().fold(line, |line, (name, value)| line.number(*name, *value));
         row.metrics.iter().fold(line, |line, (name, _, _, value)| line.estimate(name, Some(value)))
     };
@@ -156,8 +154,8 @@ pub(super) fn table(rows: &[Row]) -> Markup {
     let value = |row: &Row, name: &str| row.metrics.iter().find(|m| m.0 == name).map(|m| m.3);
     let trained = rows.iter().any(|r| r.training.is_some());
     html! {
-        div.scroll tabindex="0" {
-            table.cells {
+        div.scroll role="region" aria-label="Cells" tabindex="0" {
+            table.cells data-sortable {
                 thead { tr {
                     th scope="col" { "Cell" }
                     th scope="col" { "Samples" }
@@ -165,7 +163,7 @@ pub(super) fn table(rows: &[Row]) -> Markup {
                     th.number scope="col" { "Seed" }
                     @if trained { th.number scope="col" { "Training" } }
                     @for (_, label, better) in &columns {
-                        th.number scope="col" { (visible(label)) " " (metrics::direction(*better)) }
+                        th.number scope="col" { (visible(label)) "\u{a0}" (metrics::direction(*better)) }
                     }
                 } }
                 tbody { @for row in rows {
@@ -175,10 +173,13 @@ pub(super) fn table(rows: &[Row]) -> Markup {
                             img.pixels src=(data_uri("image/png", png)) width=(size.0) height=(size.1) alt={ "Some samples of " (visible(&row.name)) "." };
                         } }
                         td { (row.state) }
-                        td.number { (row.seed) }
-                        @if trained { td.number { (row.training.as_deref().unwrap_or("–")) } }
+                        td.number data-value=[row.seed] { @match row.seed { Some(seed) => (seed), None => "–" } }
+                        @if trained {
+                            td.number data-value=[row.training.and_then(exact)] { (row.training.map_or("–".into(), duration)) }
+                        }
                         @for (name, _, _) in &columns {
-                            td.number { @match value(row, name) { Some(e) => (estimate(&e)), None => "–" } }
+                            @let found = value(row, name);
+                            td.number data-value=[found.and_then(|e| exact(e.value))] { @match found { Some(e) => (estimate(&e)), None => "–" } }
                         }
                     }
                 } }

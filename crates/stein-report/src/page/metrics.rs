@@ -19,7 +19,7 @@ pub(super) fn section(run: &Run, place: Place<'_>) -> Markup {
     }
     html! {
         p { "Each metric of the samples with its standard error, beside what real data get in their place (as good as it can be) and a Gaussian fitted to the training data (a model that learned means and covariances only)." }
-        div.scroll {
+        div.scroll role="region" aria-label="Metrics" tabindex="0" {
             table.metrics {
                 thead { tr {
                     th scope="col" { "Metric" }
@@ -43,7 +43,7 @@ fn row(metric: &MetricRecord) -> Markup {
     let cell = |value: &Option<Estimate>| value.as_ref().map_or_else(|| "–".to_owned(), |e| together(&estimate(e)));
     html! {
         tbody { tr {
-            th scope="row" { (visible(&metric.label)) " " (direction(metric.better)) }
+            th scope="row" { (visible(&metric.label)) "\u{a0}" (direction(metric.better)) }
             td.number.samples data-label="Samples" { (together(&estimate(&metric.estimate))) }
             td.number data-label="Real data" { (cell(&metric.floor)) }
             td.number data-label="Fitted Gaussian" { (cell(&metric.baseline)) }

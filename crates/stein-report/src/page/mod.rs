@@ -16,7 +16,9 @@ pub(crate) mod tables;
 mod training;
 mod trajectory;
 
+use base64::Engine as _;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use stein_record::hash;
 
 use crate::palette;
 use crate::run::Run;
@@ -24,9 +26,11 @@ use crate::text::{href, visible};
 
 const STYLE: &str = include_str!("style.css");
 
-/// What a page may do: show what it holds, and nothing else.
-const POLICY: &str =
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+/// Sorts and filters tables that are marked `data-sortable`.
+const SCRIPT: &str = include_str!("script.js");
+
+/// Columns that fit on upright paper; a table with more is printed across.
+pub(crate) const MOST_UPRIGHT: usize = 9;
 
 /// A section: its anchor, its heading and what it holds.
 struct Section {
@@ -128,24 +132,40 @@ fn contents(sections: &[Section]) -> Markup {
     }
 }
 
-/// A whole document.
+/// What a page may do: show what it holds, run `script` to the letter, and nothing else.
+fn policy(script: Option<&str>) -> String {
+    let show = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+    script.map_or(show.to_owned(), |script| {
+        let sum = base64::engine::general_purpose::STANDARD.encode(hash::digest(script.as_bytes()));
+        format!("{show}; script-src 'sha256-{sum}'")
+    })
+}
+
+/// A whole document, with the script where a table is marked for it.
 pub(crate) fn document(title: &str, body: &Markup) -> String {
+    let script = body.0.contains(" data-sortable").then_some(SCRIPT);
     html! {
         (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
-                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta http-equiv="Content-Security-Policy" content=(policy(script));
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="generator" content="stein";
                 title { (visible(title)) " · stein report" }
                 style { (PreEscaped(palette::css())) (PreEscaped(STYLE)) }
+                // A module waits until the document is there.
+                @if let Some(script) = script { script type="module" { (PreEscaped(script)) } }
             }
             body {
                 div.page {
                     (body)
-                    footer { "Written by stein from the run directory alone. This page makes no requests and runs no scripts." }
+                    footer {
+                        "Written by stein from the run directory alone. This page makes no requests"
+                        @if script.is_some() { "; its one script, which sorts and filters tables, can be done without." }
+                        @else { " and runs no scripts." }
+                    }
                 }
             }
         }

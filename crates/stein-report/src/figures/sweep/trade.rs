@@ -8,6 +8,7 @@ use super::{assemble, errors, named, nothing_of};
 use crate::canvas::{Anchor, Canvas, Point, Style, Svg, Trouble, svg, text_width};
 use crate::figures::Drawn;
 use crate::figures::axis::Axis;
+use crate::figures::chart::apart;
 use crate::number::estimate;
 use crate::palette::Tone;
 use crate::sweep::{Column, Table};
@@ -101,15 +102,26 @@ impl Plot<'_> {
 
     fn draw(&self, dots: &[Dot<'_>]) -> Result<Svg, Trouble> {
         let ticks = self.y.ticks(5).into_iter().map(|(_, t)| text_width(&t, TEXT)).fold(0.0, f64::max);
-        let frame = Frame { left: ticks + 14.0, right: SIZE.0 - 14.0, top: 30.0, bottom: SIZE.1 - 44.0 };
+        let until = |right| Frame { left: ticks + 14.0, right, top: 30.0, bottom: SIZE.1 - 44.0 };
+        let wide = until(SIZE.0 - 14.0);
+        let bars = self.bars(&wide, dots);
+        let (frame, bars, labels) = match beside(&wide, &bars) {
+            Some(labels) => (wide, bars, labels),
+            None => {
+                let labels = dots.iter().map(|d| text_width(&d.line.label, TEXT)).fold(0.0, f64::max);
+                let narrow = until((SIZE.0 - labels - 16.0).max(0.5 * SIZE.0));
+                let bars = self.bars(&narrow, dots);
+                let labels = in_margin(&narrow, &bars);
+                (narrow, bars, labels)
+            }
+        };
         svg(SIZE, |canvas| {
             self.axes(canvas, &frame)?;
-            let at = |cost: f64, quality: f64| {
-                let (u, v) = (self.x.place(cost)?, self.y.place(quality)?);
-                let x = frame.left + u * (frame.right - frame.left);
-                Some((x, (frame.bottom - v * (frame.bottom - frame.top)).clamp(frame.top, frame.bottom)))
-            };
-            let bars: Vec<Bars<'_>> = dots.iter().filter_map(|dot| Bars::of(dot, &frame, at)).collect();
+            for Label { line, at, from, .. } in &labels {
+                if let Some(from) = from {
+                    canvas.line(&[*from, (at.0 - 2.0, at.1)], Style::line(line.tone, 1.0).alpha(0.3))?;
+                }
+            }
             for Bars { line, at, horizontal, vertical } in &bars {
                 let style = Style::line(line.tone, 1.4).alpha(0.7);
                 canvas.line(horizontal, style)?;
@@ -119,9 +131,18 @@ impl Plot<'_> {
                     canvas.disc(*at, 2.2, Style::fill(Tone::Paper))?;
                 }
             }
-            let mut taken: Vec<[f64; 4]> = bars.iter().flat_map(Bars::boxes).collect();
-            bars.iter().try_for_each(|bars| label(canvas, &frame, bars, &mut taken))
+            labels.iter().try_for_each(|l| canvas.text(&l.line.label, l.at, l.anchor, TEXT, l.line.tone))
         })
+    }
+
+    /// The dots with their bars, where they lie in a frame.
+    fn bars<'d>(&self, frame: &Frame, dots: &[Dot<'d>]) -> Vec<Bars<'d>> {
+        let at = |cost: f64, quality: f64| {
+            let (u, v) = (self.x.place(cost)?, self.y.place(quality)?);
+            let x = frame.left + u * (frame.right - frame.left);
+            Some((x, (frame.bottom - v * (frame.bottom - frame.top)).clamp(frame.top, frame.bottom)))
+        };
+        dots.iter().filter_map(|dot| Bars::of(dot, frame, at)).collect()
     }
 
     fn axes<'a>(&self, canvas: &Canvas<SVGBackend<'a>>, frame: &Frame) -> Result<(), Trouble> {
@@ -175,13 +196,22 @@ impl<'d> Bars<'d> {
     }
 }
 
-/// A label beside, above or below its dot, wherever it covers least.
-fn label<'a>(
-    canvas: &Canvas<SVGBackend<'a>>,
-    frame: &Frame,
-    bars: &Bars<'_>,
-    taken: &mut Vec<[f64; 4]>,
-) -> Result<(), Trouble> {
+/// A row's name, and the dot that it has to be joined to.
+struct Label<'d> {
+    line: &'d Line,
+    at: Point,
+    anchor: Anchor,
+    from: Option<Point>,
+}
+
+/// Labels beside, above or below their dots; `None` if some would cover another one, a dot or a bar.
+fn beside<'d>(frame: &Frame, bars: &[Bars<'d>]) -> Option<Vec<Label<'d>>> {
+    let mut taken: Vec<[f64; 4]> = bars.iter().flat_map(Bars::boxes).collect();
+    bars.iter().map(|bars| free(frame, bars, &mut taken)).collect()
+}
+
+/// The first place around a dot that nothing has taken.
+fn free<'d>(frame: &Frame, bars: &Bars<'d>, taken: &mut Vec<[f64; 4]>) -> Option<Label<'d>> {
     let (line, (x, y)) = (bars.line, bars.at);
     let width = text_width(&line.label, TEXT);
     let places = [
@@ -202,14 +232,28 @@ fn label<'a>(
         };
         [left, y - 0.5 * TEXT, left + width, y + 0.5 * TEXT]
     };
-    let cost = |place: &(f64, f64, Anchor)| {
-        let own = extent(*place);
-        let outside = (frame.left - own[0]).max(0.0) + (own[2] - SIZE.0).max(0.0);
-        taken.iter().map(|other| overlap(own, *other)).sum::<f64>() + 100.0 * outside
+    let is_free = |own: [f64; 4]| {
+        let inside = own[0] >= frame.left && own[2] <= SIZE.0 && own[3] <= frame.bottom;
+        inside && taken.iter().all(|other| overlap(own, *other) == 0.0)
     };
-    let Some(best) = places.into_iter().min_by(|a, b| cost(a).total_cmp(&cost(b))) else { return Ok(()) };
-    taken.push(extent(best));
-    canvas.text(&line.label, (best.0, best.1), best.2, TEXT, line.tone)
+    let place = places.into_iter().find(|place| is_free(extent(*place)))?;
+    taken.push(extent(place));
+    Some(Label { line, at: (place.0, place.1), anchor: place.2, from: None })
+}
+
+/// Labels above one another right of the frame, in the order of their dots.
+fn in_margin<'d>(frame: &Frame, bars: &[Bars<'d>]) -> Vec<Label<'d>> {
+    let mut sorted: Vec<&Bars<'d>> = bars.iter().collect();
+    sorted.sort_by(|a, b| a.at.1.total_cmp(&b.at.1));
+    let heights: Vec<f64> = sorted.iter().map(|b| b.at.1).collect();
+    let places = apart(&heights, TEXT + 2.5, frame.top, frame.bottom);
+    let label = |(b, y): (&Bars<'d>, f64)| Label {
+        line: b.line,
+        at: (frame.right + 8.0, y),
+        anchor: Anchor::Start,
+        from: Some(b.at),
+    };
+    sorted.into_iter().zip(places).map(label).collect()
 }
 
 /// The area that two boxes (left, top, right, bottom) share.
@@ -226,5 +270,23 @@ mod tests {
     fn boxes_share_what_lies_in_both() {
         assert_eq!(overlap([0.0, 0.0, 4.0, 2.0], [3.0, 1.0, 9.0, 9.0]), 1.0);
         assert_eq!(overlap([0.0, 0.0, 4.0, 2.0], [4.0, 0.0, 9.0, 9.0]), 0.0);
+    }
+
+    #[test]
+    fn labels_that_have_no_room_go_to_the_margin() {
+        let line = |label: &str| Line { label: label.into(), tone: Tone::Ink, dashed: false, rows: vec![0] };
+        let lines = ["one", "two", "three", "four", "five"].map(line);
+        let frame = Frame { left: 40.0, right: 300.0, top: 30.0, bottom: 270.0 };
+        let bars = |gap: f64| -> Vec<Bars<'_>> {
+            let at = |i: usize| (150.0, 150.0 + gap * i as f64);
+            let bars = |(i, line)| Bars { line, at: at(i), horizontal: [at(i); 2], vertical: [at(i); 2] };
+            lines.iter().enumerate().map(bars).collect()
+        };
+        let labels = beside(&frame, &bars(25.0)).unwrap();
+        assert!(labels.iter().all(|l| l.from.is_none() && l.at.0 < 200.0));
+        assert!(beside(&frame, &bars(0.1)).is_none());
+        let labels = in_margin(&frame, &bars(0.1));
+        assert!(labels.windows(2).all(|l| l[1].at.1 - l[0].at.1 > TEXT && l[0].at.0 > frame.right));
+        assert_eq!((labels[0].line.label.as_str(), labels[0].from), ("one", Some((150.0, 150.0))));
     }
 }

@@ -7,10 +7,10 @@ use super::{differences, notes};
 use crate::canvas::Svg;
 use crate::figures::sweep::design::Design;
 use crate::figures::sweep::strip;
-use crate::number::{estimate, significant};
+use crate::number::{estimate, exact, significant};
 use crate::page::figure::svg;
 use crate::page::metrics::direction;
-use crate::page::{absent, files_of};
+use crate::page::{MOST_UPRIGHT, absent, files_of};
 use crate::palette::Tone;
 use crate::statistics::{Mark, Repeated};
 use crate::sweep::{Column, NFE, Reference, Role, Row, STEP_COST, Table};
@@ -22,8 +22,8 @@ pub(super) fn section(table: &Table<'_>) -> Markup {
     }
     let design = Design::of(table, None);
     html! {
-        div.scroll tabindex="0" {
-            table.comparison {
+        div.scroll.wide[table.columns.len() > MOST_UPRIGHT] role="region" aria-labelledby="comparison-title" tabindex="0" {
+            table.comparison data-sortable {
                 (head(table))
                 tbody { @for (i, row) in table.rows.iter().enumerate() { (line(table, &design, i, row)) } }
                 (references(table))
@@ -56,7 +56,7 @@ fn head(table: &Table<'_>) -> Markup {
                 @if !table.best.is_empty() { th scope="col" { (names(&table.best)) ", best" } }
                 th.number scope="col" { "runs" }
                 @for (i, column) in table.columns.iter().enumerate() {
-                    th.number.first[starts(table, i)] scope="col" { (visible(&column.label)) @if let Some(better) = column.better { " " (direction(better)) } }
+                    th.number.first[starts(table, i)] scope="col" { (visible(&column.label)) @if let Some(better) = column.better { "\u{a0}" (direction(better)) } }
                 }
             }
         }
@@ -69,8 +69,9 @@ fn starts(table: &Table<'_>, column: usize) -> bool {
 }
 
 fn line(table: &Table<'_>, design: &Design, index: usize, row: &Row<'_>) -> Markup {
-    // A rule where the first axis changes.
-    let begins = index == 0 || table.rows[index - 1].labels.first() != row.labels.first();
+    // A rule where the first of several axes changes.
+    let changes = index == 0 || table.rows[index - 1].labels.first() != row.labels.first();
+    let begins = changes && row.labels.len() > 1;
     let measured = table.measured().count();
     let cost = if table.trained { STEP_COST } else { NFE };
     let (tone, _) = design.tone(index).unwrap_or((Tone::Muted, false));
@@ -86,7 +87,7 @@ fn line(table: &Table<'_>, design: &Design, index: usize, row: &Row<'_>) -> Mark
                 }
             }
             @if !table.best.is_empty() { td { (choice(row)) } }
-            td.number { (runs(row)) }
+            td.number data-value=(row.count().0) { (runs(row)) }
             @for (i, column) in table.columns.iter().enumerate() {
                 @let drawn = (i < measured || column.name == cost).then(|| strip::draw(column, index, tone));
                 (value(column, index, row, drawn.and_then(|d| d.ok().flatten()), starts(table, i)))
@@ -130,7 +131,7 @@ fn value(column: &Column, index: usize, row: &Row<'_>, drawn: Option<Svg>, first
     let mark = column.marks[index];
     let alt = format!("{} {text} on the column's axis, smallest left.", visible(&column.label));
     html! {
-        td.number.first[first].best[mark == Mark::Best].tied[mark == Mark::Tied] {
+        td.number.first[first].best[mark == Mark::Best].tied[mark == Mark::Tied] data-value=[exact(mean.value)] {
             (value)
             @match mark {
                 Mark::Best => span.sign role="img" aria-label="best" { "★" },

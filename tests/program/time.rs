@@ -30,7 +30,7 @@ fn what_diverges_or_hangs_does_not_stop_the_others() {
     let count = |state| states(&folder).into_iter().filter(|s| *s == state).count();
     assert_eq!((count(State::Finished), count(State::Diverged), count(State::TimedOut)), (10, 1, 1));
     let html = std::fs::read_to_string(page(&folder)).unwrap();
-    assert!(html.contains("10 of 12 cells finished; 2 missing"));
+    assert!(html.contains("10 of 12 cells finished; 1 diverged, 1 timed-out"));
     assert!(html.contains("<strong>timed-out</strong>") && html.contains("<strong>diverged</strong>"));
     for run in runs(&folder) {
         assert!(html.contains(&run.name()), "{}", run.name());

@@ -6,6 +6,14 @@ use burn::backend::{Backend, backend_extension};
 use crate::slices::activation::Function;
 use crate::slices::jet::Rows;
 
+/// A group normalisation: its groups, ε and the function of its result.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Norm {
+    pub(crate) groups: usize,
+    pub(crate) epsilon: f32,
+    pub(crate) function: Option<Function>,
+}
+
 /// Operations with a kernel of their own. Only reached on flex (see `tensor`).
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait Kernels: Backend {
@@ -19,17 +27,16 @@ pub(crate) trait Kernels: Backend {
 
     fn stein_group_norm(
         x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        groups: usize,
-        epsilon: f32,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        norm: Norm,
     ) -> FloatTensor<Self>;
     fn stein_group_norm_grad(
         x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        groups: usize,
-        epsilon: f32,
+        norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     fn stein_jet(x: FloatTensor<Self>, function: Function, rows: Rows) -> FloatTensor<Self>;

@@ -6,13 +6,14 @@
 //!
 //! | function | what it is |
 //! |---|---|
-//! | [`conv2d`] | same-padded convolution by matrix products over small groups of images |
+//! | [`conv2d`] | same-padded convolution in registers, or by matrix products over small groups of images |
 //! | [`group_norm`] | group normalisation with affine parameters |
+//! | [`normalised`] | the same with each image's own, and silu, softplus or tanh of it |
 //! | [`jet`] | silu, softplus and tanh of values together with their first and second derivatives |
 //!
 //! They take and give burn tensors and are differentiable like any other operation. Where there is no kernel (another
-//! backend than flex, another number type, a stride) burn's own operation is called, so callers need not ask; only [`jet`],
-//! for which burn has none, says so.
+//! backend than flex, another number type, a stride) burn's own operation is called, so callers need not ask; only [`jet`]
+//! and [`normalised`], for which burn has none, say so.
 //!
 //! [`slices`] has the inner loops as plain functions on slices; [`slices::mixture`] is there alone, for who has found the numbers
 //! to lie on the host ([`is_host`]). The instruction set is chosen at run time; work is cut into
@@ -26,4 +27,4 @@ mod tensor;
 
 pub use slices::activation::Function;
 pub use slices::jet::Rows;
-pub use tensor::{conv2d, group_norm, is_host, jet};
+pub use tensor::{conv2d, group_norm, is_host, jet, normalised};

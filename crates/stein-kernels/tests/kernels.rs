@@ -48,6 +48,17 @@ fn convolution() {
         (2, 4, 3, 7, 5, 5),
         (5, 3, 2, 28, 28, 3),
         (4, 6, 2, 9, 3, 1),
+        // In registers: every width of a tile, tiles that overlap, blocks of outputs that are full or not.
+        (3, 2, 32, 8, 8, 3),
+        (9, 3, 33, 7, 14, 3),
+        (2, 5, 64, 5, 5, 3),
+        (17, 4, 20, 4, 4, 3),
+        (2, 3, 48, 3, 11, 3),
+        (1, 40, 40, 40, 28, 3),
+        (2, 3, 32, 6, 2, 3),
+        (3, 32, 32, 1, 9, 1),
+        (20, 7, 35, 8, 8, 1),
+        (2, 3, 32, 5, 6, 5),
     ] {
         let layer = conv(c, o, k, b % 2 == 1, &device);
         let x = normal([b, c, h, w], &device);
@@ -61,6 +72,13 @@ fn convolution() {
             |v| with_weight(&layer, v, |l| l.forward(x.clone())),
         );
         assert!(gradient < 5e-6, "weight gradient, {b} {c} {o} {h}×{w} {k}: {gradient}");
+        let leaf = layer.bias.as_ref().map_or(Tensor::zeros([o], &device), |bias| bias.val()).detach().require_grad();
+        let (_, gradient) = compare(
+            &leaf,
+            |v| with_bias(&layer, v, |l| stein_kernels::conv2d(l, x.clone())),
+            |v| with_bias(&layer, v, |l| l.forward(x.clone())),
+        );
+        assert!(gradient < 5e-6, "bias gradient, {b} {c} {o} {h}×{w} {k}: {gradient}");
     }
 }
 
@@ -71,15 +89,52 @@ fn with_weight<T>(layer: &Conv2d, weight: Tensor<4>, f: impl Fn(&Conv2d) -> T) -
     f(&other)
 }
 
+fn with_bias<T>(layer: &Conv2d, bias: Tensor<1>, f: impl Fn(&Conv2d) -> T) -> T {
+    let mut other = layer.clone();
+    other.bias = Some(Param::initialized(layer.weight.id, bias));
+    f(&other)
+}
+
 #[test]
 fn convolution_of_views() {
     let device = Device::flex().autodiff();
     device.seed(2);
-    let layer = conv(3, 4, 3, true, &device);
-    let x = normal([6, 5, 8, 8], &device);
-    let view = |x: Tensor<4>| x.narrow(1, 1, 3).swap_dims(2, 3);
-    let (value, gradient) = compare(&x, |x| stein_kernels::conv2d(&layer, view(x)), |x| layer.forward(view(x)));
-    assert!(value < 2e-6 && gradient < 2e-6, "{value} {gradient}");
+    for outputs in [4, 32] {
+        let layer = conv(3, outputs, 3, true, &device);
+        let x = normal([6, 5, 8, 8], &device);
+        let view = |x: Tensor<4>| x.narrow(1, 1, 3).swap_dims(2, 3);
+        let (value, gradient) = compare(&x, |x| stein_kernels::conv2d(&layer, view(x)), |x| layer.forward(view(x)));
+        assert!(value < 2e-6 && gradient < 2e-6, "{outputs}: {value} {gradient}");
+    }
+}
+
+/// Where burn's own results are numbers, and only there, ours are.
+#[test]
+fn convolutions_of_what_is_no_number_are_none() {
+    let device = Device::flex().autodiff();
+    device.seed(9);
+    for outputs in [3, 32] {
+        let layer = conv(2, outputs, 3, true, &device);
+        for bad in [f32::NAN, f32::INFINITY] {
+            let x = normal([3, 2, 9, 9], &device).slice_fill([1..2, 1..2, 8..9, 4..5], bad).detach().require_grad();
+            let finite = |y: Tensor<4>| {
+                let gradients = y.clone().square().sum().backward();
+                let of =
+                    |tensor: Tensor<4>| tensor.is_finite().float().into_data().try_into_vec::<f32>().expect("counts");
+                let leaves = [x.grad(&gradients), layer.weight.grad(&gradients)].map(|g| of(g.expect("a leaf")));
+                [of(y.inner()), leaves[0].clone(), leaves[1].clone()]
+            };
+            let (ours, burns) = (finite(stein_kernels::conv2d(&layer, x.clone())), finite(layer.forward(x.clone())));
+            assert!(ours == burns && ours[0].contains(&0.0) && ours[0].contains(&1.0), "{outputs} {bad}");
+        }
+    }
+}
+
+#[test]
+fn convolution_without_images() {
+    let device = Device::flex().autodiff();
+    let layer = conv(2, 32, 3, true, &device);
+    assert_eq!(stein_kernels::conv2d(&layer, Tensor::zeros([0, 2, 4, 4], &device)).dims(), [0, 32, 4, 4]);
 }
 
 #[test]
@@ -110,6 +165,69 @@ fn group_normalisation() {
         let (_, of_beta) =
             compare(&beta, |v| stein_kernels::group_norm(&at(v), x.clone()), |v| at(v).forward(x.clone()));
         assert!(of_gamma < 2e-5 && of_beta < 2e-5, "{of_gamma} {of_beta}");
+    }
+}
+
+/// A function of a modulated group normalisation, against plain operations.
+#[test]
+fn functions_of_normalised_images() {
+    let device = Device::flex().autodiff();
+    device.seed(10);
+    let cases =
+        [(1, 2, 1, 2, 2, 1), (3, 6, 3, 4, 4, 3), (3, 6, 3, 4, 4, 1), (40, 32, 8, 8, 8, 40), (2, 12, 4, 5, 7, 2)];
+    for (b, c, groups, h, w, rows) in cases {
+        let plain = GroupNormConfig::new(groups, c).with_affine(false).init(&device);
+        let x = (normal([b, c, h, w], &device) * 2.0 + 3.0).detach().require_grad();
+        let (gain, shift) = (normal([rows, c], &device), normal([rows, c], &device));
+        for function in [None, Some(Function::Silu), Some(Function::Softplus), Some(Function::Tanh)] {
+            let ours = |x: Tensor<4>, gain, shift| {
+                stein_kernels::normalised(&plain, [gain, shift], function, &x).expect("there is a kernel")
+            };
+            let burns = |x, gain: Tensor<2>, shift: Tensor<2>| {
+                let [gain, shift] = [gain, shift].map(|a| a.reshape([rows, c, 1, 1]));
+                let u: Tensor<4> = plain.forward(x) * gain + shift;
+                match function {
+                    None => u,
+                    Some(Function::Silu) => activation::silu(u),
+                    Some(Function::Softplus) => activation::softplus_with_threshold(u, 1.0, 40.0),
+                    Some(Function::Tanh) => u.tanh(),
+                }
+            };
+            let name = format!("{b} {c} {groups} {rows} {function:?}");
+            let (g, s) = (|| gain.clone(), || shift.clone());
+            let (value, of_x) = compare(&x, |x| ours(x, g(), s()), |x| burns(x, g(), s()));
+            assert!(value < 5e-6 && of_x < 3e-5, "{name}: {value} {of_x}");
+            let (_, of_gain) = compare(&gain, |g| ours(x.clone(), g, s()), |g| burns(x.clone(), g, s()));
+            let (_, of_shift) = compare(&shift, |s| ours(x.clone(), g(), s), |s| burns(x.clone(), g(), s));
+            assert!(of_gain < 2e-5 && of_shift < 2e-5, "{name}: {of_gain} {of_shift}");
+        }
+    }
+}
+
+#[test]
+fn normalised_views_and_what_is_no_number() {
+    let device = Device::flex().autodiff();
+    device.seed(11);
+    let layer = GroupNormConfig::new(2, 4).with_affine(false).init(&device);
+    let affine = [normal([3, 4], &device), normal([3, 4], &device)];
+    let ours = |x: Tensor<4>| {
+        stein_kernels::normalised(&layer, affine.clone(), Some(Function::Silu), &x).expect("there is a kernel")
+    };
+    let x = normal([3, 6, 5, 5], &device);
+    let view = |x: Tensor<4>| x.narrow(1, 1, 4).swap_dims(2, 3);
+    let contiguous = |x: Tensor<4>| Tensor::cat(view(x).chunk(3, 0), 0);
+    let (value, gradient) = compare(&x, |x| ours(view(x)), |x| ours(contiguous(x)));
+    assert!(value == 0.0 && gradient == 0.0, "{value} {gradient}");
+    // One bad number spoils its group, channels 0 and 1 of an image, and no other.
+    for bad in [f32::NAN, f32::INFINITY] {
+        let x = normal([3, 4, 5, 5], &device).slice_fill([1..2, 0..1, 2..3, 2..3], bad).detach().require_grad();
+        let y = ours(x.clone());
+        let gradient = x.grad(&y.clone().square().sum().backward()).expect("x is a leaf");
+        for tensor in [y.inner(), gradient] {
+            let finite: Vec<f32> = tensor.is_finite().float().into_data().try_into_vec().expect("counts");
+            let expected = (0..300).map(|i| if (100..150).contains(&i) { 0.0 } else { 1.0 });
+            assert!(finite.into_iter().eq(expected), "{bad}");
+        }
     }
 }
 
@@ -253,7 +371,7 @@ fn jets_of_other_numbers_have_no_kernel() {
 fn the_same_bits_for_any_number_of_threads() {
     let device = Device::flex().autodiff();
     device.seed(5);
-    let layer = conv(8, 8, 3, true, &device);
+    let (layer, wide) = (conv(8, 8, 3, true, &device), conv(8, 40, 3, true, &device));
     let norm = GroupNormConfig::new(2, 8).init(&device);
     let x = normal([40, 8, 8, 8], &device);
     let values = Rows { batch: 40, directions: 0, shared: false, second_order: false, bent: false };
@@ -262,10 +380,12 @@ fn the_same_bits_for_any_number_of_threads() {
         pool.install(|| {
             let y = stein_kernels::group_norm(&norm, stein_kernels::conv2d(&layer, x.clone()));
             let y = stein_kernels::jet(Function::Silu, &y, values).expect("there is a kernel");
+            let y = stein_kernels::conv2d(&wide, y);
             let gradients = (y.clone() * y).sum_dim(3).sum_dim(2).sum_dim(1).sum().backward();
             let gx: Vec<f32> = x.grad(&gradients).expect("leaf").into_data().try_into_vec().expect("f32");
             let gw: Vec<f32> = layer.weight.grad(&gradients).expect("leaf").into_data().try_into_vec().expect("f32");
-            gx.into_iter().chain(gw).map(f32::to_bits).collect::<Vec<_>>()
+            let gv: Vec<f32> = wide.weight.grad(&gradients).expect("leaf").into_data().try_into_vec().expect("f32");
+            gx.into_iter().chain(gw).chain(gv).map(f32::to_bits).collect::<Vec<_>>()
         })
     };
     let one = gradients(1);

@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod conv;
+mod direct;
 pub mod jet;
 mod matmul;
 pub mod mixture;

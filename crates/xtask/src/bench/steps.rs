@@ -14,6 +14,13 @@ const OUT: &str = "reports/bench-steps.json";
 /// D, H and the batch of an MLP D–H–H–D, or D–H–H–1 as an energy: the short table's, then the others.
 const SHORT: [[usize; 3]; 2] = [[2, 128, 128], [64, 512, 128]];
 const OTHERS: [[usize; 3]; 2] = [[2, 256, 512], [784, 1024, 128]];
+/// Side, channels and batch of images, their networks and objectives; with all shapes only. `unet` is that of the digits.
+const IMAGES: [([usize; 3], &str, &[&str]); 4] = [
+    ([8, 32, 128], "residual", &["denoising", "sliced"]),
+    ([28, 32, 32], "residual", &["denoising", "sliced"]),
+    ([32, 128, 8], "residual", &["denoising"]),
+    ([8, 32, 128], "unet", &["denoising"]),
+];
 const ACTIVATIONS: [&str; 2] = ["softplus", "silu"];
 /// Objectives, whether energies are asked for too, and the largest D.
 const OBJECTIVES: [(&str, bool, usize); 4] = [
@@ -26,7 +33,7 @@ const OBJECTIVES: [(&str, bool, usize); 4] = [
 struct Case {
     shape: [usize; 3],
     activation: &'static str,
-    energy: bool,
+    network: &'static str,
     objective: &'static str,
     /// Milliseconds of each step.
     ours: Vec<f64>,
@@ -59,38 +66,45 @@ pub(crate) fn run(peers: bool, all: bool) -> Result<(), String> {
 fn cases(all: bool) -> Vec<Case> {
     let shapes = SHORT.into_iter().chain(OTHERS.into_iter().filter(|_| all));
     let settings = shapes.flat_map(|shape| ACTIVATIONS.map(|activation| (shape, activation)));
-    settings
-        .flat_map(|(shape, activation)| {
-            let fits = OBJECTIVES.into_iter().filter(move |(.., most)| shape[0] <= *most);
+    let mut cases = Vec::new();
+    for (shape, activation) in settings {
+        for (objective, both, most) in OBJECTIVES {
             // An energy comes right after the free network that it is compared with.
-            let networks = fits.flat_map(|(objective, both, _)| {
-                [false, true].into_iter().filter(move |energy| !energy || both).map(move |energy| (objective, energy))
-            });
-            networks.map(move |(objective, energy)| Case {
-                shape,
-                activation,
-                energy,
-                objective,
-                ours: Vec::new(),
-                theirs: Vec::new(),
-            })
-        })
-        .collect()
+            let networks = [Some("mlp"), both.then_some("energy-mlp")].into_iter().flatten();
+            let fitting = networks.filter(|_| shape[0] <= most);
+            cases.extend(fitting.map(|network| Case::new(shape, activation, network, objective)));
+        }
+    }
+    for (shape, network, objectives) in IMAGES.into_iter().filter(|_| all) {
+        cases.extend(objectives.iter().map(|objective| Case::new(shape, "silu", network, objective)));
+    }
+    cases
 }
 
 impl Case {
-    fn network(&self) -> &'static str {
-        if self.energy { "energy-mlp" } else { "mlp" }
+    fn new(shape: [usize; 3], activation: &'static str, network: &'static str, objective: &'static str) -> Self {
+        Self { shape, activation, network, objective, ours: Vec::new(), theirs: Vec::new() }
+    }
+
+    fn is_energy(&self) -> bool {
+        self.network == "energy-mlp"
+    }
+
+    fn is_of_images(&self) -> bool {
+        IMAGES.iter().any(|(_, network, _)| *network == self.network)
     }
 
     fn question(&self, what: &str) -> String {
-        let ([d, hidden, batch], activation, objective) = (self.shape, self.activation, self.objective);
-        format!("{what} {d} {hidden} {batch} {activation} {} {objective}", self.network())
+        let Self { shape: [size, hidden, batch], activation, network, objective, .. } = self;
+        format!("{what} {size} {hidden} {batch} {activation} {network} {objective}")
     }
 
     fn setting(&self) -> String {
-        let ([d, hidden, batch], activation) = (self.shape, self.activation);
-        format!("{d}-{hidden}, batch {batch}, {activation}")
+        let Self { shape: [size, hidden, batch], activation, network, .. } = self;
+        if self.is_of_images() {
+            return format!("{network}, {size} px, {hidden} ch., batch {batch}");
+        }
+        format!("{size}-{hidden}, batch {batch}, {activation}")
     }
 }
 
@@ -130,14 +144,14 @@ fn tell(cases: &[Case], threads: usize, [before, after]: [String; 2]) -> Result<
         let other = (!case.theirs.is_empty()).then(|| Spread::of(&case.theirs));
         let ratio = other.map(|other| other.median / own.median);
         let to_free = free(cases, case).map(|free| own.median / Spread::of(&free.ours).median);
-        let name = format!("{}{}", if case.energy { "energy: " } else { "" }, case.objective);
+        let name = format!("{}{}", if case.is_energy() { "energy: " } else { "" }, case.objective);
         let two = |number: Option<f64>| number.map_or(String::new(), |number| format!("{number:.2}"));
         let torch = other.map_or("-".to_owned(), Spread::quartiles_text);
         println!("  {name:<32}{:>32}{torch:>32}{:>8}{:>14}", own.quartiles_text(), two(ratio), two(to_free));
         let field = |name: &str, value: Option<String>| value.map_or(String::new(), |v| format!(", \"{name}\": {v}"));
         json.push(format!(
             "{{\"setting\": \"{setting}\", \"network\": \"{}\", \"objective\": \"{}\", \"stein\": {}{}{}}}",
-            case.network(),
+            case.network,
             case.objective,
             own.json(),
             field("torch", other.map(Spread::json)),
@@ -152,7 +166,7 @@ fn tell(cases: &[Case], threads: usize, [before, after]: [String; 2]) -> Result<
 /// The free network's case beside an energy's.
 fn free<'a>(cases: &'a [Case], energy: &Case) -> Option<&'a Case> {
     let key = |case: &Case| (case.shape, case.activation, case.objective);
-    cases.iter().find(|case| energy.energy && !case.energy && key(case) == key(energy))
+    cases.iter().find(|case| energy.is_energy() && case.network == "mlp" && key(case) == key(energy))
 }
 
 /// Processes that wanted to run in the last minute, where the system tells.

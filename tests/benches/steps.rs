@@ -1,7 +1,10 @@
 //! What a training step costs, as `stein run` takes it: noise and directions of a batch, loss, gradients, Adam.
 //!
 //! `cargo xtask bench` asks on standard input, a line a question, `time CASE` or `check CASE`, and is told numbers, separated by
-//! tabs. `steps_peer.py` answers the same. A case is `D H batch activation network objective`: an MLP of two hidden layers.
+//! tabs. `steps_peer.py` answers the same. A case is `D H batch activation network objective`: an MLP of two hidden layers, or
+//! for a network of images `side channels batch activation network objective`.
+
+mod images;
 
 use std::io::{BufRead, IsTerminal};
 use std::sync::Arc;
@@ -11,6 +14,7 @@ use burn::tensor::{Device, Tensor};
 use mimalloc::MiMalloc;
 use stein_core::{Condition, Level, Noise, Objective, Perturbed, Streams, matrix, to_host, vector};
 use stein_experiment::{LearningRateSchedule, Training, VectorTables, builtin};
+use stein_networks::{Parameterization, Parameterized};
 use stein_record::source::Source;
 use stein_train::memory::{Counting, keep_pages};
 use stein_train::{Layout, Trainee, TrainingBatch, TrainingState, training_step};
@@ -30,7 +34,9 @@ const CHECKED: usize = 3;
 fn main() {
     keep_pages();
     if std::io::stdin().is_terminal() {
-        println!("`cargo xtask bench steps` asks; by hand: time 64 512 128 softplus energy-mlp sliced");
+        println!(
+            "`cargo xtask bench steps` asks; by hand: time 64 512 128 softplus energy-mlp sliced, or 8 32 128 silu unet denoising"
+        );
     }
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("standard input is text");
@@ -65,7 +71,7 @@ struct Steps {
 }
 
 impl Steps {
-    fn new([d, hidden, rows]: [usize; 3], activation: &str, network: &str, objective: &str) -> Result<Self, String> {
+    fn new([size, hidden, rows]: [usize; 3], activation: &str, network: &str, objective: &str) -> Result<Self, String> {
         let objective = match objective {
             "denoising" => "kind = \"denoising\"",
             "sliced" => "kind = \"sliced\"\nvariance-reduced = false",
@@ -73,19 +79,25 @@ impl Steps {
             "implicit-exact" => "kind = \"implicit\"\ntrace = \"exact\"",
             _ => return Err(format!("no objective is called {objective}")),
         };
+        let device = Device::flex().autodiff();
+        let image = images::network(network, size, hidden, &device).transpose()?;
+        if image.is_some() && activation != "silu" {
+            return Err(format!("`{network}` has silu, not {activation}"));
+        }
+        let d = if image.is_some() { size * size } else { size };
+        let mlp = if image.is_some() { "mlp" } else { network };
         let text = format!(
-            "[network]\nkind = \"{network}\"\nactivation = \"{activation}\"\nhidden = [{hidden}, {hidden}]\n\
+            "[network]\nkind = \"{mlp}\"\nactivation = \"{activation}\"\nhidden = [{hidden}, {hidden}]\n\
              [objective]\n{objective}\n"
         );
         let source = Source::new("case", text.as_bytes()).map_err(|problems| format!("{problems:?}"))?;
-        let device = Device::flex().autodiff();
         let parts = VectorTables::read(&source, &builtin())
             .and_then(|tables| tables.build(d, true, &device))
             .map_err(|problems| source.render(&problems, false))?;
-        let outputs = if network == "energy-mlp" { 1 } else { d };
-        let trainee = Trainee::new(parts.network, parts.objective.clone());
+        let network = image.map_or(parts.network, |raw| Parameterized::new(raw, Parameterization::Score));
+        let trainee = Trainee::new(network, parts.objective.clone());
         let layout = Layout::of(&trainee);
-        let trainee = layout.unflatten(trainee, vector(parameters(&[d, hidden, hidden, outputs]), &Device::flex()));
+        let trainee = layout.unflatten(trainee, vector(parameters(&layout), &Device::flex()));
         // What the peer does, and no more: no warming up, clipping or averaging.
         let training = Training {
             warm_up: 0,
@@ -171,16 +183,25 @@ fn symmetric(stream: u64, n: usize, bound: f64) -> Vec<f32> {
     (0..n as u64).map(number).collect()
 }
 
-/// Weights and biases of linear layers, within 2/√fan-in, in burn's order: from row to output, where PyTorch has its transpose.
-fn parameters(widths: &[usize]) -> Vec<f32> {
+/// Parameters in burn's order, each from the stream of its name's place in the alphabet: weights within 2/√fan-in, gains within ½
+/// of 1, biases within ½. Burn's matrices go from row to output, where PyTorch has their transposes.
+fn parameters(layout: &Layout) -> Vec<f32> {
+    let mut names: Vec<&str> = layout.parameters().map(|(name, _)| name).collect();
+    names.sort_unstable();
     let mut all = Vec::new();
-    for (layer, width) in widths.windows(2).enumerate() {
-        let (inputs, outputs) = (width[0], width[1]);
-        let bound = 2.0 / (inputs as f64).sqrt();
-        let stream = 3 + 2 * layer as u64;
-        let weight = symmetric(stream, inputs * outputs, bound);
-        all.extend((0..inputs * outputs).map(|k| weight[k % outputs * inputs + k / outputs]));
-        all.extend(symmetric(stream + 1, outputs, bound));
+    for (name, shape) in layout.parameters() {
+        let stream = 3 + names.binary_search(&name).expect("one of them") as u64;
+        let count: usize = shape.iter().product();
+        let within = |fan_in: usize| symmetric(stream, count, 2.0 / (fan_in as f64).sqrt());
+        match *shape {
+            [inputs, outputs] => {
+                let weight = within(inputs);
+                all.extend((0..count).map(|k| weight[k % outputs * inputs + k / outputs]));
+            }
+            [outputs, ..] if shape.len() > 1 => all.extend(within(count / outputs)),
+            _ if name.ends_with("gamma") => all.extend(symmetric(stream, count, 0.5).into_iter().map(|g| 1.0 + g)),
+            _ => all.extend(symmetric(stream, count, 0.5)),
+        }
     }
     all
 }

@@ -3,7 +3,7 @@
     python -m pip install -r tests/benches/requirements.txt
     cargo xtask bench steps --peers
 
-Answers the same questions. Noise, loss, gradients and Adam (optax's formula) are one compiled function, whose arguments are given
+Answers the same questions, of MLPs. Noise, loss, gradients and Adam (optax's formula) are one compiled function, whose arguments are given
 to it for good (`donate_argnums`).
 """
 
@@ -100,10 +100,11 @@ class Steps:
         energy = network == "energy-mlp"
         widths = [d, hidden, hidden, 1 if energy else d]
         parameters = []
-        for stream, (inputs, outputs) in zip(range(3, 9, 2), zip(widths, widths[1:])):
-            bound = 2 / inputs**0.5
-            weight = symmetric(stream, (outputs, inputs), bound).T
-            parameters.append((jnp.asarray(weight), jnp.asarray(symmetric(stream + 1, (outputs,), bound))))
+        for layer, (inputs, outputs) in enumerate(zip(widths, widths[1:])):
+            # The streams are the names' places in the alphabet: biases come before weights.
+            bias, weight = 3 + 2 * layer, 4 + 2 * layer
+            kernel = symmetric(weight, (outputs, inputs), 2 / inputs**0.5).T
+            parameters.append((jnp.asarray(kernel), jnp.asarray(symmetric(bias, (outputs,), 0.5))))
         zeros = lambda: jax.tree.map(jnp.zeros_like, parameters)
         self.state = (parameters, zeros(), zeros(), jnp.float32(0))
         self.setting = (activation, energy, objective)
@@ -155,6 +156,9 @@ if __name__ == "__main__":
     jax.config.update("jax_platforms", "cpu")
     for line in sys.stdin:
         question, d, hidden, rows, activation, network_kind, objective = line.split()
+        if network_kind not in ("mlp", "energy-mlp"):
+            print("-", flush=True)
+            continue
         steps = Steps(int(d), int(hidden), int(rows), activation, network_kind, objective)
         numbers = {"time": steps.time, "check": steps.check}[question]()
         print(*(repr(number) for number in numbers), sep="\t", flush=True)

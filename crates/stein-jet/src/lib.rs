@@ -16,5 +16,5 @@ pub use attention::{attention, softmax};
 pub use conv::{conv_transpose2d, conv2d};
 pub use jet::Jet;
 pub use linear::linear;
-pub use norm::{group_norm, instance_norm, layer_norm};
+pub use norm::{group_norm, group_norm_silu, instance_norm, layer_norm};
 pub use resample::{avg_pool2d, pixel_shuffle, pixel_unshuffle, resize_bilinear2d, upsample_nearest2d};

@@ -3,7 +3,9 @@
 use burn::module::{Param, ParamId};
 use burn::nn::{GroupNorm, InstanceNorm, LayerNorm};
 use burn::tensor::Tensor;
+use stein_kernels::Function;
 
+use crate::activation::silu;
 use crate::jet::{Blocks, Jet, Order, plus};
 
 /// Group normalisation of images, `[B, C, H, W]` to the same.
@@ -30,6 +32,44 @@ pub fn group_norm(layer: &GroupNorm, x: Jet<4>) -> Jet<4> {
             .add_constant(beta.val().reshape([1, channels, 1, 1])),
         _ => normalised,
     }
+}
+
+/// SiLU of a group normalisation of images, `[B, C, H, W]` to the same, `modulation` between them: a factor (scale) and a shift of
+/// each channel of each example, both `[B, C, 1, 1]`, or of all, `[1, C, 1, 1]`. The same as [`group_norm`], [`scale`](Jet::scale),
+/// [`add_constant`](Jet::add_constant) and [`silu`]; without directions it is one pass where there is a kernel.
+///
+/// # Panics
+///
+/// If C is not the layer's number of channels, or the modulation has another shape.
+pub fn group_norm_silu(layer: &GroupNorm, modulation: Option<[Tensor<4>; 2]>, x: Jet<4>) -> Jet<4> {
+    let [batch, channels, ..] = x.dims();
+    if let Some([scale, shift]) = &modulation {
+        let (dims, other) = (scale.dims(), shift.dims());
+        assert!(
+            dims == other && (dims == [batch, channels, 1, 1] || dims == [1, channels, 1, 1]),
+            "a modulation of {batch} examples with {channels} channels got {dims:?} and {other:?}"
+        );
+    }
+    if x.directions() == 0
+        && let Some(affine) = affine(layer, modulation.as_ref())
+        && let Some(y) = stein_kernels::normalised(layer, affine, Some(Function::Silu), &x.data)
+    {
+        return Jet::plain(y);
+    }
+    let h = group_norm(layer, x);
+    silu(match modulation {
+        Some([scale, shift]) => h.scale(scale).add_constant(shift),
+        None => h,
+    })
+}
+
+/// γ and β of a layer and the modulation after it, `[1, C]` or `[B, C]`; `None` if the layer has none.
+fn affine(layer: &GroupNorm, modulation: Option<&[Tensor<4>; 2]>) -> Option<[Tensor<2>; 2]> {
+    let of = |parameter: &Option<Param<Tensor<1>>>| parameter.as_ref().map(|p| p.val().unsqueeze::<2>());
+    let (gamma, beta) = (of(&layer.gamma)?, of(&layer.beta)?);
+    let Some([scale, shift]) = modulation else { return Some([gamma, beta]) };
+    let [scale, shift] = [scale, shift].map(|part| part.clone().flatten::<2>(1, 3));
+    Some([gamma * scale.clone(), beta * scale + shift])
 }
 
 /// Instance normalisation of images, `[B, C, H, W]` to the same: [`group_norm`] with a group for each channel.

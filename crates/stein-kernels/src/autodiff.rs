@@ -6,7 +6,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
-use crate::backend::Kernels;
+use crate::backend::{Kernels, Norm};
 use crate::slices::activation::Function;
 use crate::slices::adam::AdamStep;
 use crate::slices::jet::Rows;
@@ -41,14 +41,14 @@ impl<B: Kernels> Backward<B, 3> for Conv {
 struct GroupNorm;
 
 impl<B: Kernels> Backward<B, 3> for GroupNorm {
-    /// x, γ, groups and ε.
-    type State = (FloatTensor<B>, FloatTensor<B>, usize, f32);
+    /// x, γ and β.
+    type State = ([FloatTensor<B>; 3], Norm);
 
     fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let (x, gamma, groups, epsilon) = ops.state;
+        let ([x, gain, shift], norm) = ops.state;
         let gradient = gradients.consume::<B>(&ops.node);
-        let (dx, dgamma, dbeta) = B::stein_group_norm_grad(x, gamma, gradient, groups, epsilon);
-        for (node, gradient) in ops.parents.into_iter().zip([dx, dgamma, dbeta]) {
+        let (dx, dgain, dshift) = B::stein_group_norm_grad(x, gain, shift, gradient, norm);
+        for (node, gradient) in ops.parents.into_iter().zip([dx, dgain, dshift]) {
             if let Some(node) = node {
                 gradients.register::<B>(node.id, gradient);
             }
@@ -112,18 +112,15 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
 
     fn stein_group_norm(
         x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        groups: usize,
-        epsilon: f32,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        norm: Norm,
     ) -> FloatTensor<Self> {
-        let nodes = [x.node(), gamma.node(), beta.node()];
-        let (px, pg, pb) = (x.primitive().clone(), gamma.primitive().clone(), beta.into_primitive());
-        let y = B::stein_group_norm(px, pg, pb, groups, epsilon);
+        let nodes = [x.node(), gain.node(), shift.node()];
+        let [x, gain, shift] = [x, gain, shift].map(FloatTensor::<Self>::into_primitive);
+        let y = B::stein_group_norm(x.clone(), gain.clone(), shift.clone(), norm);
         match GroupNorm.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => {
-                prepared.finish((x.into_primitive(), gamma.into_primitive(), groups, epsilon), y)
-            }
+            OpsKind::Tracked(prepared) => prepared.finish(([x, gain, shift], norm), y),
             OpsKind::UnTracked(prepared) => prepared.finish(y),
         }
     }
@@ -198,8 +195,8 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         _: FloatTensor<Self>,
         _: FloatTensor<Self>,
         _: FloatTensor<Self>,
-        _: usize,
-        _: f32,
+        _: FloatTensor<Self>,
+        _: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         unreachable!("{FIRST_ORDER}")
     }

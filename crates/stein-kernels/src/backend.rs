@@ -7,6 +7,14 @@ use crate::slices::activation::Function;
 use crate::slices::adam::AdamStep;
 use crate::slices::jet::Rows;
 
+/// A group normalisation: its groups, ε and the function of its result.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Norm {
+    pub(crate) groups: usize,
+    pub(crate) epsilon: f32,
+    pub(crate) function: Option<Function>,
+}
+
 /// Operations with a kernel of their own. Only reached on flex (see `tensor`).
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait Kernels: Backend {
@@ -20,17 +28,16 @@ pub(crate) trait Kernels: Backend {
 
     fn stein_group_norm(
         x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        groups: usize,
-        epsilon: f32,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        norm: Norm,
     ) -> FloatTensor<Self>;
     fn stein_group_norm_grad(
         x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        groups: usize,
-        epsilon: f32,
+        norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 
     /// The bias goes to the first `biased` rows.

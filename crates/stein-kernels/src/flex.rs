@@ -5,7 +5,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::tensor::{DType, Shape, TensorData};
 use burn_flex::FlexTensor;
 
-use crate::backend::Kernels;
+use crate::backend::{Kernels, Norm};
 use crate::slices::activation::Function;
 use crate::slices::adam::{self, AdamStep, Moved};
 use crate::slices::jet::{self, Rows};
@@ -57,9 +57,13 @@ fn convolve(e: conv::Extents, x: &FlexTensor, weight: &[f32], bias: &[f32]) -> F
     tensor(y, [e.batch, e.outputs, e.height, e.width])
 }
 
-fn norm_extents(x: &FlexTensor, groups: usize, epsilon: f32) -> norm::Extents {
+fn norm_extents(x: &FlexTensor, norm: Norm) -> norm::Extents {
     let [batch, channels, height, width] = dims4(x);
-    norm::Extents { batch, channels, pixels: height * width, groups, epsilon }
+    norm::Extents { batch, channels, pixels: height * width, groups: norm.groups, epsilon: norm.epsilon }
+}
+
+fn affine<'a>(gain: &'a FlexTensor, shift: &'a FlexTensor) -> norm::Affine<'a> {
+    norm::Affine { gain: values(gain), shift: values(shift) }
 }
 
 impl Kernels for Flex {
@@ -90,29 +94,29 @@ impl Kernels for Flex {
 
     fn stein_group_norm(
         x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        groups: usize,
-        epsilon: f32,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        norm: Norm,
     ) -> FloatTensor<Self> {
-        let (x, gamma, beta) = (ordered(x), ordered(gamma), ordered(beta));
+        let (x, gain, shift) = (ordered(x), ordered(gain), ordered(shift));
         let mut y = vec![0.0; values(&x).len()];
-        norm::norm(norm_extents(&x, groups, epsilon), values(&x), values(&gamma), values(&beta), &mut y);
+        norm::norm(norm_extents(&x, norm), norm.function, values(&x), affine(&gain, &shift), &mut y);
         tensor(y, shape_of(&x))
     }
 
     fn stein_group_norm_grad(
         x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
+        gain: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        groups: usize,
-        epsilon: f32,
+        norm: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let (x, gamma, gradient) = (ordered(x), ordered(gamma), ordered(gradient));
-        let e = norm_extents(&x, groups, epsilon);
+        let (x, gain, shift) = (ordered(x), ordered(gain), ordered(shift));
+        let gradient = ordered(gradient);
+        let (e, affine) = (norm_extents(&x, norm), affine(&gain, &shift));
         let mut dx = vec![0.0; values(&x).len()];
-        let (dgamma, dbeta) = norm::norm_grad(e, values(&x), values(&gamma), values(&gradient), &mut dx);
-        (tensor(dx, shape_of(&x)), tensor(dgamma, [e.channels]), tensor(dbeta, [e.channels]))
+        let (dgain, dshift) = norm::norm_grad(e, norm.function, values(&x), affine, values(&gradient), &mut dx);
+        (tensor(dx, shape_of(&x)), tensor(dgain, shape_of(&gain)), tensor(dshift, shape_of(&shift)))
     }
 
     fn stein_linear(

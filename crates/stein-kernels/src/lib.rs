@@ -6,15 +6,16 @@
 //!
 //! | function | what it is |
 //! |---|---|
-//! | [`conv2d`] | same-padded convolution by matrix products over small groups of images |
+//! | [`conv2d`] | same-padded convolution in registers, or by matrix products over small groups of images |
 //! | [`linear`] | a dense layer of values and derivatives, of which only values have the bias |
 //! | [`adam`], [`square_sum`] | Adam with the average of the weights; the square of a gradient's norm |
 //! | [`group_norm`] | group normalisation with affine parameters |
+//! | [`normalised`] | the same with each image's own, and silu, softplus or tanh of it |
 //! | [`jet`] | silu, softplus and tanh of values together with their first and second derivatives |
 //!
 //! They take and give burn tensors and are differentiable like any other operation. Where there is no kernel (another
-//! backend than flex, another number type, a stride) burn's own operations are called, so callers need not ask; only [`jet`] and
-//! [`linear`], for which burn has none, say so.
+//! backend than flex, another number type, a stride) burn's own operations are called, so callers need not ask; only [`jet`],
+//! [`linear`] and [`normalised`], for which burn has none, say so.
 //!
 //! [`slices`] has the inner loops as plain functions on slices; [`slices::mixture`] is there alone, for who has found the numbers
 //! to lie on the host ([`is_host`]). The instruction set is chosen at run time; work is cut into
@@ -29,4 +30,4 @@ mod tensor;
 pub use slices::activation::Function;
 pub use slices::adam::AdamStep;
 pub use slices::jet::Rows;
-pub use tensor::{AdamState, adam, conv2d, group_norm, is_host, jet, linear, square_sum};
+pub use tensor::{AdamState, adam, conv2d, group_norm, is_host, jet, linear, normalised, square_sum};

@@ -5,7 +5,7 @@ use burn::nn::conv::Conv2d;
 use burn::nn::{GroupNorm, Linear, PaddingConfig2d};
 use burn::tensor::{DType, Device, Tensor};
 
-use crate::backend::Kernels;
+use crate::backend::{Kernels, Norm};
 use crate::slices::activation::Function;
 use crate::slices::adam::AdamStep;
 use crate::slices::jet::Rows;
@@ -65,18 +65,35 @@ pub fn conv2d(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
 /// A group normalisation layer at `x` `[B, C, H, W]`.
 pub fn group_norm(layer: &GroupNorm, x: Tensor<4>) -> Tensor<4> {
     let (Some(gamma), Some(beta)) = (&layer.gamma, &layer.beta) else { return layer.forward(x) };
-    let (gamma, beta) = (gamma.val(), beta.val());
-    if !has_kernels(&x) || gamma.dtype() != DType::F32 {
-        return layer.forward(x);
+    let affine = [gamma.val(), beta.val()].map(Tensor::unsqueeze);
+    normalised(layer, affine, None, &x).unwrap_or_else(|| layer.forward(x))
+}
+
+/// f(γ x̂ + β), where x̂ is `x` `[B, C, H, W]` normalised by the groups and ε of `layer`, and γ and β are `[1, C]` or each image's
+/// own, `[B, C]`, in place of the layer's; `None` where there is no kernel.
+///
+/// # Panics
+///
+/// If the shapes do not fit.
+pub fn normalised(
+    layer: &GroupNorm,
+    affine: [Tensor<2>; 2],
+    function: Option<Function>,
+    x: &Tensor<4>,
+) -> Option<Tensor<4>> {
+    if !has_kernels(x) || affine[0].dtype() != DType::F32 {
+        return None;
     }
-    assert_eq!(x.dims()[1], gamma.dims()[0], "the images must have as many channels as the layer takes");
-    Tensor::from_dispatch(<Dispatch as Kernels>::stein_group_norm(
-        x.into_dispatch(),
-        gamma.into_dispatch(),
-        beta.into_dispatch(),
-        layer.num_groups,
-        layer.epsilon as f32,
-    ))
+    let [batch, channels, ..] = x.dims();
+    assert_eq!(channels, layer.num_channels, "the images must have as many channels as the layer takes");
+    let [gain, shift] = [0, 1].map(|i| affine[i].dims());
+    assert!(
+        gain == shift && (gain == [1, channels] || gain == [batch, channels]),
+        "γ and β of {batch} images with {channels} channels got {gain:?} and {shift:?}"
+    );
+    let [gain, shift] = affine.map(Tensor::into_dispatch);
+    let norm = Norm { groups: layer.num_groups, epsilon: layer.epsilon as f32, function };
+    Some(Tensor::from_dispatch(<Dispatch as Kernels>::stein_group_norm(x.clone().into_dispatch(), gain, shift, norm)))
 }
 
 /// A dense layer at `x` `[rows, ..., d_input]`, whose bias goes to the first `biased` rows alone; `None` where there is no kernel.

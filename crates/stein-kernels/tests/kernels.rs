@@ -1,33 +1,14 @@
 //! Each kernel against burn's own operations: values, gradients, odd sizes, views.
 
+mod compare;
+
 use burn::module::Param;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{GroupNormConfig, Linear, LinearConfig, PaddingConfig2d};
-use burn::tensor::{DType, Device, Distribution, Tensor, activation};
-use stein_kernels::{AdamState, AdamStep, Function, Rows};
+use burn::nn::{GroupNormConfig, PaddingConfig2d};
+use burn::tensor::{DType, Device, Tensor, activation};
+use stein_kernels::{Function, Rows};
 
-fn worst<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> f32 {
-    let size = b.clone().abs().max().into_scalar::<f32>().max(1e-6);
-    (a - b).abs().max().into_scalar::<f32>() / size
-}
-
-fn normal<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
-    Tensor::random(shape, Distribution::Normal(0.0, 1.0), device).require_grad()
-}
-
-/// Largest relative differences of value and of the gradients in `inputs`, two ways to compute the same.
-fn compare<const D: usize, const E: usize>(
-    x: &Tensor<E>,
-    ours: impl Fn(Tensor<E>) -> Tensor<D>,
-    burns: impl Fn(Tensor<E>) -> Tensor<D>,
-) -> (f32, f32) {
-    let (a, b) = (ours(x.clone()), burns(x.clone()));
-    // A direction that weighs every output differently.
-    let w: Tensor<D> = Tensor::random(b.dims(), Distribution::Normal(0.0, 1.0), &b.device());
-    let ga = x.grad(&(a.clone() * w.clone()).sum().backward()).expect("x is a leaf");
-    let gb = x.grad(&(b.clone() * w).sum().backward()).expect("x is a leaf");
-    (worst(a, b), worst(ga, gb))
-}
+use compare::{compare, normal};
 
 fn conv(inputs: usize, outputs: usize, k: usize, bias: bool, device: &Device) -> Conv2d {
     let pad = k / 2;
@@ -48,6 +29,17 @@ fn convolution() {
         (2, 4, 3, 7, 5, 5),
         (5, 3, 2, 28, 28, 3),
         (4, 6, 2, 9, 3, 1),
+        // In registers: every width of a tile, tiles that overlap, blocks of outputs that are full or not.
+        (3, 2, 32, 8, 8, 3),
+        (9, 3, 33, 7, 14, 3),
+        (2, 5, 64, 5, 5, 3),
+        (17, 4, 20, 4, 4, 3),
+        (2, 3, 48, 3, 11, 3),
+        (1, 40, 40, 40, 28, 3),
+        (2, 3, 32, 6, 2, 3),
+        (3, 32, 32, 1, 9, 1),
+        (20, 7, 35, 8, 8, 1),
+        (2, 3, 32, 5, 6, 5),
     ] {
         let layer = conv(c, o, k, b % 2 == 1, &device);
         let x = normal([b, c, h, w], &device);
@@ -61,6 +53,13 @@ fn convolution() {
             |v| with_weight(&layer, v, |l| l.forward(x.clone())),
         );
         assert!(gradient < 5e-6, "weight gradient, {b} {c} {o} {h}×{w} {k}: {gradient}");
+        let leaf = layer.bias.as_ref().map_or(Tensor::zeros([o], &device), |bias| bias.val()).detach().require_grad();
+        let (_, gradient) = compare(
+            &leaf,
+            |v| with_bias(&layer, v, |l| stein_kernels::conv2d(l, x.clone())),
+            |v| with_bias(&layer, v, |l| l.forward(x.clone())),
+        );
+        assert!(gradient < 5e-6, "bias gradient, {b} {c} {o} {h}×{w} {k}: {gradient}");
     }
 }
 
@@ -71,15 +70,52 @@ fn with_weight<T>(layer: &Conv2d, weight: Tensor<4>, f: impl Fn(&Conv2d) -> T) -
     f(&other)
 }
 
+fn with_bias<T>(layer: &Conv2d, bias: Tensor<1>, f: impl Fn(&Conv2d) -> T) -> T {
+    let mut other = layer.clone();
+    other.bias = Some(Param::initialized(layer.weight.id, bias));
+    f(&other)
+}
+
 #[test]
 fn convolution_of_views() {
     let device = Device::flex().autodiff();
     device.seed(2);
-    let layer = conv(3, 4, 3, true, &device);
-    let x = normal([6, 5, 8, 8], &device);
-    let view = |x: Tensor<4>| x.narrow(1, 1, 3).swap_dims(2, 3);
-    let (value, gradient) = compare(&x, |x| stein_kernels::conv2d(&layer, view(x)), |x| layer.forward(view(x)));
-    assert!(value < 2e-6 && gradient < 2e-6, "{value} {gradient}");
+    for outputs in [4, 32] {
+        let layer = conv(3, outputs, 3, true, &device);
+        let x = normal([6, 5, 8, 8], &device);
+        let view = |x: Tensor<4>| x.narrow(1, 1, 3).swap_dims(2, 3);
+        let (value, gradient) = compare(&x, |x| stein_kernels::conv2d(&layer, view(x)), |x| layer.forward(view(x)));
+        assert!(value < 2e-6 && gradient < 2e-6, "{outputs}: {value} {gradient}");
+    }
+}
+
+/// Where burn's own results are numbers, and only there, ours are.
+#[test]
+fn convolutions_of_what_is_no_number_are_none() {
+    let device = Device::flex().autodiff();
+    device.seed(9);
+    for outputs in [3, 32] {
+        let layer = conv(2, outputs, 3, true, &device);
+        for bad in [f32::NAN, f32::INFINITY] {
+            let x = normal([3, 2, 9, 9], &device).slice_fill([1..2, 1..2, 8..9, 4..5], bad).detach().require_grad();
+            let finite = |y: Tensor<4>| {
+                let gradients = y.clone().square().sum().backward();
+                let of =
+                    |tensor: Tensor<4>| tensor.is_finite().float().into_data().try_into_vec::<f32>().expect("counts");
+                let leaves = [x.grad(&gradients), layer.weight.grad(&gradients)].map(|g| of(g.expect("a leaf")));
+                [of(y.inner()), leaves[0].clone(), leaves[1].clone()]
+            };
+            let (ours, burns) = (finite(stein_kernels::conv2d(&layer, x.clone())), finite(layer.forward(x.clone())));
+            assert!(ours == burns && ours[0].contains(&0.0) && ours[0].contains(&1.0), "{outputs} {bad}");
+        }
+    }
+}
+
+#[test]
+fn convolution_without_images() {
+    let device = Device::flex().autodiff();
+    let layer = conv(2, 32, 3, true, &device);
+    assert_eq!(stein_kernels::conv2d(&layer, Tensor::zeros([0, 2, 4, 4], &device)).dims(), [0, 32, 4, 4]);
 }
 
 #[test]
@@ -113,147 +149,67 @@ fn group_normalisation() {
     }
 }
 
-fn dense<const D: usize>(layer: &Linear, x: &Tensor<D>, biased: usize) -> Tensor<D> {
-    stein_kernels::linear(layer, x, biased).expect("there is a kernel")
-}
-
-/// The same in burn's own operations.
-fn dense_plainly(layer: &Linear, x: Tensor<3>, biased: usize) -> Tensor<3> {
-    let weight = layer.weight.val();
-    let y = x.matmul(weight.clone().unsqueeze());
-    let Some(bias) = &layer.bias else { return y };
-    let [rows, each, outputs] = y.dims();
-    let value = y.clone().narrow(0, 0, biased) + bias.val().reshape([1, 1, outputs]);
-    if biased == rows {
-        value
-    } else {
-        Tensor::cat(vec![value, y.narrow(0, biased, rows - biased)], 0).reshape([rows, each, outputs])
-    }
-}
-
+/// A function of a modulated group normalisation, against plain operations.
 #[test]
-fn dense_layers() {
+fn functions_of_normalised_images() {
     let device = Device::flex().autodiff();
-    device.seed(9);
-    for (rows, biased, each, inputs, outputs, bias) in [
-        (1, 1, 1, 1, 1, true),
-        (70, 10, 1, 3, 129, true),
-        (400, 200, 1, 130, 257, true),
-        (9, 3, 4, 17, 5, true),
-        (6, 6, 1, 33, 2, false),
-        (200, 66, 2, 200, 200, true),
-    ] {
-        let mut layer = LinearConfig::new(inputs, outputs).with_bias(bias).init(&device);
-        layer.bias = layer.bias.map(|_| Param::from_tensor(normal([outputs], &device).detach()));
-        let x = normal([rows, each, inputs], &device);
-        let (value, gradient) = compare(&x, |x| dense(&layer, &x, biased), |x| dense_plainly(&layer, x, biased));
-        assert!(value < 2e-6 && gradient < 2e-6, "{rows} {biased} {inputs} {outputs}: {value} {gradient}");
-        // What has no gradient itself still passes the weight's and the bias's.
-        for x in [x.clone(), x.clone().detach()] {
-            let weight = layer.weight.val().detach().require_grad();
-            let at = |v| Linear { weight: Param::initialized(layer.weight.id, v), bias: layer.bias.clone() };
-            let (_, of_weight) =
-                compare(&weight, |v| dense(&at(v), &x, biased), |v| dense_plainly(&at(v), x.clone(), biased));
-            assert!(of_weight < 2e-6, "weight, {rows} {biased} {inputs} {outputs}: {of_weight}");
-            let Some(bias) = &layer.bias else { continue };
-            let leaf = bias.val().detach().require_grad();
-            let at = |v| Linear { weight: layer.weight.clone(), bias: Some(Param::initialized(bias.id, v)) };
-            let (_, of_bias) =
-                compare(&leaf, |v| dense(&at(v), &x, biased), |v| dense_plainly(&at(v), x.clone(), biased));
-            assert!(of_bias < 2e-6, "bias, {rows} {biased} {inputs} {outputs}: {of_bias}");
-            // A bias on one row more is another bias.
-            if biased < rows {
-                let (value, gradient) =
-                    compare(&leaf, |v| dense(&at(v), &x, biased + 1), |v| dense_plainly(&at(v), x.clone(), biased));
-                assert!(value > 1e-3 && gradient > 1e-3, "{value} {gradient}");
-            }
+    device.seed(10);
+    let cases =
+        [(1, 2, 1, 2, 2, 1), (3, 6, 3, 4, 4, 3), (3, 6, 3, 4, 4, 1), (40, 32, 8, 8, 8, 40), (2, 12, 4, 5, 7, 2)];
+    for (b, c, groups, h, w, rows) in cases {
+        let plain = GroupNormConfig::new(groups, c).with_affine(false).init(&device);
+        let x = (normal([b, c, h, w], &device) * 2.0 + 3.0).detach().require_grad();
+        let (gain, shift) = (normal([rows, c], &device), normal([rows, c], &device));
+        for function in [None, Some(Function::Silu), Some(Function::Softplus), Some(Function::Tanh)] {
+            let ours = |x: Tensor<4>, gain, shift| {
+                stein_kernels::normalised(&plain, [gain, shift], function, &x).expect("there is a kernel")
+            };
+            let burns = |x, gain: Tensor<2>, shift: Tensor<2>| {
+                let [gain, shift] = [gain, shift].map(|a| a.reshape([rows, c, 1, 1]));
+                let u: Tensor<4> = plain.forward(x) * gain + shift;
+                match function {
+                    None => u,
+                    Some(Function::Silu) => activation::silu(u),
+                    Some(Function::Softplus) => activation::softplus_with_threshold(u, 1.0, 40.0),
+                    Some(Function::Tanh) => u.tanh(),
+                }
+            };
+            let name = format!("{b} {c} {groups} {rows} {function:?}");
+            let (g, s) = (|| gain.clone(), || shift.clone());
+            let (value, of_x) = compare(&x, |x| ours(x, g(), s()), |x| burns(x, g(), s()));
+            assert!(value < 5e-6 && of_x < 3e-5, "{name}: {value} {of_x}");
+            let (_, of_gain) = compare(&gain, |g| ours(x.clone(), g, s()), |g| burns(x.clone(), g, s()));
+            let (_, of_shift) = compare(&shift, |s| ours(x.clone(), g(), s), |s| burns(x.clone(), g(), s));
+            assert!(of_gain < 2e-5 && of_shift < 2e-5, "{name}: {of_gain} {of_shift}");
         }
     }
 }
 
 #[test]
-fn dense_layers_of_views() {
-    let device = Device::flex().autodiff();
-    device.seed(10);
-    let layer = LinearConfig::new(4, 6).init(&device);
-    let x = normal([5, 3, 9], &device);
-    let view = |x: Tensor<3>| x.swap_dims(0, 2).narrow(2, 1, 4);
-    let (value, gradient) = compare(&x, |x| dense(&layer, &view(x), 2), |x| dense_plainly(&layer, view(x), 2));
-    assert!(value < 2e-6 && gradient < 2e-6, "{value} {gradient}");
-    let turned = normal([6, 4], &device);
-    let at = |v: Tensor<2>| Linear { weight: Param::initialized(layer.weight.id, v.transpose()), bias: None };
-    let x = x.narrow(2, 0, 4).detach();
-    let (value, gradient) = compare(&turned, |v| dense(&at(v), &x, 2), |v| dense_plainly(&at(v), x.clone(), 2));
-    assert!(value < 2e-6 && gradient < 2e-6, "{value} {gradient}");
-}
-
-#[test]
-fn dense_layers_are_the_same_bits_for_any_number_of_threads() {
+fn normalised_views_and_what_is_no_number() {
     let device = Device::flex().autodiff();
     device.seed(11);
-    for (rows, inputs, outputs) in [(300, 257, 300), (128, 512, 512), (2000, 65, 130), (64, 1024, 784)] {
-        let layer = LinearConfig::new(inputs, outputs).init(&device);
-        let x = normal([rows, inputs], &device);
-        let bits = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-            pool.install(|| {
-                let y = dense(&layer, &x, rows / 2);
-                let gradients = (y.clone() * y.clone()).sum_dim(1).sum().backward();
-                let numbers = |tensor: Tensor<1>| tensor.into_data().try_into_vec::<f32>().expect("f32");
-                let of = |tensor: Tensor<2>| numbers(tensor.reshape([-1]));
-                let bias = layer.bias.as_ref().expect("a bias").grad(&gradients).expect("learned");
-                let weight = layer.weight.grad(&gradients).expect("learned");
-                let parts = [of(y.inner()), of(x.grad(&gradients).expect("leaf")), of(weight), numbers(bias)];
-                parts.concat().into_iter().map(f32::to_bits).collect::<Vec<_>>()
-            })
-        };
-        let one = bits(1);
-        assert!(one == bits(2) && one == bits(5), "{rows} {inputs} {outputs}");
-    }
-}
-
-#[test]
-fn adam_is_what_plain_operations_make_of_it() {
-    let device = Device::flex();
-    device.seed(12);
-    let n = 70_001;
-    let normal = || Tensor::<1>::random([n], Distribution::Normal(0.0, 1.0), &device);
-    let s = AdamStep {
-        beta_1: 0.9,
-        rest_1: 0.1,
-        beta_2: 0.99,
-        rest_2: 0.01,
-        epsilon: 1e-6,
-        rate: 0.02,
-        root: 1.5,
-        keep: 0.999,
-        average: Some([0.75, 0.25]),
+    let layer = GroupNormConfig::new(2, 4).with_affine(false).init(&device);
+    let affine = [normal([3, 4], &device), normal([3, 4], &device)];
+    let ours = |x: Tensor<4>| {
+        stein_kernels::normalised(&layer, affine.clone(), Some(Function::Silu), &x).expect("there is a kernel")
     };
-    let (parameters, mean, square, average) = (normal(), normal(), normal().square(), normal());
-    let state = AdamState { spare: parameters.clone(), parameters, mean, square, average };
-    let (gradient, factor) = (normal(), Tensor::from_floats([0.5], &device));
-    let before = state.clone();
-    let ours = stein_kernels::adam(s, gradient.clone(), factor, state);
-    let g = gradient.clone() * 0.5;
-    let mean = before.mean.clone() * 0.9 + g.clone() * 0.1;
-    let square = before.square.clone() * 0.99 + g.square() * 0.01;
-    let parameters = before.parameters.clone() * 0.999 - mean.clone() / (square.clone().sqrt() * 1.5 + 1e-6) * 0.02;
-    let average = before.average.clone() * 0.75 + parameters.clone() * 0.25;
-    let pairs = [
-        (ours.parameters.clone(), parameters),
-        (ours.mean, mean),
-        (ours.square, square),
-        (ours.average, average),
-        (stein_kernels::square_sum(&gradient), gradient.clone().square().sum()),
-    ];
-    for (i, (ours, plain)) in pairs.into_iter().enumerate() {
-        assert!(worst(ours, plain) < 1e-6, "{i}");
+    let x = normal([3, 6, 5, 5], &device);
+    let view = |x: Tensor<4>| x.narrow(1, 1, 4).swap_dims(2, 3);
+    let contiguous = |x: Tensor<4>| Tensor::cat(view(x).chunk(3, 0), 0);
+    let (value, gradient) = compare(&x, |x| ours(view(x)), |x| ours(contiguous(x)));
+    assert!(value == 0.0 && gradient == 0.0, "{value} {gradient}");
+    // One bad number spoils its group, channels 0 and 1 of an image, and no other.
+    for bad in [f32::NAN, f32::INFINITY] {
+        let x = normal([3, 4, 5, 5], &device).slice_fill([1..2, 0..1, 2..3, 2..3], bad).detach().require_grad();
+        let y = ours(x.clone());
+        let gradient = x.grad(&y.clone().square().sum().backward()).expect("x is a leaf");
+        for tensor in [y.inner(), gradient] {
+            let finite: Vec<f32> = tensor.is_finite().float().into_data().try_into_vec().expect("counts");
+            let expected = (0..300).map(|i| if (100..150).contains(&i) { 0.0 } else { 1.0 });
+            assert!(finite.into_iter().eq(expected), "{bad}");
+        }
     }
-    // Memory that nobody holds is taken, whatever is in it; the state before is shared, and stays as it is.
-    let again = AdamState { spare: normal(), ..before.clone() };
-    let again = stein_kernels::adam(s, gradient.clone(), Tensor::from_floats([0.5], &device), again);
-    assert_eq!(again.parameters.into_data(), ours.parameters.clone().into_data());
-    assert_eq!(ours.spare.into_data(), before.parameters.clone().into_data());
 }
 
 const FUNCTIONS: [Function; 3] = [Function::Silu, Function::Softplus, Function::Tanh];
@@ -396,7 +352,7 @@ fn jets_of_other_numbers_have_no_kernel() {
 fn the_same_bits_for_any_number_of_threads() {
     let device = Device::flex().autodiff();
     device.seed(5);
-    let layer = conv(8, 8, 3, true, &device);
+    let (layer, wide) = (conv(8, 8, 3, true, &device), conv(8, 40, 3, true, &device));
     let norm = GroupNormConfig::new(2, 8).init(&device);
     let x = normal([40, 8, 8, 8], &device);
     let values = Rows { batch: 40, directions: 0, shared: false, second_order: false, bent: false };
@@ -405,10 +361,12 @@ fn the_same_bits_for_any_number_of_threads() {
         pool.install(|| {
             let y = stein_kernels::group_norm(&norm, stein_kernels::conv2d(&layer, x.clone()));
             let y = stein_kernels::jet(Function::Silu, &y, values).expect("there is a kernel");
+            let y = stein_kernels::conv2d(&wide, y);
             let gradients = (y.clone() * y).sum_dim(3).sum_dim(2).sum_dim(1).sum().backward();
             let gx: Vec<f32> = x.grad(&gradients).expect("leaf").into_data().try_into_vec().expect("f32");
             let gw: Vec<f32> = layer.weight.grad(&gradients).expect("leaf").into_data().try_into_vec().expect("f32");
-            gx.into_iter().chain(gw).map(f32::to_bits).collect::<Vec<_>>()
+            let gv: Vec<f32> = wide.weight.grad(&gradients).expect("leaf").into_data().try_into_vec().expect("f32");
+            gx.into_iter().chain(gw).chain(gv).map(f32::to_bits).collect::<Vec<_>>()
         })
     };
     let one = gradients(1);

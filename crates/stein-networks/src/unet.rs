@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use stein_core::{
     AnyNetwork, Component, Condition, ImageShape, Invalid, Network, NetworkContext, NetworkPart, Noise, init,
 };
-use stein_jet::{Jet, avg_pool2d, conv2d, group_norm, silu, upsample_nearest2d};
+use stein_jet::{Jet, avg_pool2d, conv2d, group_norm_silu, upsample_nearest2d};
 
 use crate::{OneHot, SineCosine};
 
@@ -134,10 +134,9 @@ impl Block {
 
     /// `x` `[B, C, H, W]`, `embedding` `[B, E]`.
     fn forward(&self, x: Jet<4>, embedding: &Tensor<2>) -> Jet<4> {
-        let h = conv2d(&self.conv_in, silu(group_norm(&self.norm_in, x.clone())));
+        let h = conv2d(&self.conv_in, group_norm_silu(&self.norm_in, None, x.clone()));
         let [scale, shift] = self.scale_and_shift(embedding);
-        let h = group_norm(&self.norm_out, h).scale(scale + 1.0).add_constant(shift);
-        let h = conv2d(&self.conv_out, silu(h));
+        let h = conv2d(&self.conv_out, group_norm_silu(&self.norm_out, Some([scale + 1.0, shift]), h));
         let x = match &self.skip {
             None => x,
             Some(skip) => conv2d(skip, x),
@@ -247,7 +246,7 @@ impl Network for Unet {
                 h = block.forward(h, &embedding);
             }
         }
-        let h = conv2d(&self.conv_out, silu(group_norm(&self.norm_out, h)));
+        let h = conv2d(&self.conv_out, group_norm_silu(&self.norm_out, None, h));
         h.reshape([batch, c * height * width])
     }
 

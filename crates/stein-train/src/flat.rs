@@ -67,6 +67,11 @@ impl Layout {
         &self.entries
     }
 
+    /// Names and shapes of the parameters, in order.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.entries.iter().map(|entry| (entry.name.as_str(), entry.shape.as_slice()))
+    }
+
     /// How many numbers there are.
     pub fn length(&self) -> usize {
         self.length

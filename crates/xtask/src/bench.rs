@@ -89,7 +89,7 @@ fn python() -> String {
 fn wanted(problem: String) -> String {
     let python = python();
     format!(
-        "{problem}\nPyTorch is wanted: {python} -m pip install -r tests/benches/requirements.txt; PYTHON names another Python"
+        "{problem}\nPyTorch and JAX are wanted: {python} -m pip install -r tests/benches/requirements.txt; PYTHON names another Python"
     )
 }
 

@@ -4,8 +4,8 @@ use burn::nn::conv::{Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig};
 use burn::nn::{
     GroupNormConfig, InstanceNorm, InstanceNormConfig, LayerNorm, LayerNormConfig, LinearConfig, PaddingConfig2d,
 };
-use burn::tensor::Tensor;
-use stein_jet::{Jet, conv_transpose2d, conv2d, group_norm, instance_norm, layer_norm, linear};
+use burn::tensor::{DType, Device, Int, Tensor};
+use stein_jet::{Jet, conv_transpose2d, conv2d, group_norm, group_norm_silu, instance_norm, layer_norm, linear, silu};
 
 use crate::checker::{by_hand, check, device, linear_by_hand, right, twins, wrong};
 
@@ -43,6 +43,45 @@ fn group_norms() {
     right("group norm, large ε", check(group_norm, large_epsilon.init(&device()), [3, 4, 3, 3]));
     let not_affine = config(2).with_affine(false);
     right("group norm, not affine", check(group_norm, not_affine.init(&device()), [3, 4, 3, 3]));
+}
+
+#[test]
+fn silus_of_group_norms() {
+    let config = GroupNormConfig::new(2, 4);
+    let plain = |layer: &_, x: Jet<4>| group_norm_silu(layer, None, x);
+    right("group norm, silu", check(plain, config.init(&device()), [3, 4, 3, 3]));
+    let part = |from: i64| {
+        let numbers = Tensor::<1, Int>::arange(from..from + 4, &device()).float().cast(DType::F64);
+        (numbers * 0.3 - 1.0).reshape([1, 4, 1, 1])
+    };
+    let modulated = |layer: &_, x: Jet<4>| group_norm_silu(layer, Some([part(3), part(5)]), x);
+    right("group norm, modulation, silu", check(modulated, config.init(&device()), [3, 4, 3, 3]));
+}
+
+/// With a kernel, one pass gives what three operations do: values and gradients in x, γ and both modulations.
+#[test]
+fn a_silu_of_a_group_norm_in_one_pass() {
+    let device = Device::flex().autodiff();
+    let layer = GroupNormConfig::new(2, 4).init(&device);
+    let waves = |shape: [usize; 4], step: f32| -> Tensor<4> {
+        let numbers = (0..shape.iter().product::<usize>()).map(|i| (i as f32 * step).sin());
+        Tensor::<1>::from_floats(numbers.collect::<Vec<_>>().as_slice(), &device).reshape(shape).require_grad()
+    };
+    let (x, scale, shift) = (waves([3, 4, 3, 5], 0.7), waves([3, 4, 1, 1], 1.3), waves([3, 4, 1, 1], 2.9));
+    let separately = || {
+        let h = group_norm(&layer, Jet::plain(x.clone()));
+        silu(h.scale(scale.clone()).add_constant(shift.clone()))
+    };
+    let at_once = || group_norm_silu(&layer, Some([scale.clone(), shift.clone()]), Jet::plain(x.clone()));
+    let numbers = |y: Jet<4>| {
+        let y = y.into_value();
+        let gradients = (y.clone() * waves([3, 4, 3, 5], 0.3).detach()).sum().backward();
+        let gamma = layer.gamma.as_ref().expect("affine").val().grad(&gradients).expect("a leaf").reshape([1, 4, 1, 1]);
+        let leaves = [&x, &scale, &shift].map(|leaf| leaf.grad(&gradients).expect("a leaf"));
+        leaves.into_iter().chain([y.inner(), gamma]).flat_map(|t| t.into_data().try_into_vec::<f32>().expect("f32"))
+    };
+    let apart = numbers(separately()).zip(numbers(at_once())).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(apart < 1e-5, "{apart}");
 }
 
 #[test]

@@ -68,13 +68,13 @@ fn sigmoid(x: f32, e: f32) -> [f32; 4] {
 }
 
 #[inline(always)]
-fn silu(x: f32) -> [f32; 4] {
+pub(super) fn silu(x: f32) -> [f32; 4] {
     let [s, s1, s2, s3] = sigmoid(x, decay(x.abs()));
     [x * s, s + x * s1, 2.0 * s1 + x * s2, 3.0 * s2 + x * s3]
 }
 
 #[inline(always)]
-fn softplus(x: f32) -> [f32; 4] {
+pub(super) fn softplus(x: f32) -> [f32; 4] {
     let e = decay(x.abs());
     let [s, s1, s2, _] = sigmoid(x, e);
     let positive = if x < 0.0 { 0.0 } else { x };
@@ -83,7 +83,7 @@ fn softplus(x: f32) -> [f32; 4] {
 
 /// 1 − 2 e / (1 + e) with e = e^{−2|x|}, and near 0, where that cancels, the Cephes polynomial.
 #[inline(always)]
-fn tanh(x: f32) -> [f32; 4] {
+pub(super) fn tanh(x: f32) -> [f32; 4] {
     let size = x.abs();
     let e = decay(2.0 * size);
     let r = 1.0 / (1.0 + e);

@@ -3,6 +3,7 @@
 pub mod activation;
 pub mod adam;
 pub mod conv;
+mod direct;
 pub mod jet;
 pub mod linear;
 mod matmul;

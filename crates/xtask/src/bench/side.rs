@@ -27,7 +27,7 @@ impl Side {
         Ok(Self { name, child, questions, answers: BufReader::new(answers) })
     }
 
-    /// The numbers that it answers with, one or more.
+    /// The numbers that it answers with; none if it says "-": that it cannot tell.
     pub(crate) fn ask(&mut self, question: &str) -> Result<Vec<f64>, String> {
         let mut answer = String::new();
         if let Some(questions) = &mut self.questions {
@@ -37,6 +37,9 @@ impl Side {
         let read = self.answers.read_line(&mut answer).map_err(|e| format!("{}: {e}", self.name))?;
         if read == 0 {
             return Err(format!("{} has no answer to {question:?}", self.name));
+        }
+        if answer.trim() == "-" {
+            return Ok(Vec::new());
         }
         answer.trim().split('\t').map(|word| word.parse().map_err(|e| format!("{word:?}: {e}"))).collect()
     }

@@ -21,11 +21,6 @@ impl Spread {
         format!("{:.2} ({:.2} to {:.2})", self.median, self.least, self.most)
     }
 
-    pub(crate) fn quartiles_text(self) -> String {
-        let [lower, upper] = self.quartiles;
-        format!("{:.2} [{lower:.2}, {upper:.2}] {:.2}", self.median, self.least)
-    }
-
     pub(crate) fn json(self) -> String {
         let Self { median, quartiles: [lower, upper], least, most } = self;
         format!("{{\"median\": {median}, \"quartiles\": [{lower}, {upper}], \"least\": {least}, \"most\": {most}}}")

@@ -14,6 +14,13 @@ const OUT: &str = "reports/bench-steps.json";
 /// D, H and the batch of an MLP D–H–H–D, or D–H–H–1 as an energy: the short table's, then the others.
 const SHORT: [[usize; 3]; 2] = [[2, 128, 128], [64, 512, 128]];
 const OTHERS: [[usize; 3]; 2] = [[2, 256, 512], [784, 1024, 128]];
+/// Side, channels and batch of images, their networks and objectives; with all shapes only. `unet` is that of the digits.
+const IMAGES: [([usize; 3], &str, &[&str]); 4] = [
+    ([8, 32, 128], "residual", &["denoising", "sliced"]),
+    ([28, 32, 32], "residual", &["denoising", "sliced"]),
+    ([32, 128, 8], "residual", &["denoising"]),
+    ([8, 32, 128], "unet", &["denoising"]),
+];
 const ACTIVATIONS: [&str; 2] = ["softplus", "silu"];
 /// Objectives, whether energies are asked for too, and the largest D.
 const OBJECTIVES: [(&str, bool, usize); 4] = [
@@ -23,23 +30,44 @@ const OBJECTIVES: [(&str, bool, usize); 4] = [
     ("implicit-exact", false, 64),
 ];
 
+/// Another program, in `tests/benches`.
+struct Peer {
+    name: &'static str,
+    /// What the JSON calls it.
+    key: &'static str,
+    script: &'static str,
+    arguments: &'static [&'static str],
+}
+
+const PEERS: [Peer; 3] = [
+    Peer { name: "PyTorch eager", key: "torch", script: "steps_peer.py", arguments: &[] },
+    Peer { name: "torch.compile", key: "torch_compile", script: "steps_peer.py", arguments: &["--compile"] },
+    Peer { name: "JAX jit", key: "jax", script: "steps_jax.py", arguments: &[] },
+];
+
 struct Case {
     shape: [usize; 3],
     activation: &'static str,
-    energy: bool,
+    network: &'static str,
     objective: &'static str,
     /// Milliseconds of each step.
     ours: Vec<f64>,
-    theirs: Vec<f64>,
+    /// The same of each peer; none where it cannot take such steps.
+    theirs: [Vec<f64>; PEERS.len()],
 }
 
 pub(crate) fn run(peers: bool, all: bool) -> Result<(), String> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut own = Side::start(ours("steps"), threads)?;
-    let mut other = if peers { Some(Side::start(peer("steps_peer.py"), threads).map_err(wanted)?) } else { None };
+    let mut others = Vec::new();
+    for Peer { script, arguments, .. } in PEERS.iter().filter(|_| peers) {
+        let mut command = peer(script);
+        command.args(*arguments);
+        others.push(Side::start(command, threads).map_err(wanted)?);
+    }
     let mut cases = cases(all);
-    if let Some(other) = &mut other {
-        agree(&cases, &mut own, other)?;
+    for (peer, other) in PEERS.iter().zip(&mut others) {
+        agree(&cases, &mut own, peer.name, other)?;
     }
     let load = load();
     for round in 1..=ROUNDS {
@@ -48,8 +76,8 @@ pub(crate) fn run(peers: bool, all: bool) -> Result<(), String> {
             let question = case.question("time");
             let milliseconds = |seconds: Vec<f64>| seconds.into_iter().map(|s| 1e3 * s);
             case.ours.extend(milliseconds(own.ask(&question)?));
-            if let Some(other) = &mut other {
-                case.theirs.extend(milliseconds(other.ask(&question)?));
+            for (other, theirs) in others.iter_mut().zip(&mut case.theirs) {
+                theirs.extend(milliseconds(other.ask(&question)?));
             }
         }
     }
@@ -59,88 +87,102 @@ pub(crate) fn run(peers: bool, all: bool) -> Result<(), String> {
 fn cases(all: bool) -> Vec<Case> {
     let shapes = SHORT.into_iter().chain(OTHERS.into_iter().filter(|_| all));
     let settings = shapes.flat_map(|shape| ACTIVATIONS.map(|activation| (shape, activation)));
-    settings
-        .flat_map(|(shape, activation)| {
-            let fits = OBJECTIVES.into_iter().filter(move |(.., most)| shape[0] <= *most);
+    let mut cases = Vec::new();
+    for (shape, activation) in settings {
+        for (objective, both, most) in OBJECTIVES {
             // An energy comes right after the free network that it is compared with.
-            let networks = fits.flat_map(|(objective, both, _)| {
-                [false, true].into_iter().filter(move |energy| !energy || both).map(move |energy| (objective, energy))
-            });
-            networks.map(move |(objective, energy)| Case {
-                shape,
-                activation,
-                energy,
-                objective,
-                ours: Vec::new(),
-                theirs: Vec::new(),
-            })
-        })
-        .collect()
+            let networks = [Some("mlp"), both.then_some("energy-mlp")].into_iter().flatten();
+            let fitting = networks.filter(|_| shape[0] <= most);
+            cases.extend(fitting.map(|network| Case::new(shape, activation, network, objective)));
+        }
+    }
+    for (shape, network, objectives) in IMAGES.into_iter().filter(|_| all) {
+        cases.extend(objectives.iter().map(|objective| Case::new(shape, "silu", network, objective)));
+    }
+    cases
 }
 
 impl Case {
-    fn network(&self) -> &'static str {
-        if self.energy { "energy-mlp" } else { "mlp" }
+    fn new(shape: [usize; 3], activation: &'static str, network: &'static str, objective: &'static str) -> Self {
+        Self { shape, activation, network, objective, ours: Vec::new(), theirs: Default::default() }
+    }
+
+    fn is_energy(&self) -> bool {
+        self.network == "energy-mlp"
+    }
+
+    fn is_of_images(&self) -> bool {
+        IMAGES.iter().any(|(_, network, _)| *network == self.network)
     }
 
     fn question(&self, what: &str) -> String {
-        let ([d, hidden, batch], activation, objective) = (self.shape, self.activation, self.objective);
-        format!("{what} {d} {hidden} {batch} {activation} {} {objective}", self.network())
+        let Self { shape: [size, hidden, batch], activation, network, objective, .. } = self;
+        format!("{what} {size} {hidden} {batch} {activation} {network} {objective}")
     }
 
     fn setting(&self) -> String {
-        let ([d, hidden, batch], activation) = (self.shape, self.activation);
-        format!("{d}-{hidden}, batch {batch}, {activation}")
+        let Self { shape: [size, hidden, batch], activation, network, .. } = self;
+        if self.is_of_images() {
+            return format!("{network}, {size} px, {hidden} ch., batch {batch}");
+        }
+        format!("{size}-{hidden}, batch {batch}, {activation}")
     }
 }
 
 /// Refuses to compare times of what is not the same: losses of the same parameters and batch, before and after some steps.
-fn agree(cases: &[Case], own: &mut Side, other: &mut Side) -> Result<(), String> {
-    let mut worst = 0.0f64;
+fn agree(cases: &[Case], own: &mut Side, name: &str, other: &mut Side) -> Result<(), String> {
+    let (mut worst, mut agreed) = (0.0f64, 0);
     for case in cases {
         let question = case.question("check");
-        let (ours, theirs) = (own.ask(&question)?, other.ask(&question).map_err(wanted)?);
+        let theirs = other.ask(&question).map_err(wanted)?;
+        if theirs.is_empty() {
+            continue;
+        }
+        let ours = own.ask(&question)?;
         let apart = |(a, b): (&f64, &f64)| (a - b).abs() / b.abs().max(1e-3);
         let apart: Vec<f64> = ours.iter().zip(&theirs).map(apart).collect();
         if ours.len() != theirs.len() || !apart.iter().all(|apart| *apart <= TOLERANCE) {
-            return Err(format!("{question}: stein's losses are {ours:?}, PyTorch's {theirs:?}"));
+            return Err(format!("{question}: stein's losses are {ours:?}, those of {name} {theirs:?}"));
         }
+        agreed += 1;
         worst = apart.into_iter().fold(worst, f64::max);
     }
-    println!(
-        "steps: losses of both before and after three steps agree in all {} cases within {worst:.0e}",
-        cases.len()
-    );
+    println!("steps: losses before and after three steps agree with {name} in {agreed} cases within {worst:.0e}");
     Ok(())
 }
 
 fn tell(cases: &[Case], threads: usize, [before, after]: [String; 2]) -> Result<(), String> {
     println!(
-        "\nmilliseconds of a training step: median [quartiles] least; {threads} threads; load {before} before, {after} after"
+        "\nmilliseconds of a training step: median (least); {threads} threads; load {before} before, {after} after"
     );
+    let with = |peer: usize| cases.iter().any(|case| !case.theirs[peer].is_empty());
+    let peers: Vec<usize> = (0..PEERS.len()).filter(|peer| with(*peer)).collect();
     let mut json = Vec::new();
     let mut setting = String::new();
     for case in cases {
         if setting != case.setting() {
             setting = case.setting();
-            let columns = format!("{:>32}{:>32}{:>8}{:>14}", "stein", "PyTorch eager", "ratio", "energy/free");
-            println!("\n{setting:<34}{columns}");
+            let names: String = peers.iter().map(|peer| format!("{:>18}{:>7}", PEERS[*peer].name, "ratio")).collect();
+            println!("\n{setting:<34}{:>18}{names}{:>14}", "stein", "energy/free");
         }
         let own = Spread::of(&case.ours);
-        let other = (!case.theirs.is_empty()).then(|| Spread::of(&case.theirs));
-        let ratio = other.map(|other| other.median / own.median);
+        let theirs = |peer: usize| Some(&case.theirs[peer]).filter(|times| !times.is_empty()).map(|t| Spread::of(t));
         let to_free = free(cases, case).map(|free| own.median / Spread::of(&free.ours).median);
-        let name = format!("{}{}", if case.energy { "energy: " } else { "" }, case.objective);
-        let two = |number: Option<f64>| number.map_or(String::new(), |number| format!("{number:.2}"));
-        let torch = other.map_or("-".to_owned(), Spread::quartiles_text);
-        println!("  {name:<32}{:>32}{torch:>32}{:>8}{:>14}", own.quartiles_text(), two(ratio), two(to_free));
+        let name = format!("{}{}", if case.is_energy() { "energy: " } else { "" }, case.objective);
+        let beside = |peer: &usize| match theirs(*peer) {
+            Some(other) => format!("{:>18}{:>7.2}", short(other), other.median / own.median),
+            None => format!("{:>18}{:>7}", "-", ""),
+        };
+        let beside: String = peers.iter().map(beside).collect();
+        let to_free_text = to_free.map_or(String::new(), |ratio| format!("{ratio:.2}"));
+        println!("  {name:<32}{:>18}{beside}{to_free_text:>14}", short(own));
         let field = |name: &str, value: Option<String>| value.map_or(String::new(), |v| format!(", \"{name}\": {v}"));
+        let others: String = peers.iter().map(|p| field(PEERS[*p].key, theirs(*p).map(Spread::json))).collect();
         json.push(format!(
-            "{{\"setting\": \"{setting}\", \"network\": \"{}\", \"objective\": \"{}\", \"stein\": {}{}{}}}",
-            case.network(),
+            "{{\"setting\": \"{setting}\", \"network\": \"{}\", \"objective\": \"{}\", \"stein\": {}{others}{}}}",
+            case.network,
             case.objective,
             own.json(),
-            field("torch", other.map(Spread::json)),
             field("energy_to_free", to_free.map(|ratio| ratio.to_string())),
         ));
     }
@@ -149,10 +191,14 @@ fn tell(cases: &[Case], threads: usize, [before, after]: [String; 2]) -> Result<
     Ok(())
 }
 
+fn short(spread: Spread) -> String {
+    format!("{:.2} ({:.2})", spread.median, spread.least)
+}
+
 /// The free network's case beside an energy's.
 fn free<'a>(cases: &'a [Case], energy: &Case) -> Option<&'a Case> {
     let key = |case: &Case| (case.shape, case.activation, case.objective);
-    cases.iter().find(|case| energy.energy && !case.energy && key(case) == key(energy))
+    cases.iter().find(|case| energy.is_energy() && case.network == "mlp" && key(case) == key(energy))
 }
 
 /// Processes that wanted to run in the last minute, where the system tells.

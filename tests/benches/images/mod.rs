@@ -1,0 +1,79 @@
+//! Convolutional networks for square grey images.
+
+use burn::module::Module;
+use burn::nn::conv::Conv2d;
+use burn::nn::{GroupNorm, GroupNormConfig};
+use burn::tensor::Device;
+use stein_core::{
+    AnyNetwork, Component, Condition, Dataset, ImageShape, Invalid, Network, NetworkContext, Streams, init,
+};
+use stein_jet::{Jet, conv2d, group_norm_silu};
+use stein_networks::UnetConfig;
+use stein_record::Array;
+use stein_schedules::Geometric;
+
+const BLOCKS: usize = 8;
+const GROUPS: usize = 8;
+
+/// A stack of residual blocks x + conv(silu(norm(x))) between two convolutions, told nothing of σ.
+#[derive(Module, Debug)]
+struct Residual {
+    conv_in: Conv2d,
+    norms: Vec<GroupNorm>,
+    convs: Vec<Conv2d>,
+    conv_out: Conv2d,
+    #[module(skip)]
+    side: usize,
+}
+
+impl Residual {
+    fn new(side: usize, channels: usize, device: &Device) -> Self {
+        let mut noise = Streams::new(0).at("network", 0);
+        let mut conv = |inputs, outputs| init::conv3x3(inputs, outputs, &mut noise, device);
+        Self {
+            conv_in: conv(1, channels),
+            norms: (0..BLOCKS).map(|_| GroupNormConfig::new(GROUPS, channels).init(device)).collect(),
+            convs: (0..BLOCKS).map(|_| conv(channels, channels)).collect(),
+            conv_out: conv(channels, 1),
+            side,
+        }
+    }
+}
+
+impl Network for Residual {
+    fn forward(&self, x: Jet<2>, _: &Condition) -> Jet<2> {
+        let (batch, side) = (x.batch(), self.side);
+        let mut h = conv2d(&self.conv_in, x.reshape([batch, 1, side, side]));
+        for (norm, conv) in self.norms.iter().zip(&self.convs) {
+            h = h.clone() + conv2d(conv, group_norm_silu(norm, None, h));
+        }
+        conv2d(&self.conv_out, h).reshape([batch, side * side])
+    }
+}
+
+/// The network `residual` or `unet`; `None` if it is neither.
+pub(crate) fn network(kind: &str, side: usize, channels: usize, device: &Device) -> Option<Result<AnyNetwork, String>> {
+    match kind {
+        "residual" => Some(Ok(AnyNetwork::new(Residual::new(side, channels, device)))),
+        "unet" => Some(unet(side, channels, device)),
+        _ => None,
+    }
+}
+
+fn unet(side: usize, channels: usize, device: &Device) -> Result<AnyNetwork, String> {
+    let rows = Array::new([1, side * side], vec![0.0; side * side]);
+    let dataset = Dataset {
+        train: rows.clone(),
+        held_out: rows,
+        image: Some(ImageShape { height: side, width: side, channels: 1 }),
+        range: None,
+        dequantize: None,
+        target: None,
+        labels: None,
+    };
+    let said = |problem: Invalid| problem.to_string();
+    let schedule = Geometric { levels: 1.into(), ..Geometric::default() }.build(&dataset).map_err(said)?;
+    let noise = &mut Streams::new(0).at("network", 0);
+    let context = NetworkContext { dataset: &dataset, schedule: &*schedule, device, noise, conservative: false };
+    UnetConfig { channels, ..UnetConfig::default() }.build(context).map_err(said)
+}

@@ -30,4 +30,4 @@ mod tensor;
 pub use slices::activation::Function;
 pub use slices::adam::AdamStep;
 pub use slices::jet::Rows;
-pub use tensor::{AdamState, adam, conv2d, group_norm, is_host, jet, linear, normalised, square_sum};
+pub use tensor::{AdamState, adam, conv2d, group_norm, is_host, jet, linear, normalised, on_workers, square_sum};

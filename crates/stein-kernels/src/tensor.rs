@@ -31,6 +31,12 @@ fn on_flex(device: &Device) -> bool {
     }
 }
 
+/// Does something on a thread of rayon's, if the CPU does it: an operation that is cut into tasks then hands its own thread a part
+/// of them, where any other thread would go to sleep and be woken for each. On another device it is done where it is.
+pub fn on_workers<T: Send>(device: &Device, work: impl FnOnce() -> T + Send) -> T {
+    if on_flex(device) { rayon::scope(|_| work()) } else { work() }
+}
+
 /// The side of a kernel that keeps the size of images: stride 1, odd and square, padded by half on every side.
 fn same_padded(layer: &Conv2d) -> Option<usize> {
     let [outputs, inputs, k, other] = layer.weight.dims();

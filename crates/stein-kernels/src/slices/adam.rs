@@ -5,6 +5,9 @@ use rayon::prelude::*;
 
 use super::CHUNK;
 
+/// Parameters that one thread moves faster than several.
+const SERIAL: usize = 1 << 16;
+
 /// The numbers of one step:
 ///
 /// m ← β₁ m + (1−β₁) g, v ← β₂ v + (1−β₂) g²,
@@ -77,6 +80,13 @@ pub fn step(s: AdamStep, factor: f32, gradient: &[f32], before: &[f32], moved: M
     let n = gradient.len();
     assert!(before.len() == n && parameters.len() == n && mean.len() == n && square.len() == n);
     assert_eq!(average.len(), if s.average.is_some() { n } else { 0 });
+    if n <= SERIAL {
+        step_of_chunk(s, factor, (gradient, before), parameters, mean, square);
+        if let Some(weights) = s.average {
+            average_of_chunk(weights, parameters, average);
+        }
+        return;
+    }
     let moments = mean.par_chunks_mut(CHUNK).zip(square.par_chunks_mut(CHUNK));
     let read = gradient.par_chunks(CHUNK).zip(before.par_chunks(CHUNK));
     let chunks = parameters.par_chunks_mut(CHUNK).zip(read).zip(moments);
@@ -112,6 +122,9 @@ fn square_sum_of_chunk(x: &[f32]) -> f64 {
 
 /// Σ x², the sums of chunks added in order.
 pub fn square_sum(x: &[f32]) -> f32 {
+    if x.len() <= SERIAL {
+        return x.chunks(CHUNK).map(square_sum_of_chunk).sum::<f64>() as f32;
+    }
     let sums: Vec<f64> = x.par_chunks(CHUNK).map(square_sum_of_chunk).collect();
     sums.into_iter().sum::<f64>() as f32
 }
@@ -127,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_step_is_the_formula_at_every_length() {
-        for n in [0, 1, 15, 16, 17, CHUNK, CHUNK + 1, 3 * CHUNK + 5] {
+        for n in [0, 1, 15, 16, 17, CHUNK + 1, SERIAL, SERIAL + 1, SERIAL + CHUNK + 5] {
             let (g, theta, m) = (ramp(n, 0.618), ramp(n, 0.377), ramp(n, 0.113));
             let v: Vec<f32> = ramp(n, 0.271).iter().map(|v| v * v).collect();
             let (beta_1, beta_2, eta, lambda, mu, t) = (0.9f64, 0.999f64, 0.01, 0.1, 0.75, 3);
@@ -167,7 +180,7 @@ mod tests {
 
     #[test]
     fn squares_are_summed() {
-        for n in [0, 1, 17, CHUNK + 3, 5 * CHUNK] {
+        for n in [0, 1, 17, CHUNK + 3, SERIAL, SERIAL + 1, SERIAL + 5 * CHUNK] {
             let x = ramp(n, 0.618);
             let exact: f64 = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
             assert!((f64::from(square_sum(&x)) - exact).abs() <= 1e-6 * exact, "{n}");

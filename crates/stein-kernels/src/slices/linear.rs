@@ -8,6 +8,9 @@ use super::matmul::{Strides, product};
 /// Rows whose gradients of the bias are summed by one task, in order.
 const ROWS: usize = 64;
 
+/// Numbers that one thread sums faster than several.
+const SERIAL: usize = 1 << 17;
+
 /// The extents of a dense layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extents {
@@ -95,7 +98,10 @@ fn row_sum(x: &[f32], width: usize) -> Vec<f32> {
         add_rows(rows, &mut part);
         part
     };
-    let parts: Vec<Vec<f32>> = x.par_chunks(ROWS * width).map(part).collect();
+    let parts: Vec<Vec<f32>> = match x.len() <= SERIAL {
+        true => x.chunks(ROWS * width).map(part).collect(),
+        false => x.par_chunks(ROWS * width).map(part).collect(),
+    };
     parts.iter().for_each(|part| add_rows(part, &mut sum));
     sum
 }

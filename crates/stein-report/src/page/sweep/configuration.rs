@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::page::{absent, files_of};
+use crate::page::{MOST_UPRIGHT, absent, files_of};
 use crate::sweep::{Sweep, Varied};
 use crate::tables::{Data, Line};
 use crate::text::visible;
@@ -45,7 +45,7 @@ fn list(labels: &[&str]) -> Markup {
 fn table(axis: &Varied<'_>) -> Markup {
     let shown = axis.labels.len().min(MOST_LABELS);
     html! {
-        div.scroll tabindex="0" {
+        div.scroll.wide[shown > MOST_UPRIGHT] role="region" aria-label=(visible(&axis.axis.name)) tabindex="0" {
             table.told {
                 thead { tr {
                     th scope="col" { bdi { (visible(&axis.axis.name)) } }

@@ -25,7 +25,7 @@ pub(super) fn section(table: &Table<'_>) -> Markup {
             p.absent { "There are no two rows with two repetitions in common, so there is nothing to pair." }
         } @else {
             p { (from(table, &columns)) " Differences are of the same repetitions, means with a 95% interval by Student's t; * is more than chance, by paired t tests over at least 3 repetitions with Holm's correction for the rows of a column." }
-            div.scroll tabindex="0" {
+            div.scroll role="region" aria-labelledby="differences" tabindex="0" {
                 table.differences {
                     thead { tr {
                         th scope="col" { "row" }

@@ -6,6 +6,7 @@ use burn::data::dataloader::DataLoader;
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use stein_experiment::{Plan, Training};
+use stein_kernels::on_workers;
 
 use crate::loader::HeldOutLoader;
 use crate::objective_loss::weighted_loss;
@@ -141,15 +142,19 @@ impl<'a> Steps<'a> {
         ended(0, self)?;
         let batch = self.batches.noised(rows, labels, self.index);
         ended(1, self)?;
-        let loss = weighted_loss(self.trainee.objective(), &self.trainee.network, batch);
-        ended(2, self)?;
-        let gradients = GradientsParams::from_grads(loss.backward(), &self.trainee);
-        ended(3, self)?;
-        let gradient = self.layout.gradients(&self.trainee, &gradients);
-        drop(gradients);
-        self.state.update(gradient, self.training);
-        self.trainee = self.layout.unflatten(self.trainee.clone(), self.state.parameters.clone());
-        ended(4, self)?;
+        let device = self.device.clone();
+        // On the threads that a training step has.
+        on_workers(&device, || {
+            let loss = weighted_loss(self.trainee.objective(), &self.trainee.network, batch);
+            ended(2, self)?;
+            let gradients = GradientsParams::from_grads(loss.backward(), &self.trainee);
+            ended(3, self)?;
+            let gradient = self.layout.gradients(&self.trainee, &gradients);
+            drop(gradients);
+            self.state.update(gradient, self.training);
+            self.trainee = self.layout.unflatten(self.trainee.clone(), self.state.parameters.clone());
+            ended(4, self)
+        })?;
         Ok(times)
     }
 

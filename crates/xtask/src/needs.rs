@@ -62,8 +62,13 @@ pub(crate) const SLURM: Need = Need {
     otherwise: "install Slurm's controller, daemon and commands, and munge; the test starts them as root",
     is_there: |_| {
         // Without a configuration, Slurm's own commands do not even tell their version.
-        let programs = ["slurmctld", "slurmd", "sbatch", "scontrol", "squeue", "munged"];
-        is_root() && programs.iter().all(|name| succeeds("sh", &["-c", &format!("command -v {name}")]))
+        let programs = ["munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel"];
+        // Daemons lie where not every PATH goes; the test looks there too.
+        let found = |name: &&str| {
+            let folders = ["/usr/sbin", "/usr/local/sbin"].map(|folder| Path::new(folder).join(name).exists());
+            folders.contains(&true) || succeeds("sh", &["-c", &format!("command -v {name}")])
+        };
+        is_root() && programs.iter().all(found)
     },
 };
 

@@ -1,6 +1,7 @@
 //! Cells that something else runs: commands a line, and Slurm's job arrays with programs in Slurm's place that write down what they
 //! are told. `tests/accept/slurm.rs` has Slurm itself.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -32,9 +33,8 @@ fn printed_lines_are_commands_and_names_survive_the_shell() {
     let said = folder.stein(&launch).exits(0);
     let lines: Vec<String> = said.out().lines().map(str::to_owned).collect();
     assert_eq!(lines.len(), 4, "{}", said.out());
-    // One of each training first; the others do not try again what has diverged.
-    let again: Vec<bool> = lines.iter().map(|line| line.contains("--keep-diverged")).collect();
-    assert_eq!(again, [false, false, true, true], "{lines:?}");
+    // One of each training first. Nothing makes the others wait until it has ended, so they may try again what has diverged.
+    assert!(!said.out().contains("--keep-diverged"), "{lines:?}");
     assert!(lines[1].contains("--cell denoising-") && !lines[0].contains("--cell denoising-"), "{lines:?}");
     assert!(said.err().contains("4 cells, 4 to launch"), "{}", said.err());
     assert!(stein_record::run_dir::list(&folder.path().join("my runs")).unwrap().is_empty(), "nothing is run");
@@ -109,6 +109,7 @@ fn what_slurm_is_asked_for_is_checked_where_it_stands() {
         ("memory = \"lots\"", "16G"),
         ("cpus = -1", "cpus"),
         ("directives = [\"--array=0-9\"]", "stein's own"),
+        ("directives = [\"--exclusive --no-req\"]", "`--no-req` in `directives` is stein's own"),
         ("directives = [\"exclusive\"]", "no option of sbatch"),
         ("setup = [\"module load x\\nrm -rf /\"]", "not one line"),
         ("partitoin = \"gpu\"", "did you mean `partition`?"),
@@ -121,11 +122,13 @@ fn what_slurm_is_asked_for_is_checked_where_it_stands() {
 /// Programs in Slurm's place.
 struct Fake<'f> {
     folder: &'f Folder,
+    /// How often a task was started before, as Slurm tells it.
+    restarts: Cell<u32>,
 }
 
 impl<'f> Fake<'f> {
     fn new(folder: &'f Folder) -> Self {
-        let fake = Self { folder };
+        let fake = Self { folder, restarts: Cell::new(0) };
         std::fs::create_dir(fake.path("")).unwrap();
         fake.program(
             "sbatch",
@@ -136,8 +139,10 @@ impl<'f> Fake<'f> {
         fake.program("squeue", "printf '%s\\n' \"$*\" >> \"$here/asked\"\ncat \"$here/queue\"");
         fake.program(
             "scontrol",
-            "case $1 in\nshow) echo 'MaxArraySize            = 3' ;;\n*) echo \"$*\" >> \"$here/asked\" ;;\nesac",
+            "case $1-$2 in\nshow-config) echo 'MaxArraySize            = 3' ;;\nshow-job) cat \"$here/state\" ;;\n\
+             *) echo \"$*\" >> \"$here/asked\" ;;\nesac",
         );
+        fake.write("state", "   JobState=RUNNING Reason=None Dependency=(null)\n");
         fake.write("queue", "");
         fake
     }
@@ -190,6 +195,7 @@ impl<'f> Fake<'f> {
         let mut bash = Command::new("bash");
         bash.args(&words[script..]).current_dir(self.folder.path()).stdin(Stdio::null());
         bash.env("SLURM_ARRAY_TASK_ID", task.to_string()).env("SLURM_JOB_ID", "777").env("SLURM_CPUS_PER_TASK", "1");
+        bash.env("SLURM_ARRAY_JOB_ID", job.to_string()).env("SLURM_RESTART_COUNT", self.restarts.get().to_string());
         self.on_path(&mut bash);
         bash.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
@@ -313,6 +319,35 @@ fn who_shares_a_training_that_is_queued_waits_for_it() {
     let again = fake.launch(&["--no-report"]).exits(0);
     assert!(again.out().contains("submitted 1 cell as job 104, after 101\n"), "{}", again.out());
     assert!(!again.out().contains("the report"), "{}", again.out());
+
+    // The one that was to train is gone; another may do that. It goes behind, and tries again what has diverged.
+    fake.write("queue", "102_0\n");
+    let again = fake.launch(&["--no-report"]).exits(0);
+    assert!(again.out().contains("submitted 1 cell as job 105, after 102\n"), "{}", again.out());
+    assert_eq!(fake.submission(3, "behind.txt"), fake.submission(1, "first.txt"));
+    assert!(!fake.job(105).contains(&"--keep-diverged".to_owned()), "{:?}", fake.job(105));
+}
+
+#[test]
+fn another_axis_makes_no_cell_another() {
+    let folder = Folder::with(&tiny("seed = [0]"));
+    let fake = Fake::new(&folder);
+    fake.launch(&["--no-report"]).exits(0);
+    fake.write("queue", "101_0\n");
+    folder.write("small.toml", &tiny("seed = [0]\nsampler.steps-per-level = [2, 3]"));
+    let names: Vec<String> = plan(&folder, &[]).iter().map(|cell| cell["cell"].as_str().unwrap().to_owned()).collect();
+    let again = fake.launch(&["--no-report"]).exits(0);
+    let queued = fake.submission(1, "first.txt");
+    let digits = queued.trim().rsplit('-').next().unwrap();
+    let same: Vec<&String> = names.iter().filter(|name| name.ends_with(digits)).collect();
+    assert!(same.len() == 1 && *same[0] != queued.trim(), "{names:?} {queued}");
+    assert!(again.err().contains("queued  1 cells already"), "{}", again.err());
+    assert!(again.out().contains("submitted 1 cell as job 102, after 101\n"), "{}", again.out());
+    // Begun under its new name, it stays there.
+    std::fs::create_dir_all(folder.path().join("runs/small").join(same[0])).unwrap();
+    wait_for_end(fake.task(101, 0)).exits(0);
+    assert_eq!(folder.cell().name(), *same[0]);
+    assert!(folder.cell().log().is_file() && !folder.path().join("runs/small").join(queued.trim()).exists());
 }
 
 #[test]
@@ -339,7 +374,8 @@ fn wait_for_end(child: Child) -> Said {
 
 #[test]
 fn a_task_at_its_time_limit_is_queued_again_and_goes_on() {
-    let folder = Folder::with(SMALL);
+    // What a cell's script may not be ended by.
+    let folder = Folder::with(&format!("{SMALL}\n[launcher.slurm]\nsetup = [\"set -euo pipefail\"]\n"));
     let fake = Fake::new(&folder);
     fake.launch(&["--set", "training.steps=3000"]).exits(0);
     let task = fake.task(101, 0);
@@ -352,10 +388,11 @@ fn a_task_at_its_time_limit_is_queued_again_and_goes_on() {
     assert!(matches!(code, Some(138 | 143)), "{code:?}: {}", said.err());
     assert!(said.out().contains("it is queued again"), "{}", said.out());
     let asked = std::fs::read_to_string(fake.path("asked")).unwrap();
-    assert!(asked.lines().any(|line| line == "requeue 777"), "{asked}");
+    assert!(asked.lines().any(|line| line == "requeue 101_0"), "{asked}");
     assert_eq!(folder.cell().read_record().unwrap().unwrap().state, State::Interrupted);
 
-    // Preempted by SIGTERM alone, however often it comes: Slurm queues it again itself.
+    // Ended by SIGTERM alone, however often it comes: what scancel ends stays away, and what Slurm preempts it queues again itself.
+    fake.write("state", "   JobState=COMPLETING Reason=None Dependency=(null)\n");
     std::fs::remove_file(fake.path("asked")).unwrap();
     let task = fake.task(101, 0);
     folder.wait_for("second session", |run| run.read_record().is_ok_and(|r| r.is_some_and(|r| r.sessions == 2)));
@@ -367,15 +404,49 @@ fn a_task_at_its_time_limit_is_queued_again_and_goes_on() {
     assert!(!fake.path("asked").exists());
     assert_eq!(folder.cell().read_record().unwrap().unwrap().state, State::Interrupted);
 
+    // Given a GraceTime that it does not use up, it runs still as far as Slurm knows.
+    fake.write("state", "   JobState=RUNNING Reason=None Dependency=(null)\n");
+    let task = fake.task(101, 0);
+    folder.wait_for("third session", |run| run.read_record().is_ok_and(|r| r.is_some_and(|r| r.sessions == 3)));
+    folder.wait_for_checkpoint(1800);
+    signal(&task, "TERM");
+    let said = wait_for_end(task).exits(143);
+    assert!(said.out().contains("stopped by SIGTERM; it is queued again"), "{}", said.out());
+    assert!(std::fs::read_to_string(fake.path("asked")).unwrap().contains("requeue 101_0"));
+
     let said = wait_for_end(fake.task(101, 0)).exits(0);
     assert!(!said.out().contains("queued again"), "{}", said.out());
-    assert_eq!(folder.cell().read_record().unwrap().unwrap().sessions, 3);
+    assert_eq!(folder.cell().read_record().unwrap().unwrap().sessions, 4);
     let log = std::fs::read_to_string(folder.cell().log()).unwrap();
-    assert_eq!(log.matches("resuming at step").count(), 2, "{log}");
+    assert_eq!(log.matches("resuming at step").count(), 3, "{log}");
     same_as_undisturbed(&folder);
     // A line that is not in the list is no cell.
     let beyond = wait_for_end(fake.task(101, 5)).exits(1);
     assert!(beyond.err().contains("has no line 6"), "{}", beyond.err());
+}
+
+#[test]
+fn what_is_not_queued_again_says_so() {
+    let folder = Folder::with(&format!("{SMALL}\n[launcher.slurm]\nrequeues = 1\n"));
+    let fake = Fake::new(&folder);
+    fake.launch(&["--set", "training.steps=3000"]).exits(0);
+    let stopped = |step| {
+        let task = fake.task(101, 0);
+        folder.wait_for_checkpoint(step);
+        signal(&task, "USR1");
+        wait_for_end(task).exits(138)
+    };
+    fake.restarts.set(1);
+    let said = stopped(200);
+    assert!(said.err().contains("not queued again: requeues = 1 are spent"), "{}", said.err());
+    assert!(!fake.path("asked").exists());
+
+    fake.restarts.set(0);
+    fake.program("scontrol", "echo \"$*\" >> \"$here/asked\"\n[ $1 = show ] && cat \"$here/state\"");
+    let said = stopped(1200);
+    assert!(said.err().contains("could not be queued again") && !said.out().contains("queued"), "{}", said.err());
+    let asked = std::fs::read_to_string(fake.path("asked")).unwrap();
+    assert_eq!(asked, "show job 101_0\nrequeue 101_0\nrequeue 101_0\nrequeue 101_0\n");
 }
 
 #[test]

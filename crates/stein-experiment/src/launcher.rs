@@ -17,7 +17,7 @@ const LONGEST_GRACE: u64 = 65_535;
 /// The longest time limit, in seconds: a year.
 const LONGEST_TIME: u64 = 365 * 86_400;
 /// Options of `sbatch` that are stein's own.
-const OWN: [&str; 16] = [
+const OWN: [&str; 19] = [
     "--array",
     "-a",
     "--dependency",
@@ -34,6 +34,9 @@ const OWN: [&str; 16] = [
     "--wrap",
     "--parsable",
     "--wait",
+    "-W",
+    "--open-mode",
+    "--no-requeue",
 ];
 
 /// `[launcher]`: how `stein run --launcher` hands cells to a scheduler; no part of what a run is.
@@ -57,8 +60,8 @@ pub struct Slurm {
     /// The quality of service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub qos: Option<String>,
-    /// The time limit of a cell: 90m, 2h, 1day, or as Slurm writes it: 1-12:00:00. A cell that it stops is queued again and goes on
-    /// from its checkpoint.
+    /// The time limit of a cell: 90m, 2h, 1day, or as Slurm writes it: 1-12:00:00. A cell that it stops is queued again, and its
+    /// training goes on from its checkpoint; sampling and measuring begin again, so it must be enough for these.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
     /// GPUs of a cell.
@@ -71,13 +74,14 @@ pub struct Slurm {
     /// Memory of a cell: 500M, 16G.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<String>,
-    /// Cells that run at a time at most.
+    /// Cells of a launch that run at a time at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub concurrency: Option<u32>,
     /// How long before the time limit a cell is told to save a checkpoint.
     pub grace: String,
-    /// How often a cell that the time limit stopped is queued again.
+    /// A cell that the time limit or a preemption stopped is queued again as long as it was started again less often than this, for
+    /// whatever reason: Slurm counts restarts by hand too.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub requeues: u32,
     /// Further options of sbatch, as after #SBATCH: "--constraint=a100".
@@ -271,20 +275,30 @@ fn memory(text: &str) -> Result<(), Invalid> {
 
 fn directive(key: &str, text: &str) -> Result<(), Invalid> {
     one_line(key, "directives", text)?;
-    let option = text.split(['=', ' ', '\t']).next().unwrap_or_default();
-    // `-a0-3` is `--array=0-3`.
-    let short = option.get(..2).filter(|_| !option.starts_with("--")).unwrap_or(option);
-    if !text.starts_with('-') || option.trim_start_matches('-').is_empty() {
+    if !text.starts_with('-') || name_of(text).trim_start_matches('-').is_empty() {
         let what = format!(
             "{text:?} in `directives` is no option of sbatch; write it as after #SBATCH: \"--constraint=a100\""
         );
         return Err(Invalid::key(key, what));
     }
-    if OWN.contains(&short) {
-        let what = format!("`{short}` in `directives` is stein's own to set");
+    // sbatch takes these away itself.
+    let bare = text.replace(['"', '\'', '\\'], "");
+    if let Some(option) = bare.split_whitespace().map(name_of).find(|option| is_own(option)) {
+        let what = format!("`{option}` in `directives` is stein's own to set");
         return Err(Invalid::key(key, what));
     }
     Ok(())
+}
+
+/// `--array` of `--array=0-3`, `-a` of `-a0-3`.
+fn name_of(word: &str) -> &str {
+    let name = word.split(['=', ' ', '\t']).next().unwrap_or_default();
+    name.get(..2).filter(|_| !name.starts_with("--")).unwrap_or(name)
+}
+
+/// Shortened too: sbatch takes `--arr` for `--array`, and no whole name of another option begins one of these.
+fn is_own(option: &str) -> bool {
+    OWN.iter().any(|own| if option.len() > 2 { own.starts_with(option) } else { *own == option })
 }
 
 /// A line of a script is one line.
@@ -342,6 +356,18 @@ mod tests {
             let directives = vec!["--exclusive".into(), wrong.into()];
             assert_eq!(key(Slurm { directives, ..Slurm::default() }), "directives.1", "{wrong:?}");
         }
+        for own in [
+            "--arr=0-9",
+            "--no-req",
+            "--no-requeue",
+            "--exclusive --dep=singleton",
+            "--exclusive \"--array=0-9\"",
+            "--open-mode truncate",
+            "-C x -o y",
+            "-W",
+        ] {
+            assert_eq!(key(Slurm { directives: vec![own.into()], ..Slurm::default() }), "directives.0", "{own:?}");
+        }
         assert_eq!(key(Slurm { setup: vec!["a\nb".into()], ..Slurm::default() }), "setup.0");
     }
 
@@ -352,7 +378,9 @@ mod tests {
             time: Some("1-00:00:00".into()),
             gpus: Some(Gpus::Typed("a100:1".into())),
             memory: Some("16G".into()),
-            directives: vec!["--constraint=a|b".into(), "-C x".into()],
+            directives: ["--constraint=a|b", "-C x", "--exclusive --nice=-5", "--requeue", "--wait-all-nodes=1"]
+                .map(String::from)
+                .into(),
             ..Slurm::default()
         };
         assert_eq!(slurm.check(), Ok(()));

@@ -14,6 +14,11 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
     atomic::write(path, bytes)
 }
 
+/// Whether a name begins with a dot: what others keep there is none of a report's business.
+pub(crate) fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+}
+
 /// Removes a file, if it is there.
 pub(crate) fn remove(path: &Path) -> Result<(), RecordError> {
     match std::fs::remove_file(path) {

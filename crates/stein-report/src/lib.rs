@@ -91,7 +91,8 @@ pub fn write(experiment_dir: &Path, reports: &Path) -> Result<PathBuf, RecordErr
     }
     let (states, bytes) = (summary::states(&compared), summary::bytes(experiment_dir));
     let picture = |cell: Option<&str>| index::thumbnail(&rows, cell);
-    Summary::of(&name, &table, states, about, bytes, picture).write(&folder)?;
+    // Runs that no sweep holds together are no comparison.
+    Summary::of(&name, (&table, kind == Kind::Sweep), states, about, bytes, picture).write(&folder)?;
     summary::overview(reports, page::overview::page)?;
     Ok(index)
 }
@@ -190,7 +191,8 @@ fn cells(experiment_dir: &Path) -> Result<Vec<RunDir>, RecordError> {
     let mut paths: Vec<PathBuf> = entries
         .filter_map(|entry| entry.ok().map(|e| e.path()))
         // `trained/` holds networks that several cells share.
-        .filter(|path| path.is_dir() && path.file_name().is_some_and(|name| name != "trained"))
+        .filter(|path| path.is_dir() && !files::is_hidden(path))
+        .filter(|path| path.file_name().is_some_and(|name| name != "trained"))
         .collect();
     paths.sort();
     let dirs = paths.into_iter().map(RunDir::new);

@@ -9,6 +9,7 @@ use stein_record::{Estimate, RecordError, State, run_dir};
 
 use crate::files;
 use crate::run::Run;
+use crate::statistics::Mark;
 use crate::sweep::{Found, Sweep, Table};
 
 /// The version of `summary.json` that this crate writes.
@@ -32,7 +33,7 @@ pub(crate) struct Summary {
     pub(crate) recorded: Option<String>,
     /// When the runs were looked at, RFC 3339, UTC.
     pub(crate) written: String,
-    /// The best row by what rows are ranked by, of each kind of rows that can be compared.
+    /// The first row by what rows are ranked by, of each kind of rows that can be compared.
     #[serde(default)]
     pub(crate) best: Vec<Best>,
     /// What the runs take on disk, in bytes.
@@ -42,7 +43,7 @@ pub(crate) struct Summary {
     pub(crate) picture: Option<Thumbnail>,
 }
 
-/// The best row of a comparison.
+/// The first row of a comparison.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Best {
     /// What it is called; empty where there is nothing to choose from.
@@ -56,6 +57,18 @@ pub(crate) struct Best {
     pub(crate) value: Estimate,
     /// How many.
     pub(crate) repetitions: usize,
+    /// How many there should be; 0 where that is not known.
+    #[serde(default)]
+    pub(crate) of: usize,
+    /// Whether the error is a single run's own.
+    #[serde(default)]
+    pub(crate) own_error: bool,
+    /// Rows that it was compared with.
+    #[serde(default)]
+    pub(crate) others: usize,
+    /// Whether it is better than these by more than chance.
+    #[serde(default)]
+    pub(crate) told: bool,
 }
 
 /// A small picture.
@@ -87,16 +100,17 @@ impl Entry {
 }
 
 impl Summary {
-    /// A report's summary. `picture` has that of the cell of that name, or of any.
+    /// A report's summary. Rows have a first where they are `swept`, or where there is but one. `picture` has that of the cell
+    /// of that name, or of any.
     pub(crate) fn of(
         name: &str,
-        table: &Table<'_>,
+        (table, swept): (&Table<'_>, bool),
         states: BTreeMap<String, usize>,
         about: About,
         bytes: u64,
         picture: impl Fn(Option<&str>) -> Option<Thumbnail>,
     ) -> Self {
-        let rows = best_rows(table);
+        let rows = if swept || table.rows.len() == 1 { best_rows(table) } else { Vec::new() };
         let cells = |row: &usize| table.rows[*row].repetitions.iter().flatten();
         let first = rows.first().and_then(|row| cells(row).find(|cell| cell.numbers().is_some()));
         Self {
@@ -165,17 +179,24 @@ pub(crate) fn states(sweep: &Sweep) -> BTreeMap<String, usize> {
     out
 }
 
-/// The rows that are the best by what rows are ranked by, among those on the same data and noise levels.
+/// The rows that are first by what rows are ranked by, among those on the same data and noise levels. A row of which a repetition
+/// diverged or is not finite is out of the running, as it is for marks.
 fn best_rows(table: &Table<'_>) -> Vec<usize> {
     let Some(column) = table.primary_column() else { return Vec::new() };
     if table.rows.len() == 1 {
         // There is a value, though none may be better than another.
         return vec![0];
     }
+    if column.better.is_none() {
+        return Vec::new();
+    }
+    let fit = |&row: &usize| table.badness(row).is_finite() && column.finite(row).is_some() && !column.diverged[row];
+    // The marked one is the first, though the mean of another may be nearer the goal than the mean distance of its runs.
+    let rank = |row: usize| (column.marks[row] != Mark::Best, table.badness(row));
     let mut best: Vec<usize> = Vec::new();
-    for row in (0..table.rows.len()).filter(|&row| table.badness(row).is_finite()) {
+    for row in (0..table.rows.len()).filter(fit) {
         match best.iter_mut().find(|other| column.families[**other] == column.families[row]) {
-            Some(other) if table.badness(row) < table.badness(*other) => *other = row,
+            Some(other) if rank(row) < rank(*other) => *other = row,
             Some(_) => {}
             None => best.push(row),
         }
@@ -185,12 +206,19 @@ fn best_rows(table: &Table<'_>) -> Vec<usize> {
 
 fn best(table: &Table<'_>, row: usize) -> Option<Best> {
     let column = table.primary_column()?;
+    let rivals = |other: &usize| column.families[*other] == column.families[row] && column.cells[*other].is_some();
+    let (_, all) = table.rows[row].count();
+    let mean = column.cells[row]?;
     Some(Best {
         row: if table.rows.len() > 1 { table.rows[row].labels.join(" · ") } else { String::new() },
         measure: column.name.clone(),
         label: column.label.clone(),
         value: column.finite(row)?,
-        repetitions: column.cells[row]?.n,
+        repetitions: table.measured_runs(row),
+        of: all,
+        own_error: mean.n == 1 && mean.mean.standard_error.is_finite(),
+        others: (0..table.rows.len()).filter(rivals).count().saturating_sub(1),
+        told: column.marks[row] == Mark::Best,
     })
 }
 
@@ -228,10 +256,15 @@ fn identity(_: &std::fs::Metadata) -> Option<(u64, u64)> {
 pub(crate) fn all(reports: &Path) -> Result<Vec<Entry>, RecordError> {
     let folders = run_dir::directories(reports)?;
     let entry = |folder: PathBuf| {
+        if files::is_hidden(&folder) {
+            return None;
+        }
         let name = folder.file_name()?.to_string_lossy().into_owned();
         let untold = |why: &str| Entry::Untold(name.clone(), why.into());
         Some(match run_dir::read_json::<Summary>(&folder.join(FILE)) {
             Ok(Some(summary)) if summary.schema != SCHEMA => untold("its summary is of another version of stein"),
+            // A folder without runs is no experiment.
+            Ok(Some(summary)) if summary.cells.is_empty() => return None,
             // A folder may have been renamed since.
             Ok(Some(summary)) => Entry::Told(Box::new(Summary { name, ..summary })),
             Ok(None) if folder.join("index.html").is_file() => untold("it has no summary"),
@@ -271,6 +304,7 @@ mod tests {
     use stein_record::AxisRole;
 
     use super::*;
+    use crate::sweep::Numbers;
     use crate::sweep::tests::sweep;
 
     #[test]
@@ -289,6 +323,28 @@ mod tests {
         let counted: Vec<(String, usize)> = states(&sweep).into_iter().collect();
         assert_eq!(counted, [("finished".into(), 2), ("not begun".into(), 1), ("timed-out".into(), 1)]);
         assert_eq!(found(&sweep)[0].0, "a");
+        // A row of which a repetition diverged is no result, however good the other.
+        sweep.cells[0].found = Found::Short { file: String::new(), state: Some(State::Diverged), why: String::new() };
+        sweep.cells[2].found = Found::Numbers(Box::new(Numbers::synthetic(Estimate::new(20.0, 0.1))));
+        assert_eq!(found(&sweep), [("b".to_owned(), Estimate::new(20.0, 0.1), 1)]);
+        let table = Table::of(&sweep);
+        let told = best(&table, 1).unwrap();
+        assert_eq!((told.of, told.own_error, told.told, told.others), (2, true, false, 1));
+    }
+
+    #[test]
+    fn a_row_is_called_the_best_only_where_it_is_marked() {
+        let axes = [("sampler", AxisRole::Compare, "a b"), ("seed", AxisRole::Repeat, "0 1 2")];
+        let names = ["a 0", "a 1", "a 2", "b 0", "b 1", "b 2"];
+        let told = |values: [f64; 6]| {
+            let sweep = sweep(&axes, &names.into_iter().zip(values).collect::<Vec<_>>());
+            let table = Table::of(&sweep);
+            let rows = best_rows(&table);
+            let best = best(&table, rows[0]).unwrap();
+            (best.row, best.told, best.repetitions, best.of)
+        };
+        assert_eq!(told([1.0, 1.1, 0.9, 2.0, 2.2, 1.8]), ("a".to_owned(), true, 3, 3));
+        assert_eq!(told([1.0, 1.1, 0.9, 1.0, 1.0, 1.1]), ("a".to_owned(), false, 3, 3));
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Difference {
 pub const LEGEND: &str = "Means over seeds ± one standard error; of a single run, its own. ★ is better than every other side \
 by more than chance, ≈ cannot be told from the best (paired t tests over shared seeds, at least 3, at 5% with Holm's correction; \
 of ratios where all values are positive). Differences are from the first side, over the seeds that both have, with a 95% interval \
-by Student's t; * is more than chance by Holm's correction for the sides of a line.";
+by Student's t; * is more than chance by Holm's correction for the sides of a line, and, but for costs, only where no run of either diverged.";
 
 impl Comparison {
     /// Compares runs. What cannot be read of them is noted.

@@ -141,8 +141,13 @@ fn policy(script: Option<&str>) -> String {
     })
 }
 
-/// A whole document, with the script where a table is marked for it.
+/// A whole document about a run or several.
 pub(crate) fn document(title: &str, body: &Markup) -> String {
+    document_from(title, body, "the run directory alone")
+}
+
+/// A whole document that was made from `source`, with the script where a table is marked for it.
+pub(crate) fn document_from(title: &str, body: &Markup, source: &str) -> String {
     let script = body.0.contains(" data-sortable").then_some(SCRIPT);
     html! {
         (DOCTYPE)
@@ -162,7 +167,7 @@ pub(crate) fn document(title: &str, body: &Markup) -> String {
                 div.page {
                     (body)
                     footer {
-                        "Written by stein from the run directory alone. This page makes no requests"
+                        "Written by stein from " (source) ". This page makes no requests"
                         @if script.is_some() { "; its one script, which sorts and filters tables, can be done without." }
                         @else { " and runs no scripts." }
                     }

@@ -3,14 +3,14 @@
 use maud::{Markup, html};
 use stein_record::Estimate;
 
-use super::{absent, document};
+use super::{absent, document_from};
 use crate::number::{bytes, estimate};
 use crate::summary::{Best, Entry, Summary, Thumbnail};
 use crate::text::{count, href, visible};
 
 /// The page, of reports in the order in which they are shown.
 pub(crate) fn page(entries: &[Entry]) -> String {
-    document(
+    document_from(
         "Reports",
         &html! {
             header {
@@ -22,6 +22,7 @@ pub(crate) fn page(entries: &[Entry]) -> String {
                 @if entries.is_empty() { (absent("There are no reports here.")) } @else { (table(entries)) }
             }
         },
+        "what each report left in its summary.json when it was written",
     )
 }
 
@@ -33,7 +34,7 @@ fn table(entries: &[Entry]) -> Markup {
                     th scope="col" { "Experiment" }
                     th scope="col" { "Samples" }
                     th scope="col" { "State" }
-                    th scope="col" { "Best" }
+                    th scope="col" { "Result" }
                     th scope="col" { "Last record" }
                     th.number scope="col" { "Runs on disk" }
                 } }
@@ -92,7 +93,7 @@ fn state(summary: &Summary) -> Markup {
     }
 }
 
-/// Best rows that are shown.
+/// Results that are shown.
 const MOST_BEST: usize = 3;
 
 fn results(best: &[Best]) -> Markup {
@@ -107,14 +108,31 @@ fn result(best: &Best) -> Markup {
     let Estimate { value, standard_error } = best.value;
     html! {
         (visible(&best.label)) " " strong { (estimate(&Estimate::new(value, standard_error)).replace("± ", "±\u{a0}")) }
-        @if !best.row.is_empty() || best.repetitions > 1 {
+        @let said = said(best);
+        @if !best.row.is_empty() || !said.is_empty() {
             small {
                 bdi { (visible(&best.row)) }
-                @if !best.row.is_empty() && best.repetitions > 1 { ", " }
-                @if best.repetitions > 1 { (best.repetitions) " repetitions" }
+                @if !best.row.is_empty() && !said.is_empty() { ", " }
+                (said)
             }
         }
     }
+}
+
+/// How far a result is to be trusted.
+fn said(best: &Best) -> String {
+    let place = match (best.others, best.told) {
+        (0, _) => None,
+        (_, true) => Some("best".to_owned()),
+        (_, false) => Some("not told from the others".to_owned()),
+    };
+    let repetitions = match (best.repetitions, best.of) {
+        (n, of) if n < of => Some(format!("{n} of {of} repetitions")),
+        (0 | 1, _) => None,
+        (n, _) => Some(format!("{n} repetitions")),
+    };
+    let own = best.own_error.then(|| "own s.e.".to_owned());
+    [place, repetitions, own].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// `2026-01-02T03:04:05Z` as `2026-01-02 03:04 UTC`; what is no such moment as it is.
@@ -128,6 +146,26 @@ fn moment(at: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn results_say_how_far_they_are_to_be_trusted() {
+        let all = Best {
+            row: "a".into(),
+            measure: "m".into(),
+            label: "m".into(),
+            value: Estimate::new(1.0, 0.1),
+            repetitions: 3,
+            of: 3,
+            own_error: false,
+            others: 2,
+            told: true,
+        };
+        assert_eq!(said(&all), "best, 3 repetitions");
+        assert_eq!(said(&Best { told: false, ..all.clone() }), "not told from the others, 3 repetitions");
+        let one = Best { told: false, repetitions: 1, own_error: true, ..all.clone() };
+        assert_eq!(said(&one), "not told from the others, 1 of 3 repetitions, own s.e.");
+        assert_eq!(said(&Best { of: 1, others: 0, ..one }), "own s.e.");
+    }
 
     #[test]
     fn moments_are_read_by_people() {

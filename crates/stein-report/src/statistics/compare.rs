@@ -20,23 +20,51 @@ pub(crate) enum Mark {
     Tied,
 }
 
-/// Marks rows by `scores[row][repetition]`, the smaller the better. The best mean is compared with every other row by a
-/// paired t test over the repetitions that both have, with Holm's correction for the number of comparisons. Where all scores
+/// A row, repetition by repetition.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Repetitions {
+    pub(crate) values: Vec<Option<f64>>,
+    /// The first repetition that has the same trained network, or itself.
+    pub(crate) training: Vec<usize>,
+}
+
+impl Repetitions {
+    /// The same with other values.
+    fn map(&self, f: impl Fn(f64) -> f64) -> Self {
+        Self { values: self.values.iter().map(|v| v.map(&f)).collect(), training: self.training.clone() }
+    }
+
+    /// The differences from another row over the repetitions that both have. Those that share a training, of either row, are
+    /// not independent: their mean counts as one.
+    fn from(&self, other: &Self) -> Vec<f64> {
+        let values = self.values.iter().zip(&other.values).enumerate();
+        let shared: Vec<(usize, f64)> = values.filter_map(|(i, (a, b))| Some((i, (*a)? - (*b)?))).collect();
+        let alike = |a: usize, b: usize| self.training[a] == self.training[b] || other.training[a] == other.training[b];
+        let mut groups: Vec<Vec<(usize, f64)>> = Vec::new();
+        for one in shared {
+            let (joined, others): (Vec<_>, Vec<_>) =
+                groups.into_iter().partition(|group| group.iter().any(|member| alike(member.0, one.0)));
+            groups = others;
+            groups.push(joined.into_iter().flatten().chain([one]).collect());
+        }
+        groups.iter().map(|group| group.iter().map(|d| d.1).sum::<f64>() / group.len() as f64).collect()
+    }
+}
+
+/// Marks rows by `scores[row][repetition]`, the smaller the better, where repetitions of one training are one already;
+/// `each` has them apart. The best mean is compared with every other row by a paired t test over the repetitions that both have, with Holm's correction for the number of comparisons. Where all scores
 /// are above 0 it is their ratios that are compared: what is twice as large mostly scatters twice as much.
 ///
 /// A row with a score that is not finite is out of the running: the mean of what is left would flatter it.
-pub(crate) fn marks(scores: &[Vec<Option<f64>>]) -> Vec<Mark> {
+pub(crate) fn marks(scores: &[Vec<Option<f64>>], each: &[Repetitions]) -> Vec<Mark> {
     let mut out = vec![Mark::Plain; scores.len()];
-    let positive = scores.iter().flatten().flatten().all(|v| *v > 0.0);
-    let compared: Vec<Vec<Option<f64>>> = match positive {
-        true => scores.iter().map(|row| row.iter().map(|v| v.map(f64::ln)).collect()).collect(),
-        false => scores.to_vec(),
-    };
+    let positive = each.iter().flat_map(|row| &row.values).flatten().all(|v| *v > 0.0);
+    let compared: Vec<Repetitions> = each.iter().map(|row| row.map(|v| if positive { v.ln() } else { v })).collect();
     let mut ranked: Vec<(usize, f64)> =
         scores.iter().enumerate().filter_map(|(i, row)| Some((i, mean(row)?))).collect();
     ranked.sort_by(|a, b| a.1.total_cmp(&b.1));
     let [(best, _), others @ ..] = ranked.as_slice() else { return out };
-    let test = |(i, _): &(usize, f64)| Some((*i, paired(&compared[*i], &compared[*best])?));
+    let test = |(i, _): &(usize, f64)| Some((*i, paired(&compared[*i].from(&compared[*best]))?));
     let tested: Vec<(usize, Test)> = others.iter().filter_map(test).collect();
     let told = holm(&tested.iter().map(|t| t.1.p).collect::<Vec<_>>());
     // On the repetitions that they share another row may be the better one.
@@ -76,12 +104,23 @@ pub(crate) struct Difference {
     pub(crate) told: bool,
 }
 
-/// How far each of some rows is from `from`, by the repetitions that both have; `None` with fewer than two. What differs by more
-/// than chance is told by paired t tests with Holm's correction.
-pub(crate) fn differences(values: &[Vec<Option<f64>>], from: &[Option<f64>]) -> Vec<Option<Difference>> {
-    let mut out: Vec<Option<Difference>> = values.iter().map(|row| difference(row, from)).collect();
-    let tested: Vec<(usize, f64)> =
-        values.iter().enumerate().filter_map(|(i, row)| Some((i, paired(row, from)?.p))).collect();
+/// Two rows, repetition by repetition.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pair<'a> {
+    pub(crate) row: &'a Repetitions,
+    /// What it is held against.
+    pub(crate) from: &'a Repetitions,
+    /// Whether the repetitions that are there stand for all: a test would otherwise flatter the row that lost some.
+    pub(crate) whole: bool,
+}
+
+/// How far rows are apart, by the repetitions that both have; `None` with fewer than two. What differs by more than chance is
+/// told by paired t tests of the differences themselves, with Holm's correction for all pairs.
+pub(crate) fn differences(pairs: &[Pair<'_>]) -> Vec<Option<Difference>> {
+    let shared: Vec<Vec<f64>> = pairs.iter().map(|pair| pair.row.from(pair.from)).collect();
+    let mut out: Vec<Option<Difference>> = shared.iter().map(|shared| difference(shared)).collect();
+    let whole = shared.iter().enumerate().filter(|(i, _)| pairs[*i].whole);
+    let tested: Vec<(usize, f64)> = whole.filter_map(|(i, shared)| Some((i, paired(shared)?.p))).collect();
     let told = holm(&tested.iter().map(|t| t.1).collect::<Vec<_>>());
     for ((i, _), told) in tested.into_iter().zip(told) {
         if let Some(difference) = &mut out[i] {
@@ -91,13 +130,12 @@ pub(crate) fn differences(values: &[Vec<Option<f64>>], from: &[Option<f64>]) -> 
     out
 }
 
-fn difference(row: &[Option<f64>], from: &[Option<f64>]) -> Option<Difference> {
-    let shared: Vec<f64> = row.iter().zip(from).filter_map(|(a, b)| Some((*a)? - (*b)?)).collect();
+fn difference(shared: &[f64]) -> Option<Difference> {
     let n = shared.len();
     if n < 2 || !shared.iter().all(|d| d.is_finite()) {
         return None;
     }
-    let mean = Estimate::mean_of(&shared);
+    let mean = Estimate::mean_of(shared);
     let half = quantile(1.0 - LEVEL, n - 1) * mean.standard_error;
     Some(Difference { mean, n, interval: [mean.value - half, mean.value + half], told: false })
 }
@@ -109,9 +147,8 @@ struct Test {
     p: f64,
 }
 
-/// A t test on the differences a − b over shared repetitions; `None` with fewer than [`FEWEST_PAIRS`].
-fn paired(a: &[Option<f64>], b: &[Option<f64>]) -> Option<Test> {
-    let differences: Vec<f64> = a.iter().zip(b).filter_map(|(a, b)| Some((*a)? - (*b)?)).collect();
+/// A t test on differences over shared repetitions; `None` with fewer than [`FEWEST_PAIRS`].
+fn paired(differences: &[f64]) -> Option<Test> {
     let n = differences.len();
     if n < FEWEST_PAIRS {
         return None;
@@ -149,6 +186,35 @@ mod tests {
         values.iter().map(|&v| Some(v)).collect()
     }
 
+    /// Repetitions of which each has a training of its own.
+    fn apart(values: &[Option<f64>]) -> Repetitions {
+        Repetitions { values: values.to_vec(), training: (0..values.len()).collect() }
+    }
+
+    fn paired(a: &[Option<f64>], b: &[Option<f64>]) -> Option<Test> {
+        super::paired(&apart(a).from(&apart(b)))
+    }
+
+    fn marks(scores: &[Vec<Option<f64>>]) -> Vec<Mark> {
+        super::marks(scores, &scores.iter().map(|row| apart(row)).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn pairs_are_formed_before_repetitions_of_a_training_are_averaged() {
+        let some = |values: [f64; 4]| values.map(Some).to_vec();
+        let (mut row, from) = (apart(&some([1.0, 9.0, 3.0, 4.0])), apart(&some([0.0, 8.0, 1.0, 1.0])));
+        assert_eq!(row.from(&from), [1.0, 1.0, 2.0, 3.0]);
+        row.training = vec![0, 0, 2, 3];
+        assert_eq!(row.from(&from), [1.0, 2.0, 3.0]);
+        assert_eq!(from.from(&row), [-1.0, -2.0, -3.0]);
+        // The wrong twin averages 1 and 9 before it looks at what is shared, and finds 5 − 0.
+        let lacking = Repetitions { values: vec![Some(0.0), None, Some(1.0), Some(1.0)], ..from.clone() };
+        assert_eq!(row.from(&lacking), [1.0, 2.0, 3.0]);
+        // What either shares hangs together.
+        let chained = Repetitions { training: vec![0, 1, 1, 3], ..from };
+        assert_eq!(row.from(&chained), [4.0 / 3.0, 3.0]);
+    }
+
     #[test]
     fn pairs_are_compared_by_their_differences() {
         // Differences 1, 1.2, 0.8, 1.1: mean 1.025, sd 0.1708, t = 12.0 with 3 degrees of freedom.
@@ -160,11 +226,33 @@ mod tests {
         assert!(apart > 0.5, "{apart}");
     }
 
+    /// Rows held against one, none of which lost a repetition.
+    fn against(rows: &[Vec<Option<f64>>], from: &[Option<f64>]) -> Vec<Option<Difference>> {
+        let (rows, from) = (rows.iter().map(|row| apart(row)).collect::<Vec<_>>(), &apart(from));
+        let pairs: Vec<Pair<'_>> = rows.iter().map(|row| Pair { row, from, whole: true }).collect();
+        differences(&pairs)
+    }
+
+    #[test]
+    fn a_row_that_is_not_whole_is_not_told() {
+        let (a, b) = (row(&[2.0, 3.1, 4.0]), row(&[1.0, 2.0, 3.0]));
+        let told = |whole| differences(&[Pair { row: &apart(&a), from: &apart(&b), whole }])[0].unwrap().told;
+        assert!(told(true) && !told(false));
+        // Nor does it make others' tests stricter: 0.03 would not be told beside another test.
+        let near = row(&[1.8, 3.1, 4.6]);
+        let p = paired(&near, &b).unwrap().p;
+        assert!(p > LEVEL / 2.0 && p < LEVEL, "{p}");
+        let (near, far, b) = (apart(&near), apart(&row(&[9.0, 2.0, 1.0])), apart(&b));
+        let pair = |row, whole| Pair { row, from: &b, whole };
+        let found = |whole| differences(&[pair(&near, true), pair(&far, whole)])[0].unwrap().told;
+        assert!(found(false) && !found(true));
+    }
+
     #[test]
     fn differences_have_students_interval() {
         let (a, b) = (row(&[11.0, 21.2, 30.8, 41.1]), row(&[10.0, 20.0, 30.0, 40.0]));
-        let apart = row(&[9.0, 22.0, 27.0, 43.0]);
-        let of = differences(&[a, apart, row(&[1.0]), b.clone()], &b);
+        let scattered = row(&[9.0, 22.0, 27.0, 43.0]);
+        let of = against(&[a, scattered, row(&[1.0]), b.clone()], &b);
         // Mean 1.025, sd 0.170783, and 3.182446 of 3 degrees of freedom; a normal distribution's 1.96 is the wrong twin.
         let first = of[0].unwrap();
         let half = 3.182_446 * 0.170_783 / 2.0;
@@ -176,9 +264,9 @@ mod tests {
         assert_eq!(of[2], None, "one pair has no scatter");
         assert_eq!(of[3].map(|d| (d.interval, d.told)), Some(([0.0, 0.0], false)));
         // Two pairs have an interval, a wide one, but tell nothing.
-        let two = differences(&[vec![Some(2.0), Some(3.0), None]], &row(&[1.0, 1.9, 0.0]))[0].unwrap();
+        let two = against(&[vec![Some(2.0), Some(3.0), None]], &row(&[1.0, 1.9, 0.0]))[0].unwrap();
         assert!(!two.told && (two.interval[1] - 1.05 - 12.706_205 * 0.05).abs() < 1e-5, "{two:?}");
-        assert_eq!(differences(&[row(&[f64::INFINITY, 1.0])], &row(&[1.0, 1.0])), [None]);
+        assert_eq!(against(&[row(&[f64::INFINITY, 1.0])], &row(&[1.0, 1.0])), [None]);
     }
 
     #[test]

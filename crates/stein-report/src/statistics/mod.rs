@@ -4,7 +4,7 @@ mod compare;
 mod slope;
 mod student;
 
-pub(crate) use compare::{Difference, Mark, differences, marks};
+pub(crate) use compare::{Difference, Mark, Pair, Repetitions, differences, marks};
 pub(crate) use slope::log_log_slope;
 
 use stein_record::{Better, Estimate};

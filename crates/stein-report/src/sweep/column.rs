@@ -5,7 +5,7 @@ use stein_record::{Better, Estimate, MetricRecord};
 use super::measure::{Measure, is_of_score};
 use super::{Cell, Numbers, Row, at};
 use crate::number::{duration, grouped};
-use crate::statistics::{Mark, Repeated, badness, marks, repeated};
+use crate::statistics::{Mark, Repeated, Repetitions, badness, marks, repeated};
 
 /// What a column is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,8 +29,12 @@ pub(crate) struct Column {
     pub(crate) better: Option<Better>,
     /// For each row the mean over its repetitions.
     pub(crate) cells: Vec<Option<Repeated>>,
-    /// The same for each repetition.
+    /// The same for each repetition, where those of one training are one.
     pub(crate) each: Vec<Vec<Option<f64>>>,
+    /// The same where they are apart.
+    pub(crate) apart: Vec<Repetitions>,
+    /// Rows of which a repetition diverged, and so has no value here that could count against them.
+    pub(crate) diverged: Vec<bool>,
     /// Rows of one family can be compared.
     pub(crate) families: Vec<(usize, usize)>,
     pub(crate) marks: Vec<Mark>,
@@ -169,9 +173,11 @@ impl<'t, 'a> Draft<'t, 'a> {
     pub(super) fn of(self, quantity: impl Fn(&Numbers) -> Option<Estimate>) -> Option<Column> {
         let Self { rows, name, label, role, better, by_levels } = self;
         let each = |row: &Row<'_>| -> Vec<Option<Estimate>> {
-            independent(row, row.repetitions.iter().map(|cell| quantity(cell.as_ref()?.numbers()?)).collect())
+            row.repetitions.iter().map(|cell| quantity(cell.as_ref()?.numbers()?)).collect()
         };
-        let values: Vec<Vec<Option<Estimate>>> = rows.iter().map(each).collect();
+        let apart: Vec<Vec<Option<Estimate>>> = rows.iter().map(each).collect();
+        let values: Vec<Vec<Option<Estimate>>> =
+            rows.iter().zip(&apart).map(|(row, values)| independent(row, values.clone())).collect();
         let cells: Vec<Option<Repeated>> =
             values.iter().map(|row| repeated(&row.iter().flatten().copied().collect::<Vec<_>>())).collect();
         // A run that diverged has no numbers, and is as bad as can be; its cost is another matter.
@@ -179,20 +185,47 @@ impl<'t, 'a> Draft<'t, 'a> {
             Some(value) => better.map(|better| badness(better, value.value)),
             None => (role != Role::Cost && cell.is_some_and(Cell::diverged)).then_some(f64::INFINITY),
         };
-        let scores: Vec<Vec<Option<f64>>> = rows
-            .iter()
-            .zip(&values)
-            .map(|(row, values)| row.repetitions.iter().zip(values).map(|(cell, value)| score(cell, value)).collect())
-            .collect();
+        let scored = |row: &Row<'_>, values: &[Option<Estimate>]| -> Vec<Option<f64>> {
+            row.repetitions.iter().zip(values).map(|(cell, value)| score(cell, value)).collect()
+        };
+        let scores: Vec<Vec<Option<f64>>> = rows.iter().zip(&values).map(|(row, values)| scored(row, values)).collect();
+        let scores_apart: Vec<Repetitions> =
+            rows.iter().zip(&apart).map(|(row, values)| repetitions(row, scored(row, values))).collect();
         let family = |i: usize| (rows[i].data, if by_levels { rows[i].family } else { 0 });
-        let marks = marks_within(&scores, family);
+        let marks = marks_within(&scores, &scores_apart, family);
         let families = (0..rows.len()).map(family).collect();
-        let each = values.iter().map(|row| row.iter().map(|value| value.map(|v| v.value)).collect()).collect();
+        let plain = |values: &Vec<Option<Estimate>>| values.iter().map(|value| value.map(|v| v.value)).collect();
+        let each = values.iter().map(plain).collect();
+        let apart = rows.iter().zip(&apart).map(|(row, values)| repetitions(row, plain(values))).collect();
         let found = cells.iter().any(Option::is_some);
+        let diverged = rows.iter().map(|row| role != Role::Cost && row.diverged()).collect();
         let own = vec![[None; 2]; rows.len()];
         let (floor, baseline) = (None, None);
-        found.then_some(Column { name, label, role, better, cells, each, families, marks, floor, baseline, own })
+        found.then_some(Column {
+            name,
+            label,
+            role,
+            better,
+            cells,
+            each,
+            apart,
+            diverged,
+            families,
+            marks,
+            floor,
+            baseline,
+            own,
+        })
     }
+}
+
+/// A row's values with what they were trained as.
+fn repetitions(row: &Row<'_>, values: Vec<Option<f64>>) -> Repetitions {
+    let mut training: Vec<usize> = (0..values.len()).collect();
+    for (first, others) in row.of_one_training() {
+        others.into_iter().for_each(|i| training[i] = first);
+    }
+    Repetitions { values, training }
 }
 
 /// The values of a row's repetitions, where those of one trained network count as one, their mean: training's chance is the same
@@ -208,7 +241,7 @@ fn independent(row: &Row<'_>, mut values: Vec<Option<Estimate>>) -> Vec<Option<E
 }
 
 /// Marks within each family of rows.
-fn marks_within<F: Ord>(scores: &[Vec<Option<f64>>], family: impl Fn(usize) -> F) -> Vec<Mark> {
+fn marks_within<F: Ord>(scores: &[Vec<Option<f64>>], apart: &[Repetitions], family: impl Fn(usize) -> F) -> Vec<Mark> {
     let mut out = vec![Mark::Plain; scores.len()];
     let mut families: Vec<F> = (0..scores.len()).map(&family).collect();
     families.sort_unstable();
@@ -216,7 +249,8 @@ fn marks_within<F: Ord>(scores: &[Vec<Option<f64>>], family: impl Fn(usize) -> F
     for one in families {
         let members: Vec<usize> = (0..scores.len()).filter(|&i| family(i) == one).collect();
         let theirs: Vec<_> = members.iter().map(|&i| scores[i].clone()).collect();
-        for (i, mark) in members.into_iter().zip(marks(&theirs)) {
+        let theirs_apart: Vec<_> = members.iter().map(|&i| apart[i].clone()).collect();
+        for (i, mark) in members.into_iter().zip(marks(&theirs, &theirs_apart)) {
             out[i] = mark;
         }
     }
@@ -254,10 +288,11 @@ fn relative(mut column: Column, rows: &[Row<'_>]) -> Column {
             (0..rows.len()).filter(|&j| family(j) == family(i)).filter_map(|j| mean(&column.cells[j])).reduce(f64::min)
         })
         .collect();
-    for ((cell, each), smallest) in column.cells.iter_mut().zip(&mut column.each).zip(smallest) {
+    let each = column.each.iter_mut().zip(&mut column.apart);
+    for ((cell, (each, apart)), smallest) in column.cells.iter_mut().zip(each).zip(smallest) {
         if let (Some(cell), Some(smallest)) = (cell, smallest) {
             cell.mean = Estimate::new(cell.mean.value / smallest, cell.mean.standard_error / smallest);
-            each.iter_mut().flatten().for_each(|value| *value /= smallest);
+            each.iter_mut().chain(&mut apart.values).flatten().for_each(|value| *value /= smallest);
         }
     }
     column
@@ -372,8 +407,9 @@ mod tests {
     fn marks_stay_within_a_family() {
         let row = |v: f64| [0.0, 0.1, 0.2].map(|d| Some(v + d)).to_vec();
         let scores = [row(1.0), row(2.0), row(10.0), row(20.0)];
-        assert_eq!(marks_within(&scores, |_| 0), [Mark::Best, Mark::Plain, Mark::Plain, Mark::Plain]);
-        assert_eq!(marks_within(&scores, |i| i / 2), [Mark::Best, Mark::Plain, Mark::Best, Mark::Plain]);
+        let apart = scores.clone().map(|values| Repetitions { values, training: vec![0, 1, 2] });
+        assert_eq!(marks_within(&scores, &apart, |_| 0), [Mark::Best, Mark::Plain, Mark::Plain, Mark::Plain]);
+        assert_eq!(marks_within(&scores, &apart, |i| i / 2), [Mark::Best, Mark::Plain, Mark::Best, Mark::Plain]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod table;
 pub(crate) use column::{CLEAN, Column, MEMORY, NFE, Reference, Role, SAMPLING, STEP_COST};
 pub(crate) use configuration::{Configuration, Varied};
 pub(crate) use curve::{at, mean};
-pub(crate) use differences::Differences;
+pub(crate) use differences::{Differences, Lacking};
 pub(crate) use measure::{CURL, is_of_score};
 pub(crate) use numbers::{Distance, Numbers};
 pub(crate) use row::Row;

@@ -60,6 +60,11 @@ impl<'a> Row<'a> {
         (!seconds.is_empty()).then(|| seconds.iter().sum::<f64>() / seconds.len() as f64)
     }
 
+    /// Whether any repetition diverged.
+    pub(crate) fn diverged(&self) -> bool {
+        self.repetitions.iter().flatten().any(|cell| cell.diverged())
+    }
+
     /// Repetitions that finished, and all that the sweep has.
     pub(crate) fn count(&self) -> (usize, usize) {
         (self.numbers().count(), self.repetitions.iter().flatten().count())
@@ -82,17 +87,13 @@ pub(super) fn rows(sweep: &Sweep, better: Better, primary: impl Fn(&Numbers) -> 
     let mut families: Vec<(f64, f64)> = Vec::new();
     // The axes of data are the first: see `Sweep::new`.
     let data_axes = sweep.axes.iter().filter(|a| a.role == AxisRole::Compare && is_data(a)).count();
-    let mut data: Vec<Key<'_>> = Vec::new();
+    let mut labels_of_data: Vec<Key<'_>> = Vec::new();
     let mut out = Vec::new();
     for (labels, candidates) in gathered {
         let Some((choice, chosen)) = choose(&candidates, better, &primary) else { continue };
-        let of_data = labels[..data_axes.min(labels.len())].to_vec();
-        let data = data.iter().position(|d| *d == of_data).unwrap_or_else(|| {
-            data.push(of_data);
-            data.len() - 1
-        });
+        labels_of_data.push(labels[..data_axes.min(labels.len())].to_vec());
         let mut row = Row {
-            data,
+            data: 0,
             labels: labels.into_iter().map(|k| k.1).collect(),
             choice,
             repetitions: repetitions.iter().map(|r| chosen.get(r).copied()).collect(),
@@ -101,6 +102,62 @@ pub(super) fn rows(sweep: &Sweep, better: Better, primary: impl Fn(&Numbers) -> 
         let span = row.numbers().find_map(Numbers::span);
         row.family = span.map_or(usize::MAX, |span| family(&mut families, span));
         out.push(row);
+    }
+    let data = data(&out, &labels_of_data);
+    for (row, data) in out.iter_mut().zip(data) {
+        row.data = data;
+    }
+    out
+}
+
+/// For each row the number of its data, the same for the same data. What the data are is told by their keys in the resolved
+/// experiments, whatever the axis is called that sets them; where no experiment was read, by the labels on axes of data.
+fn data(rows: &[Row<'_>], labels: &[Key<'_>]) -> Vec<usize> {
+    let repeated = repeated_keys(rows);
+    let mut known: Vec<(Option<Keys<'_>>, &Key<'_>)> = Vec::new();
+    let number = |(row, labels)| {
+        let keys: Option<Keys<'_>> = data_keys(row).next().map(|mut keys: Keys<'_>| {
+            keys.retain(|key, _| !repeated.contains(key));
+            keys
+        });
+        let same = |other: &(Option<Keys<'_>>, &Key<'_>)| match (&keys, &other.0) {
+            (Some(a), Some(b)) => a == b,
+            _ => labels == other.1,
+        };
+        let at = known.iter().position(same).unwrap_or_else(|| {
+            known.push((None, labels));
+            known.len() - 1
+        });
+        // The first that tells its keys tells them for all with its labels.
+        let told = known[at].0.take().or(keys);
+        known[at].0 = told;
+        at
+    };
+    rows.iter().zip(labels).map(number).collect()
+}
+
+/// What experiments say of their data.
+type Keys<'a> = BTreeMap<&'a str, &'a str>;
+
+/// The keys of the data of each repetition whose experiment was read.
+fn data_keys<'a>(row: &Row<'a>) -> impl Iterator<Item = Keys<'a>> {
+    let cells: Vec<&'a Cell> = row.repetitions.iter().flatten().copied().collect();
+    cells.into_iter().filter(|cell| !cell.configuration.is_empty()).map(|cell| {
+        let of_data = |key: &str| key == "data" || key.starts_with("data.");
+        let pairs = cell.configuration.iter().filter(|(key, _)| of_data(key));
+        pairs.map(|(key, value)| (key.as_str(), value.as_str())).collect()
+    })
+}
+
+/// Keys of the data that repetitions vary, the seed of a draw, say: they tell no rows apart.
+fn repeated_keys<'a>(rows: &[Row<'a>]) -> BTreeSet<&'a str> {
+    let mut out = BTreeSet::new();
+    for row in rows {
+        let all: Vec<Keys<'a>> = data_keys(row).collect();
+        let Some((first, others)) = all.split_first() else { continue };
+        for other in others {
+            out.extend(first.keys().chain(other.keys()).filter(|key| first.get(*key) != other.get(*key)).copied());
+        }
     }
     out
 }
@@ -199,6 +256,41 @@ mod tests {
         // Nor does a value win of which nothing has finished.
         sweep.cells[0].found = Found::Nothing;
         assert_eq!(rows(&sweep, Better::Lower, Numbers::scaled)[0].choice.labels, ["small"]);
+    }
+
+    #[test]
+    fn data_are_told_by_their_keys_whatever_the_axis_is_called() {
+        let axes = [("case", AxisRole::Compare, "wide narrow deep"), ("seed", AxisRole::Repeat, "0 1")];
+        let cells = [("wide 0", 1.0), ("wide 1", 1.0), ("narrow 0", 2.0), ("narrow 1", 2.0), ("deep 0", 3.0)];
+        let mut sweep = sweep(&axes, &cells);
+        let data =
+            |sweep: &Sweep| rows(sweep, Better::Lower, Numbers::scaled).iter().map(|r| r.data).collect::<Vec<_>>();
+        assert_eq!(data(&sweep), [0, 0, 0], "nothing is known of the data, and no axis is of data");
+        for cell in &mut sweep.cells {
+            let spread = if cell.labels[0] == "narrow" { 1 } else { 4 };
+            // Each seed draws its own data, which tells no rows apart.
+            let text =
+                format!("seed = 7\n[data]\nspread = {spread}\nseed = {}\n[network]\nx = {spread}", cell.labels[1]);
+            cell.configuration = stein_record::configuration::flat(&text).unwrap();
+        }
+        assert_eq!(data(&sweep), [0, 1, 0]);
+        let table = crate::sweep::Table::of(&sweep);
+        assert!(table.is_over_data());
+        let column = table.primary_column().unwrap();
+        assert!(column.families[0] == column.families[2] && column.families[0] != column.families[1]);
+    }
+
+    #[test]
+    fn where_no_experiment_was_read_axes_of_data_tell_them() {
+        let axes = [("data", AxisRole::Compare, "x y"), ("sampler", AxisRole::Compare, "a b")];
+        let mut sweep = sweep(&axes, &[("x a", 1.0), ("x b", 1.0), ("y a", 1.0), ("y b", 1.0)]);
+        let data =
+            |sweep: &Sweep| rows(sweep, Better::Lower, Numbers::scaled).iter().map(|r| r.data).collect::<Vec<_>>();
+        assert_eq!(data(&sweep), [0, 0, 1, 1]);
+        for cell in &mut sweep.cells[1..3] {
+            cell.configuration = vec![("data.kind".into(), cell.labels[0].clone())];
+        }
+        assert_eq!(data(&sweep), [0, 0, 1, 1]);
     }
 
     #[test]

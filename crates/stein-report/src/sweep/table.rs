@@ -71,6 +71,11 @@ impl<'a> Table<'a> {
         score.unwrap_or(f64::INFINITY)
     }
 
+    /// Repetitions of a row that the primary quantity was measured in.
+    pub(crate) fn measured_runs(&self, row: usize) -> usize {
+        self.rows[row].numbers().filter(|n| self.primary.value(n).is_some()).count()
+    }
+
     /// Whether rows are about different data.
     pub(crate) fn is_over_data(&self) -> bool {
         self.rows.iter().any(|r| r.data != 0)

@@ -173,6 +173,12 @@ fn tables_say_what_the_run_says() {
     assert!(!reports.join("metrics.csv").exists() && !reports.join("levels.json").exists());
     assert_eq!(json("a-11111111/metrics.json"), metrics);
     assert_eq!(read(reports.join("cells.csv")).lines().count(), 3);
+    // Nor does the overview choose one of runs that nothing holds together.
+    assert_eq!(json("summary.json")["best"], serde_json::json!([]));
+    // What is hidden is no cell.
+    mixture_run(&place.runs(), "tables", ".moved-33333333", 5);
+    place.report(&folder);
+    assert_eq!(read(reports.join("cells.csv")).lines().count(), 3);
 }
 
 #[test]
@@ -203,7 +209,11 @@ fn all_reports_are_listed() {
     assert!(all.contains("younger unet on digits running as of") && all.contains("2026-03-02 10:20 UTC"), "{all}");
     assert!(all.contains("33 of 36 finished 1 diverged 1 failed 1 not begun as of"), "{all}");
     // The mean over seeds of the best row with its standard error, as on the experiment's own page.
-    assert!(all.contains("mean σ²·Fisher divergence 0.0142 ± 0.0011 denoising · 8 to 0.05 , 3 repetitions"), "{all}");
+    let without = "mean σ²·Fisher divergence 0.0617 ± 0.0045 denoising · no noise , best, 3 repetitions";
+    // Of its rival a repetition is missing.
+    let with = "0.0142 ± 0.0011 denoising · 8 to 0.05 , not told from the others, 3 repetitions";
+    assert!(all.contains(without) && all.contains(with) && all.contains("0.695 ± 0.059 own s.e."), "{all}");
+    assert!(all.contains("Written by stein from what each report left in its summary.json") && !all.contains("alone"));
     assert!(rows.len() >= 2 && tags(&page, "<img").filter(|tag| tag.contains("Some samples of mixture.")).count() == 1);
     assert!(links(&page).contains(&"objectives/index.html"));
 
@@ -213,6 +223,10 @@ fn all_reports_are_listed() {
     std::fs::create_dir_all(reports.join("old <b>")).unwrap();
     std::fs::write(reports.join("old <b>/index.html"), "<!DOCTYPE html>").unwrap();
     std::fs::create_dir_all(reports.join("pictures")).unwrap();
+    std::fs::create_dir_all(place.runs().join("notes")).unwrap();
+    stein_report::write(&place.runs().join("notes"), &reports).unwrap();
+    std::fs::create_dir_all(reports.join(".old")).unwrap();
+    std::fs::write(reports.join(".old/index.html"), "<!DOCTYPE html>").unwrap();
     place.report(&place.runs().join("objectives"));
     let page = overview();
     let all = text(&page);

@@ -1,7 +1,6 @@
 //! `stein run --launcher`: the cells of an experiment, for something else to run.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
 
 use stein_core::Registry;
 use stein_experiment::Sweep;
@@ -76,7 +75,6 @@ fn print_commands(arguments: &Run, tasks: &[Task<'_>], swept: bool, voice: Voice
             true => command::option("--reports", arguments.folders.reports.as_os_str()),
             false => "--no-report".into(),
         });
-        words.extend(task.follows.then(|| OsString::from("--keep-diverged")));
         words.extend(["--".into(), file.into()]);
         lines.push(command::line(words)?);
     }

@@ -5,6 +5,7 @@
 //!   experiment.toml   the file as it was: editing it later changes nothing that waits
 //!   cell.sh           runs the cell that a line of a list names
 //!   first.txt         cells that need not wait for another; one of each training
+//!   behind.txt        one of each training that a job in the queue may do
 //!   then.txt          the cells that share these trainings
 //!   report.sh         writes the page
 //!   jobs.json         which jobs are for which cells
@@ -14,15 +15,16 @@
 mod queue;
 mod script;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use stein_experiment::{Slurm, Sweep};
-use stein_record::{RecordError, atomic, run_dir};
+use stein_record::{RecordError, RunDir, atomic, run_dir};
 
 use super::arguments::{Run, Voice};
 use super::cells::Cells;
 use super::launch::Task;
+use super::pool::is_trained;
 use super::{Failure, Outcome, command, print};
 use queue::{Job, Queue};
 use script::Scripts;
@@ -39,7 +41,7 @@ pub(crate) fn submit(arguments: &Run, cells: &Cells, sweep: &Sweep<'_>, tasks: V
         voice.say(&format!("queued  {} cells already, as jobs {}; left alone", queued.len(), jobs.join(", ")));
     }
     let wanted = Wanted::of(&tasks, &queued);
-    if wanted.first.is_empty() && wanted.then.is_empty() {
+    if wanted.lists().iter().all(|(_, names)| names.is_empty()) {
         print("nothing to submit");
         return Ok(());
     }
@@ -73,7 +75,7 @@ pub(crate) fn submit(arguments: &Run, cells: &Cells, sweep: &Sweep<'_>, tasks: V
     Ok(())
 }
 
-/// The cells that are in the queue already, by their folder's name, and the jobs that they are of.
+/// The cells that are in the queue already, by their [`digits`], and the jobs that they are of.
 fn queued(all: &Path, queue: &Queue, voice: Voice) -> Result<BTreeMap<String, String>, Failure> {
     let mut before = Vec::new();
     for folder in run_dir::directories(all)? {
@@ -86,7 +88,10 @@ fn queued(all: &Path, queue: &Queue, voice: Voice) -> Result<BTreeMap<String, St
         return Ok(BTreeMap::new());
     }
     match queue.waiting() {
-        Ok(waiting) => Ok(before.iter().flat_map(|job| job.cells_of(&waiting)).collect()),
+        Ok(waiting) => {
+            let cells = before.iter().flat_map(|job| job.cells_of(&waiting));
+            Ok(cells.map(|(cell, job)| (digits(&cell).to_owned(), job)).collect())
+        }
         Err(why) => {
             voice.say(&format!(
                 "note    {why}: a cell that is queued already may be queued twice; the second job of it does nothing"
@@ -96,11 +101,18 @@ fn queued(all: &Path, queue: &Queue, voice: Voice) -> Result<BTreeMap<String, St
     }
 }
 
+/// The digits of its hash that a cell's folder ends in: another axis would make the rest of the name another.
+fn digits(name: &str) -> &str {
+    name.rsplit('-').next().unwrap_or(name)
+}
+
 /// What is to be submitted.
 struct Wanted {
     /// Folders of cells that need not wait.
     first: Vec<String>,
-    /// Folders of those that share a training with one of them, or with one that is queued.
+    /// Folders of cells that would train what one that is queued may train.
+    behind: Vec<String>,
+    /// Folders of those that share a training with one of these.
     then: Vec<String>,
     /// Jobs in the queue that train what is shared.
     trainers: BTreeSet<String>,
@@ -108,22 +120,30 @@ struct Wanted {
 
 impl Wanted {
     fn of(tasks: &[Task<'_>], queued: &BTreeMap<String, String>) -> Self {
-        let mut wanted = Self { first: Vec::new(), then: Vec::new(), trainers: BTreeSet::new() };
+        let job = |task: &Task<'_>| queued.get(digits(&task.job.directory.name()));
+        let mut trainers: HashMap<&RunDir, BTreeSet<&String>> = HashMap::new();
         for task in tasks {
-            let name = task.job.directory.name();
-            if queued.contains_key(&name) {
-                continue;
+            if let (Some(training), Some(job)) = (&task.job.training, job(task)) {
+                trainers.entry(training).or_default().insert(job);
             }
-            if !task.follows {
-                wanted.first.push(name);
-                continue;
-            }
-            wanted.then.push(name);
-            let same = |other: &&Task<'_>| other.job.training == task.job.training;
-            let jobs = tasks.iter().filter(same).filter_map(|other| queued.get(&other.job.directory.name()));
-            wanted.trainers.extend(jobs.cloned());
+        }
+        let mut wanted = Self { first: Vec::new(), behind: Vec::new(), then: Vec::new(), trainers: BTreeSet::new() };
+        for task in tasks.iter().filter(|task| job(task).is_none()) {
+            let training = task.job.training.as_ref().filter(|training| trainers.contains_key(training));
+            let training = training.filter(|training| !is_trained(training));
+            let list = match (task.follows, training) {
+                (true, _) => &mut wanted.then,
+                (false, Some(_)) => &mut wanted.behind,
+                (false, None) => &mut wanted.first,
+            };
+            list.push(task.job.directory.name());
+            wanted.trainers.extend(training.into_iter().flat_map(|training| &trainers[training]).copied().cloned());
         }
         wanted
+    }
+
+    fn lists(&self) -> [(&'static str, &[String]); 3] {
+        [(script::FIRST, &self.first), (script::BEHIND, &self.behind), (script::THEN, &self.then)]
     }
 }
 
@@ -142,13 +162,10 @@ impl Submission<'_> {
     /// Writes what is submitted, or shows it.
     fn prepare(&self, sweep: &Sweep<'_>, scripts: &Scripts, wanted: &Wanted) -> Outcome {
         let list = |names: &[String]| names.iter().map(|name| format!("{name}\n")).collect::<String>();
-        let files = [
-            (script::EXPERIMENT, sweep.text().to_owned()),
-            (script::CELL, scripts.cell.clone()),
-            (script::FIRST, list(&wanted.first)),
-            (script::THEN, list(&wanted.then)),
-            (script::REPORT, scripts.report.clone()),
-        ];
+        let mut files = vec![(script::EXPERIMENT, sweep.text().to_owned()), (script::CELL, scripts.cell.clone())];
+        let lists = wanted.lists().into_iter().filter(|(_, names)| !names.is_empty());
+        files.extend(lists.map(|(name, names)| (name, list(names))));
+        files.push((script::REPORT, scripts.report.clone()));
         if self.dry {
             for (name, text) in files.iter().filter(|(name, _)| *name != script::EXPERIMENT) {
                 print(&format!("### {}\n{text}", self.folder.join(name).display()));
@@ -169,10 +186,13 @@ impl Submission<'_> {
     fn all(&mut self, wanted: &Wanted, report: bool) -> Outcome {
         let most = self.queue.most_tasks();
         let first = self.arrays(script::FIRST, &wanted.first, BTreeSet::new(), most)?;
-        let trained = &first | &wanted.trainers;
+        // As within `arrays`: two at once would each have the limit for itself.
+        let limited = if self.options.concurrency.is_some() { first.clone() } else { BTreeSet::new() };
+        let behind = self.arrays(script::BEHIND, &wanted.behind, &limited | &wanted.trainers, most)?;
+        let trained = &(&first | &behind) | &wanted.trainers;
         let then = self.arrays(script::THEN, &wanted.then, trained, most)?;
         if report {
-            let after = &(&first | &then) | &self.after;
+            let after = &(&(&first | &behind) | &then) | &self.after;
             let log = self.log("report");
             let script = self.folder.join(script::REPORT);
             let words = [log, after_any(&after), script.display().to_string()];

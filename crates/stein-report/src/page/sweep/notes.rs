@@ -105,7 +105,7 @@ fn shared(table: &Table<'_>) -> Option<String> {
 /// That repetitions do.
 fn alike(table: &Table<'_>) -> Option<String> {
     table.rows.iter().any(|row| !row.of_one_training().is_empty()).then(|| {
-        "Some repetitions do not train again: those of one trained network are averaged first and count as a single one.".into()
+        "Some repetitions do not train again: those of one trained network are averaged and count as a single one, differences of rows repetition by repetition.".into()
     })
 }
 

@@ -18,6 +18,7 @@ pub(super) const CELL: &str = "cell.sh";
 pub(super) const REPORT: &str = "report.sh";
 /// Lists of cells, a line each.
 pub(super) const FIRST: &str = "first.txt";
+pub(super) const BEHIND: &str = "behind.txt";
 pub(super) const THEN: &str = "then.txt";
 
 /// What is run.

@@ -11,8 +11,10 @@ use super::{Failure, Outcome, load, pictures, print, print_json};
 
 pub(crate) fn report(arguments: &Report, registry: &Registry) -> Outcome {
     let runs = &arguments.folders.runs;
-    let folders =
-        if arguments.of.is_empty() { run_dir::directories(runs)? } else { named(&arguments.of, runs, registry)? };
+    let folders = match arguments.of.is_empty() {
+        true => run_dir::directories(runs)?.into_iter().filter(|folder| is_experiment(folder)).collect(),
+        false => named(&arguments.of, runs, registry)?,
+    };
     if folders.is_empty() {
         return Err(Failure::usage(format!("there are no runs under {}", runs.display())));
     }
@@ -34,6 +36,18 @@ pub(crate) fn report(arguments: &Report, registry: &Registry) -> Outcome {
         print_json(&serde_json::json!(pages));
     }
     Ok(())
+}
+
+/// Whether a folder under `runs` is an experiment's, and not what an editor or a file system left there.
+fn is_experiment(folder: &Path) -> bool {
+    let hidden = folder.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    let has_cells = || run_dir::directories(folder).is_ok_and(|cells| cells.iter().any(|cell| is_cell(cell)));
+    !hidden && (stein_record::SweepRecord::read(folder).is_ok_and(|sweep| sweep.is_some()) || has_cells())
+}
+
+fn is_cell(folder: &Path) -> bool {
+    let run = RunDir::new(folder);
+    run.record().is_file() || run.experiment().is_file()
 }
 
 fn named(of: &[PathBuf], runs: &Path, registry: &Registry) -> Result<Vec<PathBuf>, Failure> {

@@ -27,17 +27,18 @@ fn experiment(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../experiments").join(format!("{name}.toml"))
 }
 
+/// The program, to be run in a folder.
+fn stein(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stein"));
+    command.args(arguments).current_dir(folder).stdin(Stdio::null());
+    command
+}
+
 /// Runs a shipped experiment in a fresh folder.
 fn run(name: &str) -> (Evaluation, RunRecord, String) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let output = Command::new(env!("CARGO_BIN_EXE_stein"))
-        .arg("run")
-        .arg(experiment(name))
-        .args(["--set", "device=cpu"])
-        .current_dir(folder.path())
-        .stdin(Stdio::null())
-        .output()
-        .expect("stein starts");
+    let mut command = stein(folder.path(), &["run", "--set", "device=cpu"]);
+    let output = command.arg(experiment(name)).output().expect("stein starts");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
     println!("{}", String::from_utf8_lossy(&output.stdout));

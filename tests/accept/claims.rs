@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use stein_record::{Evaluation, RunDir, SweepRecord};
 
-use crate::{experiment, value};
+use crate::{experiment, stein, value};
 
 /// A cell's labels, and what it measured.
 type Cell = (BTreeMap<String, String>, Evaluation);
@@ -14,12 +13,11 @@ type Cell = (BTreeMap<String, String>, Evaluation);
 /// Runs a shipped sweep in a fresh folder with some changes.
 fn sweep(name: &str, changes: &[&str]) -> Vec<Cell> {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stein"));
-    command.arg("run").arg(experiment(name)).args(["--set", "device=cpu", "--quiet"]);
+    let mut command = stein(folder.path(), &["run", "--set", "device=cpu", "--quiet"]);
     for change in changes {
         command.args(["--set", change]);
     }
-    let output = command.current_dir(folder.path()).stdin(Stdio::null()).output().expect("stein starts");
+    let output = command.arg(experiment(name)).output().expect("stein starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let runs = folder.path().join("runs").join(name);
     let record = SweepRecord::read(&runs).expect("readable").expect("there");
@@ -29,9 +27,8 @@ fn sweep(name: &str, changes: &[&str]) -> Vec<Cell> {
 
 /// Runs a shipped experiment in `folder`; gives its run directory.
 fn run_in(folder: &Path, name: &str) -> RunDir {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stein"));
-    command.arg("run").arg(experiment(name)).args(["--set", "device=cpu", "--quiet"]);
-    let output = command.current_dir(folder).stdin(Stdio::null()).output().expect("stein starts");
+    let mut command = stein(folder, &["run", "--set", "device=cpu", "--quiet"]);
+    let output = command.arg(experiment(name)).output().expect("stein starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let [run]: [RunDir; 1] =
         stein_record::run_dir::list(&folder.join("runs")).expect("runs").try_into().expect("one run");

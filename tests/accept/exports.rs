@@ -1,7 +1,7 @@
 //! What other programs make of exported runs.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use stein_record::{Array, RunDir, series::Series};
 
@@ -57,8 +57,7 @@ metrics = []
 "#;
 
 fn stein(folder: &Path, arguments: &[&str]) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stein"));
-    let output = command.args(arguments).current_dir(folder).stdin(Stdio::null()).output().expect("stein starts");
+    let output = crate::stein(folder, arguments).output().expect("stein starts");
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use serde_json::{Value, json};
@@ -86,8 +85,7 @@ const HOSTILE: [&str; 3] =
     ["<script>alert(1)</script>", "\"'&amp;</style><img src=x onerror=alert(2)>", "right\\u{202e}to left"];
 
 fn stein(folder: &Path, arguments: &[&str]) -> Option<i32> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stein"));
-    let output = command.args(arguments).current_dir(folder).stdin(Stdio::null()).output().expect("stein starts");
+    let output = crate::stein(folder, arguments).output().expect("stein starts");
     println!("{}", String::from_utf8_lossy(&output.stderr));
     output.status.code()
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use stein_record::{RunDir, State};
 
-use crate::needs;
+use crate::{needs, stein};
 
 /// What it takes, of Debian's `slurm-wlm`, `slurm-client` and `munge`.
 const PROGRAMS: [&str; 7] = ["munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel"];
@@ -204,12 +204,6 @@ fn ports() -> [u16; 2] {
 /// Slurm; a test that goes without is left out.
 fn or_skip() -> Option<Slurm> {
     Slurm::start().map_err(|why| needs::leave_out("slurm", &why)).ok()
-}
-
-fn stein(folder: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stein"));
-    command.args(arguments).current_dir(folder).stdin(Stdio::null());
-    command
 }
 
 fn succeeds(output: Output) -> String {

@@ -4,12 +4,16 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::matmul::{Strides, product};
+use super::transpose::transposed;
 
 /// Rows whose gradients of the bias are summed by one task, in order.
 const ROWS: usize = 64;
 
 /// Numbers that one thread sums faster than several.
 const SERIAL: usize = 1 << 17;
+
+/// Widths of y below which the product reads a weight's transpose from the weight itself, as fast as from a copy.
+const NARROW: usize = 128;
 
 /// The extents of a dense layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,21 +48,29 @@ pub fn linear(e: Extents, x: &[f32], weight: &[f32], bias: &[f32]) -> Vec<f32> {
     y
 }
 
-/// The gradient in x `[R, I]` for that of y: g Wᵀ.
+/// The gradient in x `[R, I]` for that of y: g Wᵀ, or (W gᵀ)ᵀ where less is to be turned then.
 ///
 /// # Panics
 /// If a slice is not of the size that `e` says.
 pub fn input_grad(e: Extents, gradient: &[f32], weight: &[f32]) -> Vec<f32> {
     let Extents { rows, inputs, outputs, .. } = e;
     assert!(gradient.len() == rows * outputs && weight.len() == inputs * outputs);
+    let in_order = |columns| Strides { rows: columns, columns: 1 };
     let mut dx = vec![0.0; rows * inputs];
-    product(
-        [rows, inputs, outputs],
-        (&mut dx, Strides { rows: inputs, columns: 1 }),
-        (gradient, Strides { rows: outputs, columns: 1 }),
-        (weight, Strides { rows: 1, columns: outputs }),
-        false,
-    );
+    if outputs < NARROW {
+        let turned = Strides { rows: 1, columns: outputs };
+        let size = [rows, inputs, outputs];
+        product(size, (&mut dx, in_order(inputs)), (gradient, in_order(outputs)), (weight, turned), false);
+    } else if rows * (inputs + outputs) < inputs * outputs {
+        let gradient = transposed(outputs, gradient);
+        let size = [inputs, rows, outputs];
+        product(size, (&mut dx, in_order(rows)), (weight, in_order(outputs)), (&gradient, in_order(rows)), false);
+        dx = if rows == 0 { dx } else { transposed(rows, &dx) };
+    } else {
+        let weight = transposed(outputs, weight);
+        let size = [rows, inputs, outputs];
+        product(size, (&mut dx, in_order(inputs)), (gradient, in_order(outputs)), (&weight, in_order(inputs)), false);
+    }
     dx
 }
 

@@ -12,8 +12,11 @@ use super::CHUNK;
 pub(super) fn exp_of_negative(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
+    // Added to a small number it leaves its nearest integer n in the last bits: a cast to an integer would be one lane's at a time.
+    const ROUND: f32 = 12_582_912.0;
     let x = x.max(-87.0);
-    let n = (x * std::f32::consts::LOG2_E).round_ties_even();
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
     let f = (x - n * LN2_HIGH) - n * LN2_LOW;
     let p = 1.987_569_1e-4_f32;
     let p = p * f + 1.398_199_9e-3;
@@ -23,7 +26,7 @@ pub(super) fn exp_of_negative(x: f32) -> f32 {
     let p = p * f + 0.5;
     let y = p * f * f + f + 1.0;
     // 2ⁿ by its exponent bits: n is between −126 and 0.
-    y * f32::from_bits(((n as i32 + 127) as u32) << 23)
+    y * f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23))
 }
 
 /// e⁻ˣ for x ≥ 0: 0 above 87, and no number where x is none.

@@ -28,6 +28,8 @@ mod objectives;
 mod samplers;
 #[path = "proofs/schedules.rs"]
 mod schedules;
+#[path = "proofs/steps.rs"]
+mod steps;
 #[path = "proofs/targets.rs"]
 mod targets;
 #[path = "proofs/training.rs"]

@@ -50,6 +50,19 @@ impl Perturbed {
         self
     }
 
+    /// The part for the examples `from..from + count`.
+    pub fn narrow(&self, from: usize, count: usize) -> Self {
+        let rows = |x: &Tensor<2>| x.clone().narrow(0, from, count);
+        Self {
+            clean: rows(&self.clean),
+            noise: self.noise.as_ref().map(rows),
+            noisy: rows(&self.noisy),
+            condition: self.condition.narrow(from, count),
+            exact_score: self.exact_score.as_ref().map(rows),
+            probes: self.probes.as_ref().map(|probes| probes.iter().map(rows).collect()),
+        }
+    }
+
     /// The same with directions in place of random ones.
     pub fn with_probes(mut self, probes: Vec<Tensor<2>>) -> Self {
         self.probes = Some(probes);
@@ -79,6 +92,12 @@ pub trait Objective: Debug + Send + Sync {
     /// Random directions that [`loss`](Self::loss) draws for each example, or takes from [`Perturbed::probes`].
     fn probes(&self) -> usize {
         0
+    }
+
+    /// All that [`loss`](Self::loss) would draw for a batch, in its order, for [`Perturbed::probes`]. The examples of a batch may
+    /// then go in parts, each with its own of these, to the same losses. `None` where they must stay together.
+    fn directions(&self, _batch: &Perturbed, _noise: &mut Noise) -> Option<Vec<Tensor<2>>> {
+        None
     }
 
     /// Whether it can take `count` directions from [`Perturbed::probes`].

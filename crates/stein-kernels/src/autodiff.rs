@@ -7,8 +7,8 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
 use crate::backend::{Kernels, Norm};
+use crate::gradient::GradientStep;
 use crate::slices::activation::Function;
-use crate::slices::adam::AdamStep;
 use crate::slices::jet::Rows;
 
 #[derive(Debug)]
@@ -157,13 +157,8 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         _: FloatTensor<Self>,
         _: FloatTensor<Self>,
         _: FloatTensor<Self>,
-        _: FloatTensor<Self>,
-        _: (AdamStep, f32),
+        _: GradientStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        unreachable!("{NO_TAPE}")
-    }
-
-    fn stein_square_sum(_: FloatTensor<Self>) -> FloatTensor<Self> {
         unreachable!("{NO_TAPE}")
     }
 

@@ -3,8 +3,8 @@
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
 
+use crate::gradient::GradientStep;
 use crate::slices::activation::Function;
-use crate::slices::adam::AdamStep;
 use crate::slices::jet::Rows;
 
 /// A group normalisation: its groups, ε and the function of its result.
@@ -54,17 +54,15 @@ pub(crate) trait Kernels: Backend {
         biased: usize,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// θ, m, v and the average of θ after a step with a factor times the gradient; `spare` is memory for θ.
+    /// θ, m, v and the average of θ after a step; `spare` is memory for θ.
     fn stein_adam(
-        gradient: FloatTensor<Self>,
         parameters: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         square: FloatTensor<Self>,
         average: FloatTensor<Self>,
         spare: FloatTensor<Self>,
-        step: (AdamStep, f32),
+        step: GradientStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
-    fn stein_square_sum(x: FloatTensor<Self>) -> FloatTensor<Self>;
 
     fn stein_jet(x: FloatTensor<Self>, function: Function, rows: Rows) -> FloatTensor<Self>;
     fn stein_jet_grad(

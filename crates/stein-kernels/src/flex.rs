@@ -6,8 +6,9 @@ use burn::tensor::{DType, Shape, TensorData};
 use burn_flex::FlexTensor;
 
 use crate::backend::{Kernels, Norm};
+use crate::gradient::GradientStep;
 use crate::slices::activation::Function;
-use crate::slices::adam::{self, AdamStep, Moved};
+use crate::slices::adam::{self, Moved};
 use crate::slices::jet::{self, Rows};
 use crate::slices::{conv, linear, norm};
 
@@ -151,15 +152,14 @@ impl Kernels for Flex {
     }
 
     fn stein_adam(
-        gradient: FloatTensor<Self>,
         parameters: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         square: FloatTensor<Self>,
         average: FloatTensor<Self>,
         spare: FloatTensor<Self>,
-        (step, factor): (AdamStep, f32),
+        GradientStep { step, factor, gradient }: GradientStep,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let (gradient, before) = (ordered(gradient), ordered(parameters));
+        let before = ordered(parameters);
         let (mut mean, mut square) = (compact(mean), compact(square));
         let mut parameters = writable(spare, shape_of(&before));
         let mut average = step.average.map(|_| compact(average));
@@ -169,13 +169,9 @@ impl Kernels for Flex {
             square: square.storage_mut(),
             average: average.as_mut().map_or(&mut [], |average| average.storage_mut()),
         };
-        adam::step(step, factor, values(&gradient), values(&before), moved);
+        adam::step(step, factor, &gradient.slices(), values(&before), moved);
         let average = average.unwrap_or_else(|| parameters.clone());
         (parameters, mean, square, average)
-    }
-
-    fn stein_square_sum(x: FloatTensor<Self>) -> FloatTensor<Self> {
-        tensor(vec![adam::square_sum(values(&ordered(x)))], [1])
     }
 
     fn stein_jet(x: FloatTensor<Self>, function: Function, rows: Rows) -> FloatTensor<Self> {

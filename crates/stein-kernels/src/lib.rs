@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`conv2d`] | same-padded convolution in registers, or by matrix products over small groups of images |
 //! | [`linear`] | a dense layer of values and derivatives, of which only values have the bias |
-//! | [`adam`], [`square_sum`] | Adam with the average of the weights; the square of a gradient's norm |
+//! | [`adam`], [`Gradient`] | Adam with the average of the weights, by a gradient in pieces |
 //! | [`group_norm`] | group normalisation with affine parameters |
 //! | [`normalised`] | the same with each image's own, and silu, softplus or tanh of it |
 //! | [`jet`] | silu, softplus and tanh of values together with their first and second derivatives |
@@ -24,10 +24,12 @@
 mod autodiff;
 mod backend;
 mod flex;
+mod gradient;
 pub mod slices;
 mod tensor;
 
+pub use gradient::{AdamState, Gradient, adam};
 pub use slices::activation::Function;
 pub use slices::adam::AdamStep;
 pub use slices::jet::Rows;
-pub use tensor::{AdamState, adam, conv2d, group_norm, is_host, jet, linear, normalised, on_workers, square_sum};
+pub use tensor::{conv2d, group_norm, in_parts, is_host, jet, linear, normalised, on_workers};

@@ -4,11 +4,12 @@ use burn::backend::{Dispatch, DispatchDevice};
 use burn::nn::conv::Conv2d;
 use burn::nn::{GroupNorm, Linear, PaddingConfig2d};
 use burn::tensor::{DType, Device, Tensor};
+use rayon::prelude::*;
 
 use crate::backend::{Kernels, Norm};
 use crate::slices::activation::Function;
-use crate::slices::adam::AdamStep;
 use crate::slices::jet::Rows;
+use crate::slices::matmul::beside;
 
 /// Whether the kernels can take a tensor: flex, with or without autodiff, in f32.
 fn has_kernels<const D: usize>(x: &Tensor<D>) -> bool {
@@ -35,6 +36,16 @@ fn on_flex(device: &Device) -> bool {
 /// of them, where any other thread would go to sleep and be woken for each. On another device it is done where it is.
 pub fn on_workers<T: Send>(device: &Device, work: impl FnOnce() -> T + Send) -> T {
     if on_flex(device) { rayon::scope(|_| work()) } else { work() }
+}
+
+/// Does something with each of the parts, on a CPU each on a thread for as long as there are threads, and gives what comes of them in
+/// their order.
+pub fn in_parts<T: Send, R: Send>(device: &Device, parts: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    if parts.len() < 2 || !on_flex(device) {
+        return parts.into_iter().map(work).collect();
+    }
+    let count = parts.len();
+    parts.into_par_iter().with_max_len(1).map(|part| beside(count, || work(part))).collect()
 }
 
 /// The side of a kernel that keeps the size of images: stride 1, odd and square, padded by half on every side.
@@ -125,59 +136,6 @@ pub fn linear<const D: usize>(layer: &Linear, x: &Tensor<D>, biased: usize) -> O
         <Dispatch as Kernels>::stein_linear(rows.into_dispatch(), weight.into_dispatch(), bias.into_dispatch(), biased);
     dims[D - 1] = outputs;
     Some(Tensor::<2>::from_dispatch(y).reshape(dims))
-}
-
-/// What Adam moves: vectors of one length, without a tape.
-#[derive(Debug, Clone)]
-pub struct AdamState {
-    /// θ.
-    pub parameters: Tensor<1>,
-    /// m, the running mean of the gradient.
-    pub mean: Tensor<1>,
-    /// v, the running mean of its square.
-    pub square: Tensor<1>,
-    /// The average of θ; θ itself if none is kept.
-    pub average: Tensor<1>,
-    /// θ before the last step, whose memory the next one takes if nothing else holds it.
-    pub spare: Tensor<1>,
-}
-
-/// A step of Adam with `factor` `[1]` times the gradient. On the CPU, what nothing else holds is changed where it lies.
-pub fn adam(step: AdamStep, gradient: Tensor<1>, factor: Tensor<1>, state: AdamState) -> AdamState {
-    let AdamState { parameters, mean, square, average, spare } = state;
-    let before = parameters.clone();
-    if has_kernels(&parameters) && is_host(&parameters.device()) {
-        let factor = factor.into_scalar::<f32>();
-        let (parameters, mean, square, average) = <Dispatch as Kernels>::stein_adam(
-            gradient.into_dispatch(),
-            parameters.into_dispatch(),
-            mean.into_dispatch(),
-            square.into_dispatch(),
-            average.into_dispatch(),
-            spare.into_dispatch(),
-            (step, factor),
-        );
-        let [parameters, mean, square, average] = [parameters, mean, square, average].map(Tensor::<1>::from_dispatch);
-        return AdamState { parameters, mean, square, average, spare: before };
-    }
-    let gradient = gradient * factor;
-    let mean = mean * step.beta_1 + gradient.clone() * step.rest_1;
-    let square = square * step.beta_2 + gradient.square() * step.rest_2;
-    let update = mean.clone() / (square.clone().sqrt() * step.root + step.epsilon) * step.rate;
-    let parameters = if step.keep == 1.0 { parameters - update } else { parameters * step.keep - update };
-    let average = match step.average {
-        None => parameters.clone(),
-        Some([decay, rest]) => average * decay + parameters.clone() * rest,
-    };
-    AdamState { parameters, mean, square, average, spare: before }
-}
-
-/// Σ x², `[1]`: on the CPU the same bits for any number of threads.
-pub fn square_sum(x: &Tensor<1>) -> Tensor<1> {
-    if has_kernels(x) && is_host(&x.device()) {
-        return Tensor::from_dispatch(<Dispatch as Kernels>::stein_square_sum(x.clone().into_dispatch()));
-    }
-    x.clone().square().sum()
 }
 
 /// A smooth function of a jet whose rows `x` `[rows, ...]` are `rows`; `None` where there is no kernel.

@@ -5,7 +5,7 @@ mod compare;
 use burn::module::Param;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Distribution, Tensor};
-use stein_kernels::{AdamState, AdamStep};
+use stein_kernels::{AdamState, AdamStep, Gradient};
 
 use compare::{compare, normal, worst};
 
@@ -38,6 +38,9 @@ fn dense_layers() {
         (9, 3, 4, 17, 5, true),
         (6, 6, 1, 33, 2, false),
         (200, 66, 2, 200, 200, true),
+        // Few rows for the weight: the gradient is turned, not the weight.
+        (7, 3, 1, 150, 141, true),
+        (1, 1, 3, 131, 130, false),
     ] {
         let mut layer = LinearConfig::new(inputs, outputs).with_bias(bias).init(&device);
         layer.bias = layer.bias.map(|_| Param::from_tensor(normal([outputs], &device).detach()));
@@ -129,7 +132,7 @@ fn adam_is_what_plain_operations_make_of_it() {
     let state = AdamState { spare: parameters.clone(), parameters, mean, square, average };
     let (gradient, factor) = (normal(), Tensor::from_floats([0.5], &device));
     let before = state.clone();
-    let ours = stein_kernels::adam(s, gradient.clone(), factor, state);
+    let ours = stein_kernels::adam(s, gradient.clone().into(), factor, state);
     let g = gradient.clone() * 0.5;
     let mean = before.mean.clone() * 0.9 + g.clone() * 0.1;
     let square = before.square.clone() * 0.99 + g.square() * 0.01;
@@ -140,14 +143,32 @@ fn adam_is_what_plain_operations_make_of_it() {
         (ours.mean, mean),
         (ours.square, square),
         (ours.average, average),
-        (stein_kernels::square_sum(&gradient), gradient.clone().square().sum()),
+        (Gradient::from(gradient.clone()).square_sum(), gradient.clone().square().sum()),
     ];
     for (i, (ours, plain)) in pairs.into_iter().enumerate() {
         assert!(worst(ours, plain) < 1e-6, "{i}");
     }
     // Memory that nobody holds is taken, whatever is in it; the state before is shared, and stays as it is.
     let again = AdamState { spare: normal(), ..before.clone() };
-    let again = stein_kernels::adam(s, gradient.clone(), Tensor::from_floats([0.5], &device), again);
+    let again = stein_kernels::adam(s, gradient.clone().into(), Tensor::from_floats([0.5], &device), again);
     assert_eq!(again.parameters.into_data(), ours.parameters.clone().into_data());
     assert_eq!(ours.spare.into_data(), before.parameters.clone().into_data());
+}
+
+#[test]
+fn gradients_are_the_sums_of_their_parts() {
+    let device = Device::flex();
+    device.seed(13);
+    let normal = |n| Tensor::<1>::random([n], Distribution::Normal(0.0, 1.0), &device);
+    let (a, b, c) = (normal(5), normal(5), normal(3));
+    let gradient = Gradient::of(vec![(5, vec![a.clone(), b.clone()]), (2, vec![]), (3, vec![c.clone()])], &device);
+    let whole = Tensor::cat(vec![a + b, Tensor::zeros([2], &device), c], 0);
+    assert!(worst(gradient.square_sum(), whole.clone().square().sum()) < 1e-6);
+    assert_eq!(gradient.into_tensor().into_data(), whole.into_data());
+    let none = Gradient::of(Vec::new(), &device);
+    assert_eq!((none.square_sum().into_scalar::<f32>(), none.into_tensor().dims()), (0.0, [0]));
+    // Another number type has no kernels, and is summed all the same.
+    let wide = Tensor::<1>::from_data([1.0f64, 2.0], (&device, burn::tensor::DType::F64));
+    let gradient = Gradient::of(vec![(2, vec![wide.clone(), wide])], &device);
+    assert_eq!(gradient.into_tensor().into_data().try_into_vec::<f64>().expect("f64"), [2.0, 4.0]);
 }

@@ -93,6 +93,10 @@ impl Objective for Denoising {
         true
     }
 
+    fn directions(&self, batch: &Perturbed, noise: &mut Noise) -> Option<Vec<Tensor<2>>> {
+        Some(self.probe.directions(self.projections.unwrap_or(0), batch, noise))
+    }
+
     fn takes_energies(&self) -> bool {
         true
     }

@@ -32,6 +32,10 @@ impl Objective for Explicit {
         half_square_error(network, batch.noisy.clone(), Some(exact), &batch.condition)
     }
 
+    fn directions(&self, _: &Perturbed, _: &mut Noise) -> Option<Vec<Tensor<2>>> {
+        Some(Vec::new())
+    }
+
     fn takes_energies(&self) -> bool {
         true
     }

@@ -121,6 +121,10 @@ impl Objective for Implicit {
         }
     }
 
+    fn directions(&self, batch: &Perturbed, noise: &mut Noise) -> Option<Vec<Tensor<2>>> {
+        Some(self.probe.directions(self.probes(), batch, noise))
+    }
+
     fn takes_energies(&self) -> bool {
         true
     }

@@ -137,6 +137,10 @@ impl Objective for Sliced {
         sum / self.projections as f64
     }
 
+    fn directions(&self, batch: &Perturbed, noise: &mut Noise) -> Option<Vec<Tensor<2>>> {
+        Some(self.probe.directions(self.projections, batch, noise))
+    }
+
     fn takes_energies(&self) -> bool {
         true
     }

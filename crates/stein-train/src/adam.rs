@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use stein_experiment::Optimizer;
-use stein_kernels::{AdamStep, square_sum};
+use stein_kernels::{AdamStep, Gradient};
 
 /// The numbers of step `t` = 1, 2, … at a learning rate η; `average` is μ, 0 where no average is kept.
 ///
@@ -27,8 +27,8 @@ pub(crate) fn numbers(t: u64, rate: f64, optimizer: &Optimizer, average: f64) ->
 
 /// The factor `[1]` that makes a gradient's norm at most `most`, and the norm before, `[1]`; no limit is 0. What is not finite stays
 /// so.
-pub(crate) fn clip(gradient: &Tensor<1>, most: f64) -> (Tensor<1>, Tensor<1>) {
-    let norm = square_sum(gradient).sqrt();
+pub(crate) fn clip(gradient: &Gradient, most: f64) -> (Tensor<1>, Tensor<1>) {
+    let norm = gradient.square_sum().sqrt();
     if most == 0.0 {
         return (norm.ones_like(), norm);
     }
@@ -76,7 +76,7 @@ mod tests {
         let mut state = AdamState { spare: theta.clone(), parameters: theta, mean, square, average };
         for (t, g) in (1..).zip(gradients) {
             let gradient = vector(vec![g as f32, 2.0 * g as f32], &device);
-            state = adam(numbers(t, 0.01, &adamw(0.01, 0.1), 0.0), gradient, vector(vec![1.0], &device), state);
+            state = adam(numbers(t, 0.01, &adamw(0.01, 0.1), 0.0), gradient.into(), vector(vec![1.0], &device), state);
         }
         let doubled: Vec<f64> = gradients.iter().map(|g| 2.0 * g).collect();
         let expected = [reference(&gradients, 0.5, 0.01, 0.1), reference(&doubled, -1.5, 0.01, 0.1)];
@@ -92,13 +92,13 @@ mod tests {
     #[test]
     fn clipping_is_by_the_global_norm() {
         let device = Device::flex();
-        let (factor, norm) = clip(&vector(vec![3.0, 4.0], &device), 1.0);
+        let (factor, norm) = clip(&vector(vec![3.0, 4.0], &device).into(), 1.0);
         assert!((to_host(norm)[0] - 5.0).abs() < 1e-6);
         assert!((to_host(factor)[0] - 0.2).abs() < 1e-6);
-        assert_eq!(to_host(clip(&vector(vec![0.3, 0.4], &device), 1.0).0), [1.0]);
-        let (factor, norm) = clip(&vector(vec![0.01; 10_000], &device), 0.0);
+        assert_eq!(to_host(clip(&vector(vec![0.3, 0.4], &device).into(), 1.0).0), [1.0]);
+        let (factor, norm) = clip(&vector(vec![0.01; 10_000], &device).into(), 0.0);
         assert!((to_host(norm)[0] - 1.0).abs() < 1e-4 && to_host(factor) == [1.0]);
-        let (factor, norm) = clip(&vector(vec![f32::NAN, 1.0], &device), 1.0);
+        let (factor, norm) = clip(&vector(vec![f32::NAN, 1.0], &device).into(), 1.0);
         assert!(to_host(norm)[0].is_nan() && !(to_host(factor)[0].is_finite()), "what diverges is not hidden");
     }
 }

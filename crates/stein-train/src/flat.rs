@@ -6,6 +6,7 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
+use stein_kernels::Gradient;
 
 /// Names, shapes and order of a module's float parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +92,13 @@ impl Layout {
         concatenated(parts.parts)
     }
 
+    /// The sum of the gradients that parts of a batch gave.
+    pub(crate) fn sum<M: Module>(&self, module: &M, parts: Vec<GradientsParams>, device: &Device) -> Gradient {
+        let mut sum = Sum { parts, stretches: Vec::with_capacity(self.entries.len()) };
+        module.visit(&mut sum);
+        Gradient::of(sum.stretches, device)
+    }
+
     /// The module with parameters from a vector.
     ///
     /// # Panics
@@ -118,6 +126,20 @@ impl ModuleVisitor for Gradients<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let gradient = self.gradients.get::<D>(param.id).unwrap_or_else(|| plain(param.val()).zeros_like());
         self.parts.push(gradient.reshape([-1]));
+    }
+}
+
+struct Sum {
+    parts: Vec<GradientsParams>,
+    stretches: Vec<(usize, Vec<Tensor<1>>)>,
+}
+
+impl ModuleVisitor for Sum {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        // Taken out: what nobody else holds is not copied.
+        let of = |part: &mut GradientsParams| part.remove::<D>(param.id).map(|gradient| gradient.reshape([-1]));
+        let gradients = self.parts.iter_mut().filter_map(of).collect();
+        self.stretches.push((param.val().shape().num_elements(), gradients));
     }
 }
 

@@ -23,6 +23,7 @@ mod measure;
 pub mod memory;
 mod metric_log;
 mod objective_loss;
+mod parts;
 mod profile;
 mod progress;
 mod quadrature;

@@ -3,13 +3,12 @@
 use std::time::Instant;
 
 use burn::data::dataloader::DataLoader;
-use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use stein_experiment::{Plan, Training};
-use stein_kernels::on_workers;
+use stein_kernels::{in_parts, on_workers};
 
 use crate::loader::HeldOutLoader;
-use crate::objective_loss::weighted_loss;
+use crate::parts::{BatchPart, PartLoss, cut};
 use crate::strategy::held_out;
 use crate::{Batches, Layout, RunError, Trainee, TrainingState, training_step};
 
@@ -145,12 +144,13 @@ impl<'a> Steps<'a> {
         let device = self.device.clone();
         // On the threads that a training step has.
         on_workers(&device, || {
-            let loss = weighted_loss(self.trainee.objective(), &self.trainee.network, batch);
+            let parts = cut(batch, self.trainee.objective(), self.layout.length(), &device);
+            let loss = |part: BatchPart| part.loss(&self.trainee, &self.layout, &self.state.parameters);
+            let losses = in_parts(&device, parts, loss);
             ended(2, self)?;
-            let gradients = GradientsParams::from_grads(loss.backward(), &self.trainee);
+            let gradients = in_parts(&device, losses, PartLoss::gradients);
             ended(3, self)?;
-            let gradient = self.layout.gradients(&self.trainee, &gradients);
-            drop(gradients);
+            let gradient = self.layout.sum(&self.trainee, gradients, &device);
             self.state.update(gradient, self.training);
             self.trainee = self.layout.unflatten(self.trainee.clone(), self.state.parameters.clone());
             ended(4, self)

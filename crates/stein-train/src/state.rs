@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use stein_core::to_host;
 use stein_experiment::Training;
-use stein_kernels::{AdamState, adam};
+use stein_kernels::{AdamState, Gradient, adam};
 use stein_record::arrays::ArrayFile;
 use stein_record::{Array, checkpoint};
 
@@ -69,7 +69,8 @@ impl TrainingState {
     }
 
     /// One optimiser step with a gradient. Gives the gradient's norm before clipping, `[1]`.
-    pub fn update(&mut self, gradient: Tensor<1>, training: &Training) -> Tensor<1> {
+    pub fn update(&mut self, gradient: impl Into<Gradient>, training: &Training) -> Tensor<1> {
+        let gradient = gradient.into();
         let (factor, norm) = clip(&gradient, training.clip);
         let decay = if training.ema == 0.0 { 0.0 } else { training.ema_decay(self.step) };
         self.optimizer_steps += 1;

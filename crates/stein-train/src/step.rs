@@ -2,8 +2,9 @@
 
 use burn::tensor::Tensor;
 use stein_experiment::Training;
-use stein_kernels::on_workers;
+use stein_kernels::{Gradient, in_parts, on_workers};
 
+use crate::parts::cut;
 use crate::{Layout, Trainee, TrainingBatch, TrainingState};
 
 /// Takes one step with the mean gradient of `training.accumulate` batches, which `next` gives: state and network move on.
@@ -22,14 +23,14 @@ pub fn training_step<E>(
     let mut sum: Option<Tensor<1>> = None;
     for _ in 1..training.accumulate {
         let batch = next()?;
-        let gradient = on_workers(&device, || gradient(trainee, state, layout, batch));
+        let gradient = on_workers(&device, || gradient(trainee, state, layout, batch)).into_tensor();
         sum = Some(added(sum, gradient));
     }
     let batch = next()?;
     Ok(on_workers(&device, || {
-        let mut gradient = added(sum, gradient(trainee, state, layout, batch));
-        if training.accumulate > 1 {
-            gradient = gradient / training.accumulate as f64;
+        let mut gradient = gradient(trainee, state, layout, batch);
+        if sum.is_some() {
+            gradient = (added(sum, gradient.into_tensor()) / training.accumulate as f64).into();
         }
         let norm = state.update(gradient, training);
         *trainee = layout.unflatten(trainee.clone(), state.parameters.clone());
@@ -38,10 +39,16 @@ pub fn training_step<E>(
 }
 
 /// The gradient of a batch, whose loss goes to the mean since the last log.
-fn gradient(trainee: &Trainee, state: &mut TrainingState, layout: &Layout, batch: TrainingBatch) -> Tensor<1> {
-    let (loss, gradients) = trainee.loss_and_gradients(batch);
-    state.interval.add(loss);
-    layout.gradients(trainee, &gradients)
+fn gradient(trainee: &Trainee, state: &mut TrainingState, layout: &Layout, batch: TrainingBatch) -> Gradient {
+    let device = state.parameters.device();
+    let parts = cut(batch, trainee.objective(), layout.length(), &device);
+    let found = in_parts(&device, parts, |part| {
+        let loss = part.loss(trainee, layout, &state.parameters);
+        (loss.value(), loss.gradients())
+    });
+    let (losses, gradients): (Vec<_>, Vec<_>) = found.into_iter().unzip();
+    state.interval.add(losses.into_iter().reduce(|a, b| a + b).expect("a batch has a part at least"));
+    layout.sum(trainee, gradients, &device)
 }
 
 fn added(sum: Option<Tensor<1>>, gradient: Tensor<1>) -> Tensor<1> {

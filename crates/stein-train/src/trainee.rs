@@ -53,11 +53,9 @@ impl Trainee {
         &*self.objective
     }
 
-    /// Loss and gradients of a batch.
-    pub(crate) fn loss_and_gradients(&self, batch: TrainingBatch) -> (Tensor<1>, burn::optim::GradientsParams) {
-        let loss = weighted_loss(&*self.objective, &self.network, batch);
-        let gradients = burn::optim::GradientsParams::from_grads(loss.backward(), self);
-        (loss.inner(), gradients)
+    /// The loss of a batch, `[1]`.
+    pub(crate) fn loss(&self, batch: TrainingBatch) -> Tensor<1> {
+        weighted_loss(&*self.objective, &self.network, batch)
     }
 }
 
@@ -66,8 +64,9 @@ impl TrainStep for Trainee {
     type Output = Measurement;
 
     fn step(&self, batch: TrainingBatch) -> TrainOutput<Measurement> {
-        let (loss, grads) = self.loss_and_gradients(batch);
-        let loss = f64::from(stein_core::to_host(loss)[0]);
+        let loss = self.loss(batch);
+        let grads = burn::optim::GradientsParams::from_grads(loss.backward(), self);
+        let loss = f64::from(stein_core::to_host(loss.inner())[0]);
         TrainOutput { grads, item: Measurement { step: 0, values: vec![("loss", loss)] } }
     }
 }
@@ -79,7 +78,7 @@ impl InferenceStep for Trainee {
     fn step(&self, batch: TrainingBatch) -> Measurement {
         let host = |number: Tensor<1>| f64::from(stein_core::to_host(number)[0]);
         let fisher = fisher(&self.network, &batch.perturbed).map(|mean| ("fisher", host(mean)));
-        let loss = ("loss", host(weighted_loss(&*self.objective, &self.network, batch)));
+        let loss = ("loss", host(self.loss(batch)));
         Measurement { step: 0, values: std::iter::once(loss).chain(fisher).collect() }
     }
 }

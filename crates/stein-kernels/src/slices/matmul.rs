@@ -1,5 +1,7 @@
 //! A matrix product on slices.
 
+use std::cell::Cell;
+
 /// A matrix in a slice: element (i, j) at `offset + i·rows + j·columns`.
 #[derive(Clone, Copy)]
 pub(crate) struct Strides {
@@ -20,6 +22,24 @@ type Matrix<'a> = (&'a [f32], Strides);
 /// Multiplications from which other threads help: below, waking them takes longer.
 const SHARED: usize = 192 * 192 * 192;
 
+thread_local! {
+    /// Tasks like the one of this thread that share the threads.
+    static BESIDE: Cell<usize> = const { Cell::new(1) };
+}
+
+/// Does something, such that the products in it leave their shares of the threads to `count − 1` tasks like it.
+pub(crate) fn beside<R>(count: usize, work: impl FnOnce() -> R) -> R {
+    struct Before(usize);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            BESIDE.set(self.0);
+        }
+    }
+    // Put back even after a panic: the thread goes on with other work.
+    let _before = Before(BESIDE.replace(count));
+    work()
+}
+
 /// out `[m, n]` ← a `[m, k]` b `[k, n]`, or out + a b if `add`. On the calling thread.
 ///
 /// # Panics
@@ -28,13 +48,14 @@ pub(crate) fn matmul(size: [usize; 3], out: (&mut [f32], Strides), a: Matrix<'_>
     multiply(size, out, a, b, add, gemm::Parallelism::None);
 }
 
-/// The same on all threads, where that is worth it: to the same bits, since each sum over k stays one thread's.
+/// The same on all threads that this one's [task](beside) may take, where that is worth it: to the same bits, since each sum over k stays one thread's.
 ///
 /// # Panics
 /// If a slice is too short for its matrix.
 pub(crate) fn product(size: [usize; 3], out: (&mut [f32], Strides), a: Matrix<'_>, b: Matrix<'_>, add: bool) {
-    let worth = size.iter().product::<usize>() >= SHARED;
-    multiply(size, out, a, b, add, if worth { gemm::Parallelism::Rayon(0) } else { gemm::Parallelism::None });
+    let threads = rayon::current_num_threads() / BESIDE.get();
+    let worth = threads > 1 && size.iter().product::<usize>() >= SHARED;
+    multiply(size, out, a, b, add, if worth { gemm::Parallelism::Rayon(threads) } else { gemm::Parallelism::None });
 }
 
 fn multiply(

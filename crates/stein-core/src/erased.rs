@@ -20,6 +20,8 @@ pub trait ErasedNetwork: Debug + Send + Sync {
     #[doc(hidden)]
     fn log_density_erased(&self, x: Tensor<2>, condition: &Condition) -> Option<Tensor<1>>;
     #[doc(hidden)]
+    fn divergence_erased(&self, x: Tensor<2>, condition: &Condition) -> Option<(Tensor<2>, Tensor<1>)>;
+    #[doc(hidden)]
     fn energy_erased(&self) -> Option<&dyn Energy>;
     #[doc(hidden)]
     fn classes_erased(&self) -> Option<usize>;
@@ -49,6 +51,9 @@ impl<N: Network> ErasedNetwork for N {
     }
     fn log_density_erased(&self, x: Tensor<2>, condition: &Condition) -> Option<Tensor<1>> {
         Network::log_density(self, x, condition)
+    }
+    fn divergence_erased(&self, x: Tensor<2>, condition: &Condition) -> Option<(Tensor<2>, Tensor<1>)> {
+        Network::divergence(self, x, condition)
     }
     fn energy_erased(&self) -> Option<&dyn Energy> {
         Network::energy(self)
@@ -102,6 +107,9 @@ impl Network for AnyNetwork {
     }
     fn log_density(&self, x: Tensor<2>, condition: &Condition) -> Option<Tensor<1>> {
         self.0.log_density_erased(x, condition)
+    }
+    fn divergence(&self, x: Tensor<2>, condition: &Condition) -> Option<(Tensor<2>, Tensor<1>)> {
+        self.0.divergence_erased(x, condition)
     }
     fn energy(&self) -> Option<&dyn Energy> {
         self.0.energy_erased()

@@ -25,6 +25,11 @@ pub trait Network: Module + Sync + 'static {
         None
     }
 
+    /// F(x) `[B, D]` and its divergence tr ∂F/∂x `[B]` at `x` `[B, D]`, for networks that know it by less work than D derivatives.
+    fn divergence(&self, _x: Tensor<2>, _condition: &Condition) -> Option<(Tensor<2>, Tensor<1>)> {
+        None
+    }
+
     /// K, for networks that are told the class of an example ([`Condition::class`]).
     fn classes(&self) -> Option<usize> {
         None
@@ -41,6 +46,11 @@ pub trait ScoreNetwork: Send + Sync {
         self.jet(Jet::plain(x), condition).value()
     }
 
+    /// The score `[B, D]` and its divergence tr J `[B]` at `x` `[B, D]`, if the network knows a shorter way than D derivatives.
+    fn divergence(&self, _x: Tensor<2>, _condition: &Condition) -> Option<(Tensor<2>, Tensor<1>)> {
+        None
+    }
+
     /// The unnormalised log density `[B]`, if the network has one.
     fn log_density(&self, x: Tensor<2>, condition: &Condition) -> Option<Tensor<1>>;
 
@@ -54,6 +64,10 @@ pub trait ScoreNetwork: Send + Sync {
 impl<N: Network> ScoreNetwork for N {
     fn jet(&self, x: Jet<2>, condition: &Condition) -> Jet<2> {
         self.forward(x, condition)
+    }
+
+    fn divergence(&self, x: Tensor<2>, condition: &Condition) -> Option<(Tensor<2>, Tensor<1>)> {
+        Network::divergence(self, x, condition)
     }
 
     fn log_density(&self, x: Tensor<2>, condition: &Condition) -> Option<Tensor<1>> {

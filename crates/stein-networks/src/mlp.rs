@@ -2,6 +2,7 @@
 
 use burn::module::Module;
 use burn::nn::Linear;
+use burn::tensor::Tensor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stein_core::{AnyNetwork, Component, Condition, Invalid, Network, NetworkContext, NetworkPart, init};
@@ -136,7 +137,7 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    fn features(&self, condition: &Condition) -> Option<burn::tensor::Tensor<2>> {
+    fn features(&self, condition: &Condition) -> Option<Tensor<2>> {
         let levels = || condition.levels.as_ref().expect("an embedding of σ needs σ; experiments are checked for it");
         match (self.embedding, &self.sines) {
             (Embedding::LogSigma, _) => Some(LogSigma::features(levels())),
@@ -146,16 +147,57 @@ impl Mlp {
     }
 }
 
-impl Network for Mlp {
-    fn forward(&self, x: Jet<2>, condition: &Condition) -> Jet<2> {
+impl Mlp {
+    /// x with what the network is told beside it.
+    fn input(&self, x: Jet<2>, condition: &Condition) -> Jet<2> {
         let classes = self.classes.map(|classes| classes.features(condition, &x));
         let beside = self.features(condition).into_iter().chain(classes);
-        let mut h = beside.fold(x, |h, features| h.cat_constant(features, 1));
+        beside.fold(x, |h, features| h.cat_constant(features, 1))
+    }
+
+    /// φ(z) and φ′(z) of hidden numbers z `[B, H]`.
+    fn slope(&self, z: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        let ones = z.ones_like();
+        let jet = self.activation.apply(Jet::seed(z, vec![ones]));
+        (jet.value(), jet.tangents())
+    }
+}
+
+impl Network for Mlp {
+    fn forward(&self, x: Jet<2>, condition: &Condition) -> Jet<2> {
+        let mut h = self.input(x, condition);
         let (last, hidden) = self.layers.split_last().expect("an MLP has layers");
         for layer in hidden {
             h = self.activation.apply(linear(layer, h));
         }
         linear(last, h)
+    }
+
+    /// For one and two hidden layers the trace takes no derivative by direction: of F = φ(φ(x W₁) W₂) W₃ it is
+    /// φ′₁ᵀ (W₂ ∘ (W₃ W₁)ᵀ) φ′₂, where the products of weights are the same for all examples, and of φ(x W₁) W₂ it is
+    /// φ′₁ᵀ diag(W₂ W₁).
+    fn divergence(&self, x: Tensor<2>, condition: &Condition) -> Option<(Tensor<2>, Tensor<1>)> {
+        let plain = |layer: &Linear, x: Tensor<2>| linear(layer, Jet::plain(x)).into_value();
+        let d = x.dims()[1];
+        let (first, rest) = self.layers.split_first()?;
+        let from_x = || first.weight.val().narrow(0, 0, d);
+        let last = rest.last().map(|last| last.weight.val())?;
+        let z = plain(first, self.input(Jet::plain(x), condition).into_value());
+        match rest {
+            [output] => {
+                let (h, slope) = self.slope(z);
+                let diagonal = (from_x() * last.transpose()).sum_dim(0);
+                Some((plain(output, h), (slope * diagonal).sum_dim(1).squeeze_dim::<1>(1)))
+            }
+            [middle, output] => {
+                let (h, slope) = self.slope(z);
+                let (h, slope_2) = self.slope(plain(middle, h));
+                let around = middle.weight.val() * last.matmul(from_x()).transpose();
+                let trace = (slope.matmul(around) * slope_2).sum_dim(1).squeeze_dim::<1>(1);
+                Some((plain(output, h), trace))
+            }
+            _ => None,
+        }
     }
 
     fn classes(&self) -> Option<usize> {

@@ -193,6 +193,35 @@ impl Network for Parameterized {
         self.parameterization.score(f(x.clone()), x, condition)
     }
 
+    /// The score is affine in F and x: its trace is that of F's, by the same factors.
+    fn divergence(&self, x: Tensor<2>, condition: &Condition) -> Option<(Tensor<2>, Tensor<1>)> {
+        if Network::energy(self).is_some() {
+            return None;
+        }
+        let d = x.dims()[1] as f64;
+        if self.parameterization == Parameterization::Edm {
+            let Preconditioning { input, output, .. } = Preconditioning::new(levels_of(condition), self.sigma_data);
+            let u = x * input.clone();
+            let (f, trace) = Network::divergence(&self.network, u.clone(), condition)?;
+            let rows = |column: Tensor<2>| column.squeeze_dim::<1>(1);
+            let trace = trace * rows(output.clone() * input.clone()) - rows(input.clone().square()) * d;
+            return Some((f * output - u * input, trace));
+        }
+        let (f, trace) = Network::divergence(&self.network, x.clone(), condition)?;
+        let score = self.parameterization.score(Jet::plain(f), Jet::plain(x), condition).into_value();
+        let trace = match self.parameterization {
+            Parameterization::Score => trace,
+            Parameterization::Scaled => trace / levels_of(condition).sigma,
+            Parameterization::Noise => -trace / levels_of(condition).sigma,
+            Parameterization::Denoiser => {
+                let Levels { alpha, sigma } = levels_of(condition);
+                (trace * alpha - d) / sigma.square()
+            }
+            Parameterization::Edm => unreachable!("preconditioned"),
+        };
+        Some((score, trace))
+    }
+
     fn log_density(&self, x: Tensor<2>, condition: &Condition) -> Option<Tensor<1>> {
         match Network::energy(self) {
             Some(energy) => Some(-energy.evaluate(Jet::plain(x), condition).into_value().squeeze_dim::<1>(1)),

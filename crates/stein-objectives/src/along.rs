@@ -54,7 +54,7 @@ pub(crate) fn products(rows: &Tensor<2>, directions: &[Tensor<2>]) -> Tensor<2> 
 
 /// What a loss along K directions is made of: vᵀJv, and the score, or of an energy vᵀs.
 pub struct Along {
-    /// vᵀ J v, `[K, B]`.
+    /// vᵀ J v, `[K, B]`; of all unit directions perhaps their sum, `[1, B]`.
     curvatures: Tensor<2>,
     score: Known,
 }
@@ -81,9 +81,12 @@ impl Along {
         Self { curvatures, score: Known::Score(jet.into_value(), directions.to_vec()) }
     }
 
-    /// Along the D unit directions: the diagonal of J, and the score's components. The directions are the same for every example, so
-    /// up to the first nonlinearity their derivatives are computed once for all.
+    /// Along the D unit directions: the diagonal of J or its sum, and the score's components. The directions are the same for every
+    /// example, so up to the first nonlinearity their derivatives are computed once for all.
     pub fn basis(network: &dyn ScoreNetwork, batch: &Perturbed) -> Self {
+        if let Some((score, divergence)) = network.divergence(batch.noisy.clone(), &batch.condition) {
+            return Self { curvatures: divergence.unsqueeze(), score: Known::Score(score, Vec::new()) };
+        }
         let ([b, d], jet) = (batch.noisy.dims(), Jet::basis(batch.noisy.clone()));
         if let Some(energy) = network.energy() {
             return Self::of_energy(energy, jet, &batch.condition);

@@ -75,6 +75,56 @@ fn jets_of_networks_are_their_directional_derivatives() {
     }
 }
 
+#[test]
+fn traces_in_closed_form_are_the_sums_of_derivatives() {
+    let on_tape = device().autodiff();
+    let kinds = ["score", "scaled", "noise", "denoiser", "edm"];
+    for (hidden, embedding) in
+        [("[20]", "none"), ("[20]", "log-sigma"), ("[20, 30]", "sine-cosine"), ("[20, 30]", "none")]
+    {
+        for (activation, kind) in ["silu", "softplus", "tanh", "gelu", "elu"].into_iter().zip(kinds) {
+            let text = format!(
+                "{MLP}hidden = {hidden}\nembedding = \"{embedding}\"\nactivation = \"{activation}\"\n\
+                 parameterization = \"{kind}\"\n"
+            );
+            let network = shaken(&plan(&text), &on_tape);
+            let layout = Layout::of(&network);
+            let d = 3;
+            let x = matrix(noise("trace").normals(5 * d), d, &on_tape);
+            let levels =
+                [0.05, 0.4, 1.0, 3.0, 0.7].map(|sigma: f64| Level { alpha: 1.0 - 0.2 * sigma.min(1.0), sigma });
+            let condition = Condition::at(&levels, &on_tape);
+            let derived = || {
+                let jet = network.jet(Jet::basis(x.clone()), &condition);
+                let eye = Tensor::<2>::eye(d, &on_tape).unsqueeze_dim::<3>(1);
+                let trace = (jet.tangents().reshape([d, 5, d]) * eye).sum_dim(2).sum_dim(0).reshape([5]);
+                (jet.into_value(), trace)
+            };
+            let known = || ScoreNetwork::divergence(&network, x.clone(), &condition).expect("one or two hidden layers");
+            let [right, found] = [derived(), known()].map(|(s, trace)| (to_host(s.inner()), to_host(trace.inner())));
+            let apart = worst(&found.0, &right.0);
+            assert!(apart < 1e-5, "{text}: scores {apart}");
+            let (right, found) = (right.1, found.1);
+            assert!(
+                (0..5).all(|i| worst(&found[i..][..1], &right[i..][..1]) < 1e-4),
+                "{text}: {found:?}, not {right:?}"
+            );
+            let gradient = |(_, trace): (Tensor<2>, Tensor<1>), factor: f64| {
+                let loss = trace.sum() * factor;
+                let gradients = burn::optim::GradientsParams::from_grads(loss.backward(), &network);
+                to_host(layout.gradients(&network, &gradients))
+            };
+            let (right, found) = (gradient(derived(), 1.0), gradient(known(), 1.0));
+            assert!(worst(&found, &right) < 1e-4, "{text}: gradients {}", worst(&found, &right));
+            let twin = gradient(derived(), 1.01);
+            assert!(worst(&found, &twin) > 5e-4, "{text}: 1 % must be seen");
+        }
+    }
+    let deep = shaken(&plan(&format!("{MLP}hidden = [5, 5, 5]\n")), &device());
+    let (x, _, condition) = batch(&plan(MLP), 2);
+    assert!(ScoreNetwork::divergence(&deep, x, &condition).is_none(), "three have no such form");
+}
+
 /// F(x) = 0.7 x + 0.2.
 #[derive(Module, Debug)]
 struct Affine {}

@@ -1,6 +1,7 @@
 //! Report pages from run directories, whole and broken. `STEIN_KEEP=DIR` leaves the pages there to be looked at.
 
 mod beside;
+mod hostile;
 mod synthetic;
 
 use std::path::{Path, PathBuf};

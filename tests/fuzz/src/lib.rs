@@ -30,7 +30,7 @@ pub const TARGETS: [Target; 7] = [
 const PART: &[u8] = b"\n--- ";
 
 /// Spans that are shown of one file.
-const SHOWN: usize = 20;
+const SHOWN: usize = 6;
 
 /// An experiment file, and behind each NUL an assignment.
 pub fn experiment(bytes: &[u8]) {

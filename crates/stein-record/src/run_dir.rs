@@ -100,9 +100,10 @@ impl RunDir {
     /// If there is a link, which the error names.
     pub fn refuse_links(&self) -> Result<(), RecordError> {
         file::refuse_link(&self.path)?;
-        match self.path.parent().filter(|parent| parent.file_name().is_some_and(|name| name == TRAINED)) {
-            Some(trainings) => file::refuse_link(trainings)?,
-            None => {}
+        if let Some(parent) = self.path.parent()
+            && parent.file_name().is_some_and(|name| name == TRAINED)
+        {
+            file::refuse_link(parent)?;
         }
         file::refuse_links(&self.path)
     }

@@ -79,8 +79,11 @@ impl Fuzz {
         command.arg("--").args(LIMITS).arg(format!("-max_total_time={}", self.seconds));
         let words = Path::new(FOLDER).join("dictionaries").join(target);
         command.args(words.is_file().then(|| format!("-dict={}", words.display())));
-        // The outer cargo's choices are for another compiler.
-        command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").stderr(Stdio::piped());
+        // The outer cargo's choices are for another compiler, and what it builds is not to be replaced.
+        for variable in ["RUSTUP_TOOLCHAIN", "CARGO", "CARGO_TARGET_DIR"] {
+            command.env_remove(variable);
+        }
+        command.stderr(Stdio::piped());
         let mut process = command.spawn().map_err(|e| format!("cannot start cargo fuzz: {e}"))?;
         let Some(said) = process.stderr.take() else { return Err("cargo fuzz says nothing".into()) };
         let (mut told, mut last) = (Told::default(), Vec::new());

@@ -12,6 +12,8 @@ mod errors;
 mod export;
 #[path = "program/harness.rs"]
 mod harness;
+#[path = "program/hostile.rs"]
+mod hostile;
 #[cfg(unix)]
 #[path = "program/launcher.rs"]
 mod launcher;

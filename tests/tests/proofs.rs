@@ -14,6 +14,8 @@ mod conditioning;
 mod curl;
 #[path = "proofs/energies.rs"]
 mod energies;
+#[path = "proofs/hostile.rs"]
+mod hostile;
 #[path = "proofs/levels.rs"]
 mod levels;
 #[path = "proofs/likelihood.rs"]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::{RecordError, atomic};
+use crate::{RecordError, atomic, file};
 
 /// The tensors of `evaluation/field.safetensors`, for 2-D data with S noise levels on a G×G grid:
 /// `x [G]`, `y [G]`, `sigma [S]`, `learned_score [S, G, G, 2]` (index order: level, y, x, component), and where the
@@ -63,17 +63,34 @@ impl Array {
 
     /// Reads a `.npy` file of little-endian `f32`, or `f64` that are rounded, in C order; `None` if there is no file.
     pub fn read_npy(path: &Path) -> Result<Option<Self>, RecordError> {
-        match std::fs::read(path) {
-            Ok(bytes) => parse_npy(&bytes).map(Some).map_err(|problem| RecordError::damaged(path, problem)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(RecordError::io(path, "read", e)),
-        }
+        let parse = |bytes: Vec<u8>| Self::from_npy(&bytes).map_err(|problem| RecordError::damaged(path, problem));
+        file::read(path, file::ARRAYS)?.map(parse).transpose()
+    }
+
+    /// Reads the bytes of a `.npy` file.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn from_npy(bytes: &[u8]) -> Result<Self, String> {
+        parse_npy(bytes)
     }
 
     /// Writes a `.npy` file (version 1.0, `<f4`, C order) atomically.
     pub fn write_npy(&self, path: &Path) -> Result<(), RecordError> {
         atomic::write(path, &npy_bytes(self))
     }
+}
+
+/// The most rows and columns of nothing: beside an extent of 0 the others are bounded by no data.
+const MAX_EMPTY: usize = 1 << 20;
+
+/// Refuses a shape of no values whose other extents are enormous: whoever counts its rows would not end.
+fn checked(array: Array) -> Result<Array, String> {
+    let extents = array.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d.max(1)));
+    if array.data.is_empty() && extents.is_none_or(|n| n > MAX_EMPTY) {
+        return Err(format!("a shape of {:?} holds nothing, and is too large for that", array.shape));
+    }
+    Ok(array)
 }
 
 const MAGIC: &[u8] = b"\x93NUMPY\x01\x00";
@@ -116,7 +133,7 @@ fn parse_npy(bytes: &[u8]) -> Result<Array, String> {
     if count != data.len() {
         return Err(format!("a shape of {shape:?} needs {count} bytes, the file has {}", data.len()));
     }
-    Ok(Array { shape, data: if double { doubles(data) } else { floats(data) } })
+    checked(Array { shape, data: if double { doubles(data) } else { floats(data) } })
 }
 
 fn doubles(bytes: &[u8]) -> Vec<f32> {
@@ -175,18 +192,16 @@ impl ArrayFile {
             if view.dtype() != safetensors::Dtype::F32 {
                 return Err(format!("tensor {name:?} is {:?}, not F32", view.dtype()));
             }
-            out.arrays.insert(name.to_owned(), Array { shape: view.shape().to_vec(), data: floats(view.data()) });
+            let array = checked(Array { shape: view.shape().to_vec(), data: floats(view.data()) });
+            out.arrays.insert(name.to_owned(), array.map_err(|problem| format!("tensor {name:?}: {problem}"))?);
         }
         Ok(out)
     }
 
     /// Reads a safetensors file; `None` if there is none.
     pub fn read(path: &Path) -> Result<Option<Self>, RecordError> {
-        match std::fs::read(path) {
-            Ok(bytes) => Self::from_bytes(&bytes).map(Some).map_err(|problem| RecordError::damaged(path, problem)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(RecordError::io(path, "read", e)),
-        }
+        let parse = |bytes: Vec<u8>| Self::from_bytes(&bytes).map_err(|problem| RecordError::damaged(path, problem));
+        file::read(path, file::ARRAYS)?.map(parse).transpose()
     }
 
     /// Writes a safetensors file atomically.
@@ -219,6 +234,16 @@ mod tests {
         double.extend([1.5f64, -0.1].iter().flat_map(|x| x.to_le_bytes()));
         assert_eq!(parse_npy(&double).unwrap(), Array::new([2], vec![1.5, -0.1]));
         assert!(parse_npy(b"\x93NUMPY\x01\x00\xff\xff").unwrap_err().contains("cut off"));
+    }
+
+    #[test]
+    fn enormous_shapes_of_nothing_are_refused() {
+        for shape in [vec![1 << 60, 0], vec![0, 1 << 40, 1 << 40]] {
+            let empty = Array { shape, data: Vec::new() };
+            assert!(parse_npy(&npy_bytes(&empty)).is_err(), "{:?}", empty.shape);
+            let file = ArrayFile { arrays: BTreeMap::from([("a".into(), empty)]), ..ArrayFile::default() };
+            assert!(ArrayFile::from_bytes(&file.to_bytes()).is_err());
+        }
     }
 
     #[test]

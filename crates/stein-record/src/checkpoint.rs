@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::run_dir::read_json;
-use crate::{RecordError, atomic, hash};
+use crate::{RecordError, atomic, file, hash};
 
 const MANIFEST: &str = "manifest.json";
 const SCHEMA: u32 = 1;
@@ -26,6 +25,24 @@ pub struct Manifest {
     pub configuration: String,
     /// SHA-256 of each file by name.
     pub files: BTreeMap<String, String>,
+}
+
+impl Manifest {
+    /// Reads the bytes of a manifest.
+    ///
+    /// # Errors
+    /// If it is none, of another schema, or names what does not lie beside it.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let manifest: Self =
+            serde_json::from_slice(bytes).map_err(|e| format!("{MANIFEST} is not what stein writes there: {e}"))?;
+        if manifest.schema != SCHEMA {
+            return Err(format!("its schema is {}, this program reads {SCHEMA}", manifest.schema));
+        }
+        match manifest.files.keys().find(|name| !file::is_name(name)) {
+            Some(name) => Err(format!("its manifest names {name:?}, which is not a file beside it")),
+            None => Ok(manifest),
+        }
+    }
 }
 
 /// A set that was read and verified.
@@ -103,11 +120,8 @@ pub fn newest(checkpoints: &Path, configuration: &str) -> Result<Found, RecordEr
 }
 
 fn read(path: &Path, step: u64, configuration: &str) -> Result<CheckpointSet, String> {
-    let manifest: Manifest =
-        read_json(&path.join(MANIFEST)).map_err(|e| e.to_string())?.ok_or("it has no manifest.json")?;
-    if manifest.schema != SCHEMA {
-        return Err(format!("its schema is {}, this program reads {SCHEMA}", manifest.schema));
-    }
+    let manifest = file::read(&path.join(MANIFEST), file::RECORD).map_err(|e| e.to_string())?;
+    let manifest = Manifest::parse(&manifest.ok_or("it has no manifest.json")?)?;
     if manifest.step != step {
         return Err(format!("its manifest is of step {}", manifest.step));
     }
@@ -116,10 +130,8 @@ fn read(path: &Path, step: u64, configuration: &str) -> Result<CheckpointSet, St
     }
     let mut files = BTreeMap::new();
     for (name, sum) in manifest.files {
-        if name.contains(['/', '\\']) || name.starts_with('.') {
-            return Err(format!("its manifest names {name:?}, which is not a file beside it"));
-        }
-        let bytes = fs::read(path.join(&name)).map_err(|e| format!("{name}: {e}"))?;
+        let bytes = file::read(&path.join(&name), file::ARRAYS).map_err(|e| e.to_string())?;
+        let bytes = bytes.ok_or_else(|| format!("{name}, which its manifest names, is not there"))?;
         if hash::sha256(&bytes) != sum {
             return Err(format!("{name} does not match its checksum"));
         }
@@ -192,6 +204,12 @@ mod tests {
         save(&at, 30, "c", &files(b"again"), 2).unwrap();
         assert_eq!(newest(&at, "c").unwrap().set.unwrap().step, 30);
         assert!(newest(&at, "other").unwrap().skipped[0].1.contains("another configuration"));
+        let manifest = fs::read_to_string(at.join("step-30/manifest.json")).unwrap();
+        for name in ["../../run.json", "/etc/passwd", "..", "c:model", ""] {
+            fs::write(at.join("step-30/manifest.json"), manifest.replace("model", name)).unwrap();
+            assert!(newest(&at, "c").unwrap().skipped[0].1.contains("not a file beside it"), "{name}");
+        }
+        fs::write(at.join("step-30/manifest.json"), manifest).unwrap();
 
         // A damaged later set must not push out the good one that is saved after it.
         fs::create_dir(at.join("step-99")).unwrap();

@@ -31,6 +31,7 @@ pub mod checkpoint;
 pub mod configuration;
 pub mod csv;
 pub mod evaluation;
+pub mod file;
 pub mod float;
 pub mod hash;
 pub mod metrics_log;

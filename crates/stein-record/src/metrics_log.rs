@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::RecordError;
+use crate::{RecordError, file};
 
 /// Which rows a number was measured on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -77,20 +77,28 @@ pub fn read(path: &Path) -> Result<Vec<MetricLine>, RecordError> {
     Ok(read_lines(path)?.into_iter().map(|(line, _)| line).collect())
 }
 
+/// Measurements in the bytes of a log; see [`read`].
+///
+/// # Errors
+/// Which line is none, and why.
+pub fn parse(bytes: &[u8]) -> Result<Vec<MetricLine>, String> {
+    Ok(parse_lines(bytes)?.into_iter().map(|(line, _)| line).collect())
+}
+
 /// The measurements, each with its text.
 fn read_lines(path: &Path) -> Result<Vec<(MetricLine, String)>, RecordError> {
-    let bytes = match std::fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(RecordError::io(path, "read", e)),
-    };
+    let bytes = file::read(path, file::METRICS)?.unwrap_or_default();
+    parse_lines(&bytes).map_err(|problem| RecordError::damaged(path, problem))
+}
+
+fn parse_lines(bytes: &[u8]) -> Result<Vec<(MetricLine, String)>, String> {
     let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
     bytes[..whole]
         .split(|&b| b == b'\n')
         .enumerate()
         .filter(|(_, line)| !line.is_empty())
         .map(|(i, line)| {
-            let problem = |e: String| RecordError::damaged(path, format!("line {} is not a measurement: {e}", i + 1));
+            let problem = |e: String| format!("line {} is not a measurement: {e}", i + 1);
             let text = std::str::from_utf8(line).map_err(|e| problem(e.to_string()))?;
             let mut line: MetricLine = serde_json::from_str(text).map_err(|e| problem(e.to_string()))?;
             line.value = exact_value(text).unwrap_or(line.value);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Evaluation, MetricLine, RecordError, RunRecord, atomic, metrics_log};
+use crate::{Evaluation, MetricLine, RecordError, RunRecord, atomic, file, metrics_log};
 
 /// The folder in `runs/<experiment>/` of the trainings that cells share.
 const TRAINED: &str = "trained";
@@ -94,8 +94,23 @@ impl RunDir {
         self.path.join("evaluation").join("field.safetensors")
     }
 
-    /// Reads `run.json`; `None` if there is none.
+    /// Refuses to write where links lead: nothing of a run may be one, nor the folder of trainings.
+    ///
+    /// # Errors
+    /// If there is a link, which the error names.
+    pub fn refuse_links(&self) -> Result<(), RecordError> {
+        file::refuse_link(&self.path)?;
+        if let Some(parent) = self.path.parent()
+            && parent.file_name().is_some_and(|name| name == TRAINED)
+        {
+            file::refuse_link(parent)?;
+        }
+        file::refuse_links(&self.path)
+    }
+
+    /// Reads `run.json`; `None` if there is none. Whatever is done with a run begins here, so links in it are refused here.
     pub fn read_record(&self) -> Result<Option<RunRecord>, RecordError> {
+        file::refuse_links(&self.path)?;
         read_json(&self.record())
     }
 
@@ -148,13 +163,11 @@ pub fn directories(path: &Path) -> Result<Vec<PathBuf>, RecordError> {
 
 /// Reads a JSON file; `None` if there is none.
 pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, RecordError> {
-    match std::fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes)
-            .map(Some)
-            .map_err(|e| RecordError::damaged(path, format!("not what stein writes there: {e}"))),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(RecordError::io(path, "read", e)),
-    }
+    let parse = |bytes: Vec<u8>| {
+        let wrong = |e| RecordError::damaged(path, format!("not what stein writes there: {e}"));
+        serde_json::from_slice(&bytes).map_err(wrong)
+    };
+    file::read(path, file::RECORD)?.map(parse).transpose()
 }
 
 /// Writes a value as JSON, indented, atomically.

@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::{MetricLine, Split};
 
+/// The most series of a run. Each is a column of every table: a log that names something else on every line would make tables
+/// as large as the square of its length.
+pub const MAX_SERIES: usize = 256;
+
 /// The series of one run.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Series {
@@ -14,12 +18,16 @@ pub struct Series {
 }
 
 impl Series {
-    /// The series of some lines.
+    /// The series of some lines; those that begin beyond [`MAX_SERIES`] are left out.
     pub fn of(lines: &[MetricLine]) -> Self {
         let mut out = Self::default();
         for line in lines {
             let name = format!("{}/{}", line.name, line.split);
-            let column = out.names.iter().position(|n| *n == name).unwrap_or_else(|| {
+            let known = out.names.iter().position(|n| *n == name);
+            if known.is_none() && out.names.len() == MAX_SERIES {
+                continue;
+            }
+            let column = known.unwrap_or_else(|| {
                 out.names.push(name);
                 out.names.len() - 1
             });
@@ -92,6 +100,14 @@ mod tests {
         assert_eq!((series.at(10, "loss/held-out"), series.at(20, "loss/held-out")), (Some(2.5), None));
         let one = csv(&[("a".into(), series)]);
         assert_eq!(one, "step,loss/train,loss/held-out,\"odd,\"\"name/train\"\r\n10,2,2.5,\r\n20,NaN,,1.5\r\n");
+    }
+
+    #[test]
+    fn a_name_a_line_makes_no_square() {
+        let lines: Vec<_> = (0..20_000).map(|i| line(i, Split::Train, &i.to_string(), 1.0)).collect();
+        let series = Series::of(&lines);
+        assert_eq!((series.names.len(), series.steps.len()), (MAX_SERIES, MAX_SERIES));
+        assert_eq!(series.at(255, "255/train"), Some(1.0));
     }
 
     #[test]

@@ -103,10 +103,9 @@ impl Part {
             _ => 2,
         };
         found.sort_by_key(|(span, message)| (rank(message), span.start));
-        let line = |at: usize| {
-            let at = (at - self.offset).min(self.text.len());
-            self.text.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count()
-        };
+        // Looked up: a file may have as many errors as lines.
+        let ends: Vec<usize> = self.text.bytes().enumerate().filter(|(_, b)| *b == b'\n').map(|(i, _)| i).collect();
+        let line = |at: usize| ends.partition_point(|&end| end < at - self.offset);
         let mut lines = std::collections::BTreeSet::new();
         found.retain(|(span, _)| lines.insert(line(span.start)));
         found.sort_by_key(|(span, _)| span.start);
@@ -335,8 +334,15 @@ fn text_of(value: &Spanned<DeValue<'_>>) -> Option<String> {
     value.get_ref().as_str().map(str::to_owned)
 }
 
+/// No name that a file may have is as long.
+const MAX_NAME: usize = 100;
+
 /// The candidate nearest to a mistyped name, if one is near enough to be meant.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // The distance takes time and memory of both lengths' product.
+    if name.len() > MAX_NAME {
+        return None;
+    }
     candidates
         .into_iter()
         .map(|c| (strsim::damerau_levenshtein(&name.to_lowercase(), &c.to_lowercase()), c))
@@ -408,6 +414,11 @@ mod tests {
             let source = Source::new("c.toml", open.repeat(100_000).as_bytes()).unwrap();
             assert!(source.parse(&[]).is_err(), "{open:?} without end");
         }
+        let wrong_lines = Source::new("c.toml", &b"a\n".repeat(MAX_BYTES / 2)).unwrap();
+        let problems = wrong_lines.parse(&[]).unwrap_err();
+        assert_eq!(problems.len(), MAX_SYNTAX_ERRORS + 1);
+        assert!(problems[MAX_SYNTAX_ERRORS].message.contains("more syntax errors"));
+        assert_eq!(nearest(&"geometric".repeat(100_000), ["geometric"]), None);
         let source = Source::new("c.toml", b"a = 1\n").unwrap();
         let many = vec![Diagnostic::new("wrong").at(Some(0..1), ""); 100_000];
         let said = source.render(&many, false);

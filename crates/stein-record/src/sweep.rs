@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{RecordError, run_dir};
+use crate::{RecordError, file, run_dir};
 
 /// The version of `sweep.json` that this crate writes.
 pub const SCHEMA: u32 = 1;
@@ -58,9 +59,17 @@ pub enum AxisRole {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepCell {
     /// The run directory's name.
+    #[serde(deserialize_with = "name_of_a_folder")]
     pub cell: String,
     /// The label that the cell has on each axis, by the axis's name.
     pub values: BTreeMap<String, String>,
+}
+
+/// What is joined to a path must not lead away from it.
+fn name_of_a_folder<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let wrong = || D::Error::custom(format!("{name:?} cannot be the name of a run directory"));
+    if file::is_name(&name) { Ok(name) } else { Err(wrong()) }
 }
 
 impl SweepRecord {
@@ -77,5 +86,22 @@ impl SweepRecord {
     /// Writes it atomically.
     pub fn write(&self, experiment_dir: &Path) -> Result<(), RecordError> {
         run_dir::write_json(&Self::path(experiment_dir), self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_lie_beside_the_record() {
+        let read = |name: &str| {
+            let text = serde_json::json!({ "cell": name, "values": {} }).to_string();
+            serde_json::from_str::<SweepCell>(&text).map(|cell| cell.cell)
+        };
+        assert_eq!(read("seed-1-0123abcd").unwrap(), "seed-1-0123abcd");
+        for name in ["../../other", "/etc", "..", ".", "", "a/b", "a\\b", "c:a"] {
+            assert!(read(name).unwrap_err().to_string().contains("cannot be the name"), "{name}");
+        }
     }
 }

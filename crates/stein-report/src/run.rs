@@ -3,10 +3,15 @@
 use std::path::Path;
 
 use stein_record::arrays::{Array, ArrayFile};
+use stein_record::file::{METRICS, read, refuse_links};
+use stein_record::source::MAX_BYTES;
 use stein_record::{Evaluation, MetricLine, MetricRecord, RecordError, RunDir, RunRecord};
 
 use crate::field::Field;
 use crate::sweep::is_of_score;
+
+/// The most bytes of an animation, which becomes part of the page.
+const PICTURE: u64 = 64 << 20;
 
 /// Everything that a page shows. Whatever is missing is `None` or empty; whatever cannot be read is in `notes` too.
 #[derive(Debug, Default)]
@@ -48,10 +53,16 @@ impl Run {
         };
         let mut run = Self { cell: name(Some(dir.path())), folder: name(dir.path().parent()), ..Self::default() };
         let mut notes = Vec::new();
+        // What a link leads to is none of the run's, and may be nobody's to see.
+        if keep(refuse_links(dir.path()).map(Some), &mut notes).is_none() {
+            run.notes = notes;
+            return run;
+        }
         run.record = keep(dir.read_record(), &mut notes);
         run.evaluation = keep(dir.read_evaluation(), &mut notes);
         run.metrics = metrics(&dir.metrics(), &mut notes);
-        run.toml = file(&dir.experiment(), &mut notes).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        run.toml = file(&dir.experiment(), MAX_BYTES as u64, &mut notes)
+            .map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
         let mut rows = |name: &str, rank: usize| {
             let path = dir.sample(name);
             let array = keep(Array::read_npy(&path), &mut notes)?;
@@ -69,7 +80,7 @@ impl Run {
         run.measured = rows("measured.npy", 2);
         run.measured_truth = rows("measured-truth.npy", 2);
         run.trajectory = rows("trajectory.npy", 3);
-        run.gif = file(&dir.sample("trajectory.gif"), &mut notes).filter(|b| b.starts_with(b"GIF8"));
+        run.gif = file(&dir.sample("trajectory.gif"), PICTURE, &mut notes).filter(|b| b.starts_with(b"GIF8"));
         run.field = keep(ArrayFile::read(&dir.field()), &mut notes).and_then(|arrays| {
             Field::from_arrays(&arrays).map_err(|problem| notes.push(format!("field.safetensors: {problem}."))).ok()
         });
@@ -133,15 +144,8 @@ fn keep<T>(read: Result<Option<T>, RecordError>, notes: &mut Vec<String>) -> Opt
     })
 }
 
-fn file(path: &Path, notes: &mut Vec<String>) -> Option<Vec<u8>> {
-    match std::fs::read(path) {
-        Ok(bytes) => Some(bytes),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => {
-            notes.push(format!("{}: cannot read: {error}.", short(path)));
-            None
-        }
-    }
+fn file(path: &Path, most: u64, notes: &mut Vec<String>) -> Option<Vec<u8>> {
+    keep(read(path, most), notes)
 }
 
 fn short(path: &Path) -> String {
@@ -150,7 +154,7 @@ fn short(path: &Path) -> String {
 
 /// The lines that can be read: a page of a running or crashed run should show them.
 fn metrics(path: &Path, notes: &mut Vec<String>) -> Vec<MetricLine> {
-    let Some(bytes) = file(path, notes) else { return Vec::new() };
+    let Some(bytes) = file(path, METRICS, notes) else { return Vec::new() };
     // What follows the last newline is being written.
     let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
     let lines: Vec<_> = bytes[..whole].split(|&b| b == b'\n').filter(|line| !line.is_empty()).collect();

@@ -5,12 +5,14 @@ use std::io::{Read, Seek, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use stein_record::RecordError;
+use stein_record::{RecordError, RunDir, file};
 
 use crate::RunError;
 
 /// Who has a run directory, a line.
 const NAME: &str = ".lock";
+/// The most bytes of that line.
+const MAX_LENGTH: u64 = 4096;
 /// How often a lock that is held is asked for again, and after how long: whoever looks whether it is held holds it for a moment.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(20);
@@ -27,6 +29,8 @@ impl Lock {
     /// # Errors
     /// [`RunError::Locked`] with host and process if somebody else has it.
     pub(crate) fn take(directory: &Path) -> Result<Self, RunError> {
+        // Before the first byte is written, and once for all that follow.
+        RunDir::new(directory).refuse_links()?;
         std::fs::create_dir_all(directory).map_err(|e| RecordError::io(directory, "create the directory", e))?;
         let path = directory.join(NAME);
         let mut file = OpenOptions::new()
@@ -65,14 +69,19 @@ impl Lock {
 
 /// Whether a process holds the lock of a run directory, as far as its file system tells; `false` if it cannot be asked.
 pub(crate) fn is_held(directory: &Path) -> bool {
-    let Ok(file) = File::open(directory.join(NAME)) else { return false };
+    let path = directory.join(NAME);
+    // To open a pipe is to wait.
+    if !path.is_file() {
+        return false;
+    }
+    let Ok(file) = File::open(path) else { return false };
     // Shared: several may look at once.
     matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
 /// The host of the process that took the lock last.
 pub(crate) fn last_host(directory: &Path) -> Option<String> {
-    let holder = std::fs::read_to_string(directory.join(NAME)).ok()?;
+    let holder = String::from_utf8(file::read(&directory.join(NAME), MAX_LENGTH).ok()??).ok()?;
     Some(holder.trim().split_once(" on ")?.1.to_owned())
 }
 

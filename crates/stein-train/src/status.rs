@@ -134,6 +134,8 @@ fn age(path: &Path) -> Option<Duration> {
 
 /// The step of the last whole line of a log of metrics.
 fn last_step(path: &Path) -> Option<u64> {
+    // To open a pipe is to wait.
+    path.is_file().then_some(())?;
     let mut file = File::open(path).ok()?;
     let length = file.metadata().ok()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL))).ok()?;

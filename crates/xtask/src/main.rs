@@ -1,4 +1,4 @@
-//! Development tasks: `cargo xtask test`, `cargo xtask accept`, `cargo xtask bench`.
+//! Development tasks: `cargo xtask test`, `cargo xtask accept`, `cargo xtask bench`, `cargo xtask fuzz`.
 //!
 //! `test` runs everything that must hold before a change lands: formatting, lints, documentation, tests. `accept` runs the
 //! experiments that ship against what they promise, and stein with other programs. On a bare machine both bring what they
@@ -6,6 +6,7 @@
 
 mod bench;
 mod checks;
+mod fuzz;
 mod needs;
 
 use std::process::ExitCode;
@@ -18,7 +19,9 @@ cargo xtask TASK
           where it may [--torch: PyTorch too, some gigabytes; else that of PYTHON, if it has one]
   ci      both, as continuous integration runs them
   bench   what sampling and training steps cost [sampling | steps | jobs: one of them] [--all: steps of every shape] [--peers:
-          beside PyTorch]";
+          beside PyTorch]
+  fuzz    hostile bytes for what reads files, for some time each target [--seconds N: 60] [--target NAME]; wants cargo-fuzz and a
+          nightly compiler";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         ["accept"] => ended(checks::accept(false)),
         ["accept", "--torch"] => ended(checks::accept(true)),
         ["ci"] => ended(checks::test().and_then(|()| checks::accept(false))),
+        ["fuzz", ref words @ ..] if let Some(fuzz) = fuzz::Fuzz::of(words) => ended(fuzz.run()),
         ["bench", ref words @ ..] if let Some(bench) = bench::Bench::of(words) => bench.run(),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

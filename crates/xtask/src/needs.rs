@@ -121,6 +121,17 @@ pub(crate) fn torch() -> Result<String, String> {
     Ok(python)
 }
 
+/// What fuzzing needs of the Rust toolchain; the error says how to install what is missing.
+pub(crate) fn fuzzing() -> Result<(), String> {
+    let needs: [(&[&str], &str); 2] = [
+        (&["+nightly", "--version"], "a nightly compiler: rustup toolchain install nightly --profile minimal"),
+        (&["fuzz", "--version"], "cargo-fuzz: cargo install cargo-fuzz"),
+    ];
+    let missing: Vec<&str> =
+        needs.iter().filter(|(arguments, _)| !succeeds("cargo", arguments)).map(|(_, how)| *how).collect();
+    if missing.is_empty() { Ok(()) } else { Err(format!("fuzzing needs\n  {}", missing.join("\n  "))) }
+}
+
 fn install(packages: &[&str]) -> bool {
     let arguments = [&["install", "-y", "--no-install-recommends"], packages].concat();
     // Package lists may be missing or old on a bare machine.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use stein_record::{RunDir, configuration, hash};
+use stein_record::{RunDir, configuration, file, hash};
 
 use super::Side;
 use crate::run::Run;
@@ -63,7 +63,7 @@ pub(super) fn gather(runs: &[RunDir]) -> Vec<Gathered> {
             Found::Nothing => {}
         }
         if run.is_trained()
-            && let Ok(bytes) = std::fs::read(dir.network())
+            && let Ok(Some(bytes)) = file::read(&dir.network(), file::ARRAYS)
         {
             at.weights.insert(seed, hash::sha256(&bytes));
         }

@@ -19,6 +19,10 @@ use stein_report::images::{View, sample_grid, trajectory_gif, write_png};
 pub(crate) struct Noise(u64);
 
 impl Noise {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
     pub(crate) fn uniform(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -79,7 +83,7 @@ pub(crate) fn record(experiment: &str, cell: &str) -> RunRecord {
     }
 }
 
-const TOML: &str = r#"# resolved by stein 0.1.0
+pub(crate) const TOML: &str = r#"# resolved by stein 0.1.0
 name = "digits"
 seed = 0
 device = "auto"

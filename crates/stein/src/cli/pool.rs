@@ -225,6 +225,7 @@ impl<'a> Pool<'a> {
     fn spawn(&self, job: &Job<'_>, device: Option<DeviceRequest>) -> Result<(Child, u64), RecordError> {
         let arguments = self.arguments;
         let (folder, log) = (job.directory.path(), job.directory.log());
+        job.directory.refuse_links()?;
         std::fs::create_dir_all(folder).map_err(|e| RecordError::io(folder, "create the directory", e))?;
         let open = || -> std::io::Result<(File, File, u64)> {
             let file = File::options().create(true).append(true).open(&log)?;

@@ -17,8 +17,8 @@ cargo xtask TASK
   accept  shipped experiments against what they promise, exports in Python, pages in Chromium, sweeps in Slurm; installs these
           where it may [--torch: PyTorch too, some gigabytes; else that of PYTHON, if it has one]
   ci      both, as continuous integration runs them
-  bench   what sampling and training steps cost [sampling | steps | jobs: one of them] [--all: steps of every shape] [--peers:
-          beside PyTorch]";
+  bench   what things cost, each of [sampling | steps | memory | start-up | report | jobs] that is named, or all, with a page in
+          reports/bench.html [--all: more shapes] [--peers: sampling, steps and memory beside PyTorch and JAX]; [page]: that alone";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -1,17 +1,18 @@
 //! What a training step costs, as `stein run` takes it: noise and directions of a batch, loss, gradients, Adam.
 //!
-//! `cargo xtask bench` asks on standard input, a line a question, `time CASE` or `check CASE`, and is told numbers, separated by
-//! tabs. `steps_peer.py` answers the same. A case is `D H batch activation network objective`: an MLP of two hidden layers, or
+//! `cargo xtask bench` asks on standard input, a line a question, `time CASE`, `check CASE` or `memory CASE`, and is told numbers,
+//! separated by tabs. `steps_peer.py` answers the same. A case is `D H batch activation network objective`: an MLP of two hidden layers, or
 //! for a network of images `side channels batch activation network objective`.
 
 mod images;
+mod numbers;
 
-use std::io::{BufRead, IsTerminal};
 use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor};
 use mimalloc::MiMalloc;
+use numbers::{memory, parameters, serve, symmetric};
 use stein_core::{Condition, Level, Noise, Objective, Perturbed, Streams, matrix, to_host, vector};
 use stein_experiment::{LearningRateSchedule, Training, VectorTables, builtin};
 use stein_networks::{Parameterization, Parameterized};
@@ -33,16 +34,7 @@ const CHECKED: usize = 3;
 
 fn main() {
     keep_pages();
-    if std::io::stdin().is_terminal() {
-        println!(
-            "`cargo xtask bench steps` asks; by hand: time 64 512 128 softplus energy-mlp sliced, or 8 32 128 silu unet denoising"
-        );
-    }
-    for line in std::io::stdin().lock().lines() {
-        let line = line.expect("standard input is text");
-        let numbers = answer(&line).unwrap_or_else(|problem| panic!("{line:?}: {problem}"));
-        println!("{}", numbers.iter().map(f64::to_string).collect::<Vec<_>>().join("\t"));
-    }
+    serve("time 64 512 128 softplus energy-mlp sliced, or 8 32 128 silu unet denoising", answer);
 }
 
 fn answer(line: &str) -> Result<Vec<f64>, String> {
@@ -54,7 +46,10 @@ fn answer(line: &str) -> Result<Vec<f64>, String> {
     match question {
         "time" => Ok(steps.time()),
         "check" => Ok(steps.check()),
-        _ => Err("`time` or `check`?".into()),
+        "memory" => Ok(memory(|| {
+            steps.time();
+        })),
+        _ => Err("`time`, `check` or `memory`?".into()),
     }
 }
 
@@ -168,40 +163,4 @@ impl Steps {
         let losses = self.objective.loss(&self.trainee.network, &batch.perturbed, &mut batch.noise.clone());
         f64::from(to_host(losses.mean())[0])
     }
-}
-
-/// `n` numbers in [−bound, bound) that the peer computes too: the upper 24 bits of splitmix64 (Steele, Lea & Flood 2014), from
-/// a state that each stream has for itself.
-fn symmetric(stream: u64, n: usize, bound: f64) -> Vec<f32> {
-    let number = |i: u64| {
-        let mut z = ((stream << 32) + i + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        let uniform = ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1u32 << 24);
-        ((2.0 * uniform - 1.0) * bound) as f32
-    };
-    (0..n as u64).map(number).collect()
-}
-
-/// Parameters in burn's order, each from the stream of its name's place in the alphabet: weights within 2/√fan-in, gains within ½
-/// of 1, biases within ½. Burn's matrices go from row to output, where PyTorch has their transposes.
-fn parameters(layout: &Layout) -> Vec<f32> {
-    let mut names: Vec<&str> = layout.parameters().map(|(name, _)| name).collect();
-    names.sort_unstable();
-    let mut all = Vec::new();
-    for (name, shape) in layout.parameters() {
-        let stream = 3 + names.binary_search(&name).expect("one of them") as u64;
-        let count: usize = shape.iter().product();
-        let within = |fan_in: usize| symmetric(stream, count, 2.0 / (fan_in as f64).sqrt());
-        match *shape {
-            [inputs, outputs] => {
-                let weight = within(inputs);
-                all.extend((0..count).map(|k| weight[k % outputs * inputs + k / outputs]));
-            }
-            [outputs, ..] if shape.len() > 1 => all.extend(within(count / outputs)),
-            _ if name.ends_with("gamma") => all.extend(symmetric(stream, count, 0.5).into_iter().map(|g| 1.0 + g)),
-            _ => all.extend(symmetric(stream, count, 0.5)),
-        }
-    }
-    all
 }

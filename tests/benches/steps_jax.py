@@ -7,13 +7,13 @@ Answers the same questions, of MLPs. Noise, loss, gradients and Adam (optax's fo
 to it for good (`donate_argnums`).
 """
 
-import sys
 import time
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from common import layers, memory, serve, symmetric
 
 SIGMA = 0.5
 WARM, TIMED = (3, 0.05), (100, 0.15)
@@ -99,12 +99,7 @@ class Steps:
     def __init__(self, d, hidden, rows, activation, network, objective):
         energy = network == "energy-mlp"
         widths = [d, hidden, hidden, 1 if energy else d]
-        parameters = []
-        for layer, (inputs, outputs) in enumerate(zip(widths, widths[1:])):
-            # The streams are the names' places in the alphabet: biases come before weights.
-            bias, weight = 3 + 2 * layer, 4 + 2 * layer
-            kernel = symmetric(weight, (outputs, inputs), 2 / inputs**0.5).T
-            parameters.append((jnp.asarray(kernel), jnp.asarray(symmetric(bias, (outputs,), 0.5))))
+        parameters = [(jnp.asarray(weight.T), jnp.asarray(bias)) for weight, bias in layers(widths)]
         zeros = lambda: jax.tree.map(jnp.zeros_like, parameters)
         self.state = (parameters, zeros(), zeros(), jnp.float32(0))
         self.setting = (activation, energy, objective)
@@ -142,23 +137,13 @@ class Steps:
         return [before, now()]
 
 
-def symmetric(stream, shape, bound):
-    """Numbers in [-bound, bound) that stein computes too: the upper 24 bits of splitmix64, from a state for each stream."""
-    count = int(np.prod(shape))
-    z = (np.arange(1, count + 1, dtype=np.uint64) + np.uint64(stream << 32)) * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    uniform = ((z ^ (z >> np.uint64(31))) >> np.uint64(40)).astype(np.float64) / (1 << 24)
-    return ((2 * uniform - 1) * bound).astype(np.float32).reshape(shape)
-
-
 if __name__ == "__main__":
     jax.config.update("jax_platforms", "cpu")
-    for line in sys.stdin:
-        question, d, hidden, rows, activation, network_kind, objective = line.split()
-        if network_kind not in ("mlp", "energy-mlp"):
-            print("-", flush=True)
-            continue
-        steps = Steps(int(d), int(hidden), int(rows), activation, network_kind, objective)
-        numbers = {"time": steps.time, "check": steps.check}[question]()
-        print(*(repr(number) for number in numbers), sep="\t", flush=True)
+
+    def answer(question, d, hidden, rows, activation, network, objective):
+        if network not in ("mlp", "energy-mlp"):
+            return None
+        steps = Steps(int(d), int(hidden), int(rows), activation, network, objective)
+        return {"time": steps.time, "check": steps.check, "memory": lambda: memory(steps.time)}[question]()
+
+    serve(answer)

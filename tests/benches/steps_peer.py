@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
+import common
 import torch
 from torch.autograd import grad
 from torch.nn.functional import silu
@@ -179,13 +179,7 @@ class Steps:
 
 
 def symmetric(stream, shape, bound):
-    """Numbers in [-bound, bound) that stein computes too: the upper 24 bits of splitmix64, from a state for each stream."""
-    count = int(np.prod(shape))
-    z = (np.arange(1, count + 1, dtype=np.uint64) + np.uint64(stream << 32)) * np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    uniform = ((z ^ (z >> np.uint64(31))) >> np.uint64(40)).astype(np.float64) / (1 << 24)
-    return torch.from_numpy(((2 * uniform - 1) * bound).astype(np.float32)).reshape(shape)
+    return torch.from_numpy(common.symmetric(stream, tuple(shape), bound))
 
 
 @torch.no_grad()
@@ -201,17 +195,17 @@ def fill(net):
 if __name__ == "__main__":
     compiled = "--compile" in sys.argv
     known = {}
-    for line in sys.stdin:
-        question, case = line.split(maxsplit=1)
+
+    def answer(question, *case):
         # What is compiled is compiled once for all rounds.
         steps = known.get(case) if question == "time" else None
         if steps is None:
-            size, hidden, rows, activation, network, objective = case.split()
+            size, hidden, rows, activation, network, objective = case
             steps = Steps(int(size), int(hidden), int(rows), activation, network, objective)
             if compiled and not steps.compile():
-                print("-", flush=True)
-                continue
+                return None
             if compiled and question == "time":
                 known[case] = steps
-        numbers = {"time": steps.time, "check": steps.check}[question]()
-        print(*(repr(number) for number in numbers), sep="\t", flush=True)
+        return {"time": steps.time, "check": steps.check, "memory": lambda: common.memory(steps.time)}[question]()
+
+    common.serve(answer)

@@ -1,38 +1,45 @@
 //! `cargo xtask bench`: what things cost, and what the same costs elsewhere, alternating in one run.
 
 mod jobs;
+mod json;
+mod memory;
+mod page;
+mod peers;
+mod program;
+mod report;
 mod sampling;
 mod side;
 mod spread;
+mod start_up;
 mod steps;
+mod table;
 
 use std::process::{Command, ExitCode};
 
+use program::Program;
+
+/// What can be measured, by its word: a subject each.
+const SUBJECTS: [&str; 6] = ["sampling", "steps", "memory", "start-up", "report", "jobs"];
+
 /// What is measured.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Bench {
-    sampling: bool,
-    steps: bool,
-    /// What a sweep gains from several processes.
-    jobs: bool,
-    /// Every shape of training steps, not the short table alone.
+    /// Of [`SUBJECTS`]; none if the page alone is to be written.
+    subjects: Vec<&'static str>,
+    /// Every shape, not the short table alone.
     all: bool,
-    /// PyTorch beside it.
+    /// PyTorch and JAX beside it.
     peers: bool,
 }
 
 impl Bench {
     /// The words after `bench`; `None` if they make no sense.
     pub(crate) fn of(words: &[&str]) -> Option<Self> {
-        let has = |word| words.contains(&word);
-        let all = !["sampling", "steps", "jobs"].into_iter().any(has);
-        words.iter().all(|word| ["sampling", "steps", "jobs", "--all", "--peers"].contains(word)).then_some(Self {
-            sampling: all || has("sampling"),
-            steps: all || has("steps"),
-            jobs: all || has("jobs"),
-            all: has("--all"),
-            peers: has("--peers"),
-        })
+        let has = |word: &str| words.contains(&word);
+        let known = |word: &&str| SUBJECTS.contains(word) || ["page", "--all", "--peers"].contains(word);
+        let named: Vec<&str> = SUBJECTS.into_iter().filter(|subject| has(subject)).collect();
+        let subjects = if named.is_empty() && !has("page") { SUBJECTS.to_vec() } else { named };
+        words.iter().all(known).then_some(Self { subjects, all: has("--all"), peers: has("--peers") })
     }
 
     pub(crate) fn run(self) -> ExitCode {
@@ -46,20 +53,26 @@ impl Bench {
     }
 
     fn measure(self) -> Result<(), String> {
-        let build = ["bench", "--workspace", "--bench", "sampling", "--bench", "steps", "--no-run"];
-        if !cargo(&build).status().map_err(|e| format!("cannot start cargo: {e}"))?.success() {
-            return Err("the benchmarks do not build".into());
+        let needs = |of: &[&str]| self.subjects.iter().any(|subject| of.contains(subject));
+        if needs(&["sampling", "steps", "memory"]) {
+            let build = ["bench", "--workspace", "--bench", "sampling", "--bench", "steps", "--no-run"];
+            if !cargo(&build).status().map_err(|e| format!("cannot start cargo: {e}"))?.success() {
+                return Err("the benchmarks do not build".into());
+            }
         }
-        if self.sampling {
-            sampling::run(self.peers)?;
+        let program = if needs(&["start-up", "report", "jobs"]) { Some(Program::build()?) } else { None };
+        for subject in &self.subjects {
+            match (*subject, &program) {
+                ("sampling", _) => sampling::run(self.peers, self.all)?,
+                ("steps", _) => steps::run(self.peers, self.all)?,
+                ("memory", _) => memory::run(self.peers, self.all)?,
+                ("start-up", Some(program)) => start_up::run(program)?,
+                ("report", Some(program)) => report::run(program)?,
+                (_, Some(program)) => jobs::run(program)?,
+                (_, None) => return Err("stein was not built".into()),
+            }
         }
-        if self.steps {
-            steps::run(self.peers, self.all)?;
-        }
-        if self.jobs {
-            jobs::run()?;
-        }
-        Ok(())
+        page::write()
     }
 }
 
@@ -77,7 +90,7 @@ fn ours(bench: &str) -> Command {
 /// A script of `tests/benches`.
 fn peer(script: &str) -> Command {
     let mut command = Command::new(python());
-    command.arg(format!("tests/benches/{script}"));
+    command.arg(format!("tests/benches/{script}")).env("PYTHONDONTWRITEBYTECODE", "1");
     command
 }
 
@@ -97,4 +110,22 @@ fn wanted(problem: String) -> String {
 fn write(path: &str, objects: &[String]) -> Result<(), String> {
     std::fs::create_dir_all("reports").map_err(|e| format!("reports: {e}"))?;
     std::fs::write(path, format!("[\n  {}\n]\n", objects.join(",\n  "))).map_err(|e| format!("{path}: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_say_what_is_measured() {
+        let of = |words: &[&str]| Bench::of(words).map(|bench| (bench.subjects, bench.all, bench.peers));
+        assert_eq!(of(&[]), Some((SUBJECTS.to_vec(), false, false)));
+        assert_eq!(of(&["--peers", "--all"]), Some((SUBJECTS.to_vec(), true, true)));
+        assert_eq!(of(&["memory", "start-up", "--peers"]), Some((vec!["memory", "start-up"], false, true)));
+        assert_eq!(of(&["page"]), Some((vec![], false, false)));
+        assert_eq!(of(&["page", "jobs"]), Some((vec!["jobs"], false, false)));
+        for wrong in [&["step"][..], &["--peer"], &["sampling", "all"], &[""]] {
+            assert_eq!(of(wrong), None, "{wrong:?}");
+        }
+    }
 }

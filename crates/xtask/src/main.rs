@@ -18,8 +18,8 @@ cargo xtask TASK
   accept  shipped experiments against what they promise, exports in Python, pages in Chromium, sweeps in Slurm; installs these
           where it may [--torch: PyTorch too, some gigabytes; else that of PYTHON, if it has one]
   ci      both, as continuous integration runs them
-  bench   what sampling and training steps cost [sampling | steps | jobs: one of them] [--all: steps of every shape] [--peers:
-          beside PyTorch]
+  bench   what things cost, each of [sampling | steps | memory | start-up | report | jobs] that is named, or all, with a page in
+          reports/bench.html [--all: more shapes] [--peers: sampling, steps and memory beside PyTorch and JAX]; [page]: that alone
   fuzz    hostile bytes for what reads files, for some time each target [--seconds N: 60] [--target NAME]; wants cargo-fuzz and a
           nightly compiler";
 

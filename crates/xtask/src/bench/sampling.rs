@@ -1,56 +1,103 @@
-//! What sampling costs: both sides tell all they know, some times in turn.
+//! What sampling costs: all sides stay and are asked in turn, case by case.
 
-use std::collections::BTreeMap;
-use std::process::{Command, Stdio};
+use super::peers::{PEERS, Sides};
+use super::table::{Row, tell};
 
-use super::spread::Spread;
-use super::{ours, peer, wanted, write};
-
-/// Times that each side is run.
+/// Times that each case is asked for.
 const ROUNDS: usize = 5;
-const OUT: &str = "reports/bench.json";
+/// How far scores of two sides may be apart, relative to the largest.
+const TOLERANCE: f64 = 1e-5;
+/// How far the mean ‖x‖² of samples may be apart, relatively: noise is each side's own, and 10,000 chains are right to about 0.01.
+const SCATTER: f64 = 0.06;
+pub(crate) const OUT: &str = "reports/bench-sampling.json";
 
-/// Seconds of each measurement, in the order in which they were first told.
-type Times = Vec<(String, Vec<f64>)>;
+/// Score, chains, steps and the chains of a chunk, which peers do not have.
+pub(crate) type Case = (&'static str, usize, usize, usize);
+const SHORT: [Case; 4] = [
+    ("mlp", 10_000, 1000, 10_000),
+    ("mlp", 10_000, 1000, 512),
+    ("exact", 10_000, 1000, 10_000),
+    ("exact", 10_000, 1000, 512),
+];
+const OTHERS: [Case; 2] = [("exact", 20_000, 1000, 20_000), ("exact", 10_000, 2000, 10_000)];
 
-pub(crate) fn run(peers: bool) -> Result<(), String> {
-    let (mut own, mut theirs) = (Times::new(), Times::new());
+pub(crate) fn run(peers: bool, all: bool) -> Result<(), String> {
+    let mut sides = Sides::start("sampling", peers)?;
+    let cases: Vec<Case> = SHORT.into_iter().chain(OTHERS.into_iter().filter(|_| all)).collect();
+    for case in &cases {
+        agree(*case, &mut sides)?;
+    }
+    let mut rows: Vec<Row> = cases.iter().map(|case| Row::new(setting(*case), name(*case))).collect();
     for round in 1..=ROUNDS {
         println!("sampling: round {round} of {ROUNDS}");
-        measure(&mut ours("sampling"), &mut own)?;
-        if peers {
-            measure(&mut peer("peers.py"), &mut theirs).map_err(wanted)?;
+        for (case, row) in cases.iter().zip(&mut rows) {
+            let question = question("time", *case);
+            let own = answer(&sides.own.ask(&question)?, &question)?.ok_or("stein cannot tell")?;
+            row.ours.push(own.seconds);
+            for ((peer, other), theirs) in PEERS.iter().zip(&mut sides.others).zip(&mut row.theirs) {
+                let Some(other) = answer(&other.ask(&question)?, &question)? else { continue };
+                let apart = (other.square / own.square - 1.0).abs();
+                if apart.is_nan() || apart > SCATTER {
+                    let (ours, theirs) = (own.square, other.square);
+                    return Err(format!("{question}: the mean ‖x‖² is {ours}, that of {} {theirs}", peer.name));
+                }
+                theirs.push(other.seconds);
+            }
         }
     }
-    let theirs: BTreeMap<String, Vec<f64>> = theirs.into_iter().collect();
-    println!("\n{:<56}{:>22}{:>26}{:>8}", "seconds: median (least to most)", "stein", "PyTorch eager", "ratio");
-    let mut json = Vec::new();
-    for (name, own) in &own {
-        let other = theirs.get(name).map(|times| Spread::of(times));
-        let own = Spread::of(own);
-        let ratio = other.map_or("-".to_owned(), |other| format!("{:.2}", other.median / own.median));
-        let told = other.map_or("-".to_owned(), Spread::range_text);
-        println!("{name:<56}{:>22}{told:>26}{ratio:>8}", own.range_text());
-        let peer = other.map_or(String::new(), |o| format!(", \"torch\": {}", o.json()));
-        json.push(format!("{{\"name\": \"{name}\", \"stein\": {}{peer}}}", own.json()));
-    }
-    write(OUT, &json)?;
-    println!("\na ratio above 1 is in stein's favour; all of it in {OUT}\n");
-    Ok(())
+    tell(OUT, "seconds of sampling", &rows)
 }
 
-/// Runs one side and notes its lines, `name<TAB>seconds`.
-fn measure(command: &mut Command, times: &mut Times) -> Result<(), String> {
-    let output = command.stderr(Stdio::inherit()).output().map_err(|e| format!("{command:?}: {e}"))?;
-    if !output.status.success() {
-        return Err(format!("{command:?} failed"));
+/// The cases whose memory is measured, of as few steps as show it.
+pub(crate) fn in_memory() -> impl Iterator<Item = (String, String)> {
+    let whole = SHORT.into_iter().filter(|(_, chains, _, chunk)| chains == chunk);
+    whole.map(|case| (question("memory", (case.0, case.1, 100, case.3)), setting(case)))
+}
+
+fn question(what: &str, (score, chains, steps, chunk): Case) -> String {
+    format!("{what} {score} {chains} {steps} {chunk}")
+}
+
+fn setting((score, ..): Case) -> String {
+    match score {
+        "mlp" => "annealed Langevin, MLP 2-128-128-2",
+        _ => "Langevin, exact score of a mixture",
     }
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
-        let Some((name, seconds)) = line.split_once('\t') else { continue };
-        let seconds: f64 = seconds.trim().parse().map_err(|e| format!("{line:?}: {e}"))?;
-        match times.iter_mut().find(|(known, _)| known == name) {
-            Some((_, list)) => list.push(seconds),
-            None => times.push((name.to_owned(), vec![seconds])),
+    .to_owned()
+}
+
+fn name((_, chains, steps, chunk): Case) -> String {
+    let chunks = if chunk < chains { format!(", in chunks of {chunk}") } else { String::new() };
+    format!("{chains} chains x {steps} steps{chunks}")
+}
+
+struct Answer {
+    seconds: f64,
+    /// The mean ‖x‖² of the samples.
+    square: f64,
+}
+
+fn answer(numbers: &[f64], question: &str) -> Result<Option<Answer>, String> {
+    match *numbers {
+        [] => Ok(None),
+        [seconds, square] => Ok(Some(Answer { seconds, square })),
+        _ => Err(format!("{question}: seconds and a mean are wanted, not {numbers:?}")),
+    }
+}
+
+/// Refuses to compare times of what is not the same: scores at the same rows.
+fn agree(case: Case, sides: &mut Sides) -> Result<(), String> {
+    let question = question("check", case);
+    let ours = sides.own.ask(&question)?;
+    let scale = ours.iter().fold(0.0, |most: f64, s| most.max(s.abs()));
+    for (peer, other) in PEERS.iter().zip(&mut sides.others) {
+        let theirs = other.ask(&question)?;
+        let close = |(a, b): (&f64, &f64)| (a - b).abs() <= TOLERANCE * scale;
+        if theirs.is_empty() {
+            continue;
+        }
+        if ours.len() != theirs.len() || !ours.iter().zip(&theirs).all(close) {
+            return Err(format!("{question}: stein's scores are {ours:?}, those of {} {theirs:?}", peer.name));
         }
     }
     Ok(())

@@ -1,15 +1,17 @@
 //! What training steps cost, of free networks and of energies. Both sides stay and are asked in turn, case by case, so that
 //! whatever else the machine does meets them, and an energy and the free network of its size, alike.
 
+use super::peers::{PEERS, Sides, threads};
 use super::side::Side;
 use super::spread::Spread;
-use super::{ours, peer, wanted, write};
+use super::table::{Row, tell};
+use super::wanted;
 
 /// Times that each case is asked for.
 const ROUNDS: usize = 8;
 /// How far losses of the two sides may be apart, relatively.
 const TOLERANCE: f64 = 1e-4;
-const OUT: &str = "reports/bench-steps.json";
+pub(crate) const OUT: &str = "reports/bench-steps.json";
 
 /// D, H and the batch of an MLP D–H–H–D, or D–H–H–1 as an energy: the short table's, then the others.
 const SHORT: [[usize; 3]; 2] = [[2, 128, 128], [64, 512, 128]];
@@ -30,21 +32,6 @@ const OBJECTIVES: [(&str, bool, usize); 4] = [
     ("implicit-exact", false, 64),
 ];
 
-/// Another program, in `tests/benches`.
-struct Peer {
-    name: &'static str,
-    /// What the JSON calls it.
-    key: &'static str,
-    script: &'static str,
-    arguments: &'static [&'static str],
-}
-
-const PEERS: [Peer; 3] = [
-    Peer { name: "PyTorch eager", key: "torch", script: "steps_peer.py", arguments: &[] },
-    Peer { name: "torch.compile", key: "torch_compile", script: "steps_peer.py", arguments: &["--compile"] },
-    Peer { name: "JAX jit", key: "jax", script: "steps_jax.py", arguments: &[] },
-];
-
 struct Case {
     shape: [usize; 3],
     activation: &'static str,
@@ -57,14 +44,7 @@ struct Case {
 }
 
 pub(crate) fn run(peers: bool, all: bool) -> Result<(), String> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut own = Side::start(ours("steps"), threads)?;
-    let mut others = Vec::new();
-    for Peer { script, arguments, .. } in PEERS.iter().filter(|_| peers) {
-        let mut command = peer(script);
-        command.args(*arguments);
-        others.push(Side::start(command, threads).map_err(wanted)?);
-    }
+    let Sides { mut own, mut others } = Sides::start("steps", peers)?;
     let mut cases = cases(all);
     for (peer, other) in PEERS.iter().zip(&mut others) {
         agree(&cases, &mut own, peer.name, other)?;
@@ -81,7 +61,15 @@ pub(crate) fn run(peers: bool, all: bool) -> Result<(), String> {
             }
         }
     }
-    tell(&cases, threads, [load, self::load()])
+    let rows: Vec<Row> = cases.iter().map(|case| row(&cases, case)).collect();
+    let (threads, after) = (threads(), self::load());
+    tell(OUT, &format!("milliseconds of a training step; {threads} threads; load {load} before, {after} after"), &rows)
+}
+
+/// The cases whose memory is measured: of one activation.
+pub(crate) fn in_memory(all: bool) -> impl Iterator<Item = (String, String)> {
+    let silu = cases(all).into_iter().filter(|case| case.activation == "silu");
+    silu.map(|case| (case.question("memory"), format!("{}: {}", case.setting(), case.name())))
 }
 
 fn cases(all: bool) -> Vec<Case> {
@@ -113,6 +101,10 @@ impl Case {
 
     fn is_of_images(&self) -> bool {
         IMAGES.iter().any(|(_, network, _)| *network == self.network)
+    }
+
+    fn name(&self) -> String {
+        format!("{}{}", if self.is_energy() { "energy: " } else { "" }, self.objective)
     }
 
     fn question(&self, what: &str) -> String {
@@ -151,48 +143,14 @@ fn agree(cases: &[Case], own: &mut Side, name: &str, other: &mut Side) -> Result
     Ok(())
 }
 
-fn tell(cases: &[Case], threads: usize, [before, after]: [String; 2]) -> Result<(), String> {
-    println!(
-        "\nmilliseconds of a training step: median (least); {threads} threads; load {before} before, {after} after"
-    );
-    let with = |peer: usize| cases.iter().any(|case| !case.theirs[peer].is_empty());
-    let peers: Vec<usize> = (0..PEERS.len()).filter(|peer| with(*peer)).collect();
-    let mut json = Vec::new();
-    let mut setting = String::new();
-    for case in cases {
-        if setting != case.setting() {
-            setting = case.setting();
-            let names: String = peers.iter().map(|peer| format!("{:>18}{:>7}", PEERS[*peer].name, "ratio")).collect();
-            println!("\n{setting:<34}{:>18}{names}{:>14}", "stein", "energy/free");
-        }
-        let own = Spread::of(&case.ours);
-        let theirs = |peer: usize| Some(&case.theirs[peer]).filter(|times| !times.is_empty()).map(|t| Spread::of(t));
-        let to_free = free(cases, case).map(|free| own.median / Spread::of(&free.ours).median);
-        let name = format!("{}{}", if case.is_energy() { "energy: " } else { "" }, case.objective);
-        let beside = |peer: &usize| match theirs(*peer) {
-            Some(other) => format!("{:>18}{:>7.2}", short(other), other.median / own.median),
-            None => format!("{:>18}{:>7}", "-", ""),
-        };
-        let beside: String = peers.iter().map(beside).collect();
-        let to_free_text = to_free.map_or(String::new(), |ratio| format!("{ratio:.2}"));
-        println!("  {name:<32}{:>18}{beside}{to_free_text:>14}", short(own));
-        let field = |name: &str, value: Option<String>| value.map_or(String::new(), |v| format!(", \"{name}\": {v}"));
-        let others: String = peers.iter().map(|p| field(PEERS[*p].key, theirs(*p).map(Spread::json))).collect();
-        json.push(format!(
-            "{{\"setting\": \"{setting}\", \"network\": \"{}\", \"objective\": \"{}\", \"stein\": {}{others}{}}}",
-            case.network,
-            case.objective,
-            own.json(),
-            field("energy_to_free", to_free.map(|ratio| ratio.to_string())),
-        ));
+fn row(cases: &[Case], case: &Case) -> Row {
+    let median = |case: &Case| Spread::of(&case.ours).median;
+    Row {
+        ours: case.ours.clone(),
+        theirs: case.theirs.clone(),
+        more: free(cases, case).map(|free| ("energy_to_free", median(case) / median(free))),
+        ..Row::new(case.setting(), case.name())
     }
-    write(OUT, &json)?;
-    println!("\na ratio above 1 is in stein's favour; energy/free is stein's; all of it in {OUT}");
-    Ok(())
-}
-
-fn short(spread: Spread) -> String {
-    format!("{:.2} ({:.2})", spread.median, spread.least)
 }
 
 /// The free network's case beside an energy's.

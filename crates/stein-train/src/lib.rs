@@ -7,6 +7,7 @@
 //! learning rate, the averaged weights and the checkpoints are here, inside a burn-train strategy.
 
 mod adam;
+mod ahead;
 mod batches;
 mod completions;
 mod error;
@@ -28,6 +29,7 @@ mod progress;
 mod quadrature;
 mod run;
 mod sampling;
+mod saves;
 mod score;
 mod session;
 mod shared;

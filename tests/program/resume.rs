@@ -204,3 +204,83 @@ fn a_signal_while_samples_are_drawn_stops_at_once() {
     folder.stein(short).exits(0);
     assert_eq!(folder.cell().read_record().unwrap().unwrap().state, State::Finished);
 }
+
+/// Batches so large that they are made on a thread ahead of the steps.
+fn large() -> String {
+    SMALL.replace("train = 400", "train = 600").replace("batch-size = 64", "batch-size = 512")
+}
+
+#[test]
+fn batches_that_were_made_for_nothing_are_made_again() {
+    let whole = Folder::with(&large());
+    whole.stein(LONG).exits(0);
+    let folder = Folder::with(&large());
+    kill_once(&folder, |folder| folder.wait_for_checkpoint(100));
+    let child = folder.start(LONG);
+    folder.wait_for_checkpoint(600);
+    signal(&child, "TERM");
+    Said(child.wait_with_output().unwrap()).exits(143);
+    folder.stein(LONG).exits(0);
+    assert!(results(&folder.cell()) == results(&whole.cell()));
+}
+
+#[test]
+fn a_signal_while_a_checkpoint_is_written_leaves_one_of_the_last_step() {
+    let rarely: &[&str] = &["run", "small.toml"];
+    let always = &[rarely, &["--set", "training.checkpoint-every=1"]].concat();
+    let whole = Folder::with(SMALL);
+    whole.stein(rarely).exits(0);
+    let folder = Folder::with(SMALL);
+    for (step, name) in [(20, "KILL"), (60, "TERM")] {
+        let mut child = folder.start(always);
+        folder.wait_for_checkpoint(step);
+        signal(&child, name);
+        child.wait().unwrap();
+    }
+    let (training, cell) = (folder.training(), folder.cell());
+    let stopped_at = cell.read_record().unwrap().unwrap().progress.step;
+    assert!((60..600).contains(&stopped_at), "{stopped_at}");
+    assert_eq!(newest_step(&training.checkpoints()), Some(stopped_at));
+    let again = folder.stein(always).exits(0);
+    assert!(again.err().contains(&format!("resuming at step {stopped_at} of 600")), "{}", again.err());
+    assert!(results(&cell) == results(&whole.cell()));
+}
+
+/// Something at the place of what a checkpoint is written into.
+fn in_the_way(folder: &Folder) -> std::path::PathBuf {
+    folder.training().checkpoints().join(".partial-in-the-way")
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_ends_the_run() {
+    let folder = Folder::with(SMALL);
+    let child = folder.start(LONG);
+    folder.wait_for_checkpoint(200);
+    std::fs::write(in_the_way(&folder), "").unwrap();
+    let said = Said(child.wait_with_output().unwrap()).exits(8);
+    assert!(said.err().contains(".partial-in-the-way"), "{}", said.err());
+    let record = folder.cell().read_record().unwrap().unwrap();
+    assert_eq!(record.state, State::Failed);
+    let newest = newest_step(&folder.training().checkpoints()).unwrap();
+    assert!((200..3000).contains(&newest), "{newest}");
+    assert!(!folder.cell().network().exists());
+    std::fs::remove_file(in_the_way(&folder)).unwrap();
+    let again = folder.stein(LONG).exits(0);
+    assert!(again.err().contains(&format!("resuming at step {newest} of")), "{}", again.err());
+    same_as_undisturbed(&folder);
+}
+
+#[test]
+fn a_last_checkpoint_that_cannot_be_written_is_no_end() {
+    let once: &[&str] = &["run", "small.toml", "--set", "training.checkpoint-every=0"];
+    let folder = Folder::with(SMALL);
+    folder.stein(once).exits(0);
+    let place = in_the_way(&folder);
+    std::fs::remove_dir_all(folder.path().join("runs")).unwrap();
+    std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+    std::fs::write(&place, "").unwrap();
+    let said = folder.stein(once).exits(8);
+    assert!(said.err().contains(".partial-in-the-way"), "{}", said.err());
+    assert_eq!(folder.cell().read_record().unwrap().unwrap().state, State::Failed);
+    assert!(!folder.cell().network().exists());
+}

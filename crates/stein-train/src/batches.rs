@@ -20,6 +20,16 @@ pub struct TrainingBatch {
     pub noise: Noise,
 }
 
+/// What a training batch is made of, on the host.
+pub(crate) struct Numbers {
+    rows: Vec<f32>,
+    labels: Option<Vec<u32>>,
+    levels: Vec<Level>,
+    /// Noise of the rows; `None` if the device makes it.
+    z: Option<Vec<f32>>,
+    index: u64,
+}
+
 /// Makes the batch of any step, without those before it.
 #[derive(Debug, Clone)]
 pub struct Batches {
@@ -83,6 +93,11 @@ impl Batches {
         }
     }
 
+    /// How many numbers the rows of a training batch have.
+    pub(crate) fn length(&self) -> usize {
+        self.size * self.dataset.dimension()
+    }
+
     /// Training rows, drawn with replacement, row major.
     pub(crate) fn rows(&self, count: usize, noise: &mut Noise) -> Vec<f32> {
         self.dataset.batch(count, noise)
@@ -90,6 +105,11 @@ impl Batches {
 
     /// The training batch number `index`, counted from 0.
     pub fn training(&self, index: u64) -> TrainingBatch {
+        self.on_device(self.numbers(index))
+    }
+
+    /// Its numbers.
+    pub(crate) fn numbers(&self, index: u64) -> Numbers {
         let (rows, labels) = self.drawn(index);
         self.noised(rows, labels, index)
     }
@@ -99,11 +119,21 @@ impl Batches {
         self.dataset.batch_with_labels(self.size, &mut self.streams.at("batch", index))
     }
 
-    /// The batch of these rows, with levels and noise.
-    pub(crate) fn noised(&self, rows: Vec<f32>, labels: Option<Vec<u32>>, index: u64) -> TrainingBatch {
+    /// These rows with levels and noise.
+    pub(crate) fn noised(&self, rows: Vec<f32>, labels: Option<Vec<u32>>, index: u64) -> Numbers {
         let levels = self.schedule.draw(&mut self.streams.at("levels", index), self.size);
-        let batch = self.perturb(rows, &levels, "noise", "objective", index, self.noise);
+        let z = match self.noise {
+            WhereNoise::Host => Some(self.streams.at("noise", index).normals(rows.len())),
+            WhereNoise::Device => None,
+        };
         let labels = self.classes.zip(labels).map(|(null, labels)| self.dropped(labels, null as u32, index));
+        Numbers { rows, labels, levels, z, index }
+    }
+
+    /// The batch of these numbers.
+    pub(crate) fn on_device(&self, numbers: Numbers) -> TrainingBatch {
+        let Numbers { rows, labels, levels, z, index } = numbers;
+        let batch = self.perturbed(rows, &levels, z, self.streams.at("objective", index));
         self.with_labels(batch, labels.as_deref())
     }
 
@@ -128,8 +158,7 @@ impl Batches {
     pub fn held_out(&self, rows: &[f32], index: u64) -> TrainingBatch {
         let count = rows.len() / self.dataset.dimension();
         let levels = self.schedule.draw(&mut self.streams.at("held-out levels", index), count);
-        let mut batch =
-            self.perturb(rows.to_vec(), &levels, "held-out noise", "held-out objective", index, WhereNoise::Host);
+        let mut batch = self.perturb(rows.to_vec(), &levels, "held-out noise", "held-out objective", index);
         if let Some(truth) = &self.truth {
             let Perturbed { noisy, condition, .. } = &batch.perturbed;
             batch.perturbed.exact_score = Some(truth.score(noisy.clone(), condition));
@@ -145,13 +174,18 @@ impl Batches {
         noise_stream: &str,
         objective_stream: &str,
         index: u64,
-        place: WhereNoise,
     ) -> TrainingBatch {
+        let z = self.streams.at(noise_stream, index).normals(rows.len());
+        self.perturbed(rows, levels, Some(z), self.streams.at(objective_stream, index))
+    }
+
+    /// Rows perturbed at given levels by `z`, or by the device's own noise; `noise` is the objective's.
+    fn perturbed(&self, rows: Vec<f32>, levels: &[Level], z: Option<Vec<f32>>, noise: Noise) -> TrainingBatch {
         let d = self.dataset.dimension();
         let clean = matrix(rows, d, &self.device);
-        let z = match place {
-            WhereNoise::Host => matrix(self.streams.at(noise_stream, index).normals(levels.len() * d), d, &self.device),
-            WhereNoise::Device => Tensor::random([levels.len(), d], Distribution::Normal(0.0, 1.0), &self.device),
+        let z = match z {
+            Some(z) => matrix(z, d, &self.device),
+            None => Tensor::random([levels.len(), d], Distribution::Normal(0.0, 1.0), &self.device),
         };
         let condition = Condition::at(levels, &self.device);
         let mut perturbed = Perturbed::new(clean, z, condition);
@@ -159,10 +193,6 @@ impl Batches {
             perturbed.exact_score = Some(target.score(perturbed.noisy.clone(), &perturbed.condition));
         }
         let weights = levels.iter().map(|l| self.weights.at(*l) as f32).collect();
-        TrainingBatch {
-            perturbed,
-            weights: vector(weights, &self.device),
-            noise: self.streams.at(objective_stream, index),
-        }
+        TrainingBatch { perturbed, weights: vector(weights, &self.device), noise }
     }
 }

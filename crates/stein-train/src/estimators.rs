@@ -9,7 +9,7 @@ use std::time::Instant;
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use stein_core::{Level, Objective, evenly_spread, to_host};
-use stein_experiment::{Plan, WhereNoise};
+use stein_experiment::Plan;
 use stein_networks::Parameterized;
 use stein_record::{Estimate, EstimatorRecord};
 
@@ -93,7 +93,7 @@ impl AtLevel<'_> {
         let size = plan.experiment.training.batch_size;
         let rows = self.batches.rows(size, &mut plan.streams.at("estimator rows", index));
         let levels = vec![self.level; size];
-        self.batches.perturb(rows, &levels, "estimator noise", "estimator objective", index, WhereNoise::Host)
+        self.batches.perturb(rows, &levels, "estimator noise", "estimator objective", index)
     }
 
     fn loss_and_gradient(&self, objective: &dyn Objective, mut batch: TrainingBatch) -> (Vec<f32>, Vec<f32>) {

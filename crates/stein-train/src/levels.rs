@@ -6,7 +6,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use stein_core::{Condition, ExactScore, Level, Objective, ScoreNetwork, Target, matrix, to_host};
 use stein_data::IsotropicMixture;
-use stein_experiment::{Plan, WhereNoise};
+use stein_experiment::Plan;
 use stein_jet::Jet;
 use stein_metrics::stats::{Gaussian, RIDGE, Rows};
 use stein_record::{Array, Estimate, LevelRecord};
@@ -122,7 +122,7 @@ impl AtLevel<'_> {
     fn batch(&self, rows: Vec<f32>, chunk: usize) -> TrainingBatch {
         let levels = vec![self.level; rows.len() / self.plan.dataset.dimension()];
         let index = self.index * 1_000_000 + chunk as u64;
-        self.batches.perturb(rows, &levels, "level noise", "level objective", index, WhereNoise::Host)
+        self.batches.perturb(rows, &levels, "level noise", "level objective", index)
     }
 
     /// σ²·½E‖s − ∇log p_σ‖² and its share of ½E‖∇log p_σ‖², on fresh draws.

@@ -7,6 +7,7 @@
 //! learning rate, the averaged weights and the checkpoints are here, inside a burn-train strategy.
 
 mod adam;
+mod ahead;
 mod batches;
 mod completions;
 mod error;
@@ -29,6 +30,7 @@ mod progress;
 mod quadrature;
 mod run;
 mod sampling;
+mod saves;
 mod score;
 mod session;
 mod shared;

@@ -2,15 +2,15 @@
 
 use std::time::Instant;
 
-use burn::data::dataloader::DataLoader;
+use burn::data::dataloader::{DataLoader, DataLoaderIterator};
 use burn::tensor::Device;
 use stein_experiment::{Plan, Training};
 use stein_kernels::{in_parts, on_workers};
 
-use crate::loader::HeldOutLoader;
+use crate::loader::{HeldOutLoader, TrainingLoader};
 use crate::parts::{BatchPart, PartLoss, cut};
-use crate::strategy::held_out;
-use crate::{Batches, Layout, RunError, Trainee, TrainingState, training_step};
+use crate::strategy::{held_out, next};
+use crate::{Batches, Layout, RunError, Trainee, TrainingBatch, TrainingState, training_step};
 
 /// Steps before those that are timed: they fill caches, and compile and tune kernels on a GPU.
 const WARM: usize = 5;
@@ -39,7 +39,8 @@ impl Part {
 /// Where the time goes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Profile {
-    /// Each waited for before the next begins.
+    /// Each waited for before the next begins. Data and noise of batches that are not small are made beside the steps before theirs,
+    /// and checkpoints are written beside the steps after theirs: of a whole step they are no part then.
     pub parts: Vec<Part>,
     /// The seconds of a whole step in which nothing is waited for before its end, a median.
     pub step: f64,
@@ -57,10 +58,13 @@ pub fn profile(plan: &Plan, device: &Device, seconds: f64) -> Result<Option<Prof
         return Ok(None);
     }
     let mut steps = Steps::new(plan, device)?;
+    let loader = TrainingLoader { batches: steps.batches.clone(), from: 0, to: u64::MAX };
+    let mut batches = loader.iter();
     for _ in 0..WARM {
-        steps.whole()?;
+        steps.whole(&mut *batches)?;
     }
-    let whole = repeated(seconds, || Ok([steps.whole()?]))?;
+    let whole = repeated(seconds, || Ok([steps.whole(&mut *batches)?]))?;
+    drop(batches);
     let parts = repeated(seconds, || steps.in_parts())?;
     let batches = training.accumulate as f64;
     let [data, noise, forward, backward, optimiser] = parts.each_ref().map(|times| median(times));
@@ -86,7 +90,7 @@ struct Steps<'a> {
     batches: Batches,
     held_out: HeldOutLoader,
     device: Device,
-    /// Batches so far.
+    /// Batches taken part by part so far.
     index: u64,
 }
 
@@ -114,14 +118,9 @@ impl<'a> Steps<'a> {
     }
 
     /// Seconds of a step as training takes it.
-    fn whole(&mut self) -> Result<f64, RunError> {
+    fn whole(&mut self, batches: &mut dyn DataLoaderIterator<TrainingBatch>) -> Result<f64, RunError> {
         let begun = Instant::now();
-        let Self { trainee, state, layout, training, batches, index, .. } = self;
-        let next = || {
-            *index += 1;
-            Ok::<_, RunError>(batches.training(*index))
-        };
-        training_step(trainee, state, layout, training, next)?;
+        training_step(&mut self.trainee, &mut self.state, &self.layout, self.training, || next(batches))?;
         self.wait()?;
         Ok(begun.elapsed().as_secs_f64())
     }
@@ -139,7 +138,7 @@ impl<'a> Steps<'a> {
         };
         let (rows, labels) = self.batches.drawn(self.index);
         ended(0, self)?;
-        let batch = self.batches.noised(rows, labels, self.index);
+        let batch = self.batches.on_device(self.batches.noised(rows, labels, self.index));
         ended(1, self)?;
         let device = self.device.clone();
         // On the threads that a training step has.

@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use stein_core::to_host;
 use stein_experiment::Training;
-use stein_kernels::{AdamState, Gradient, adam};
+use stein_kernels::{AdamState, Gradient, adam, is_host};
 use stein_record::arrays::ArrayFile;
 use stein_record::{Array, checkpoint};
 
@@ -95,6 +95,26 @@ impl TrainingState {
         } = adam(step, gradient, factor, state);
         self.step += 1;
         norm
+    }
+
+    /// The state as it is now, on the host: what a thread beside the training can write while the device goes on. Where the vectors lie
+    /// on the host they are not copied.
+    pub(crate) fn snapshot(&self) -> Self {
+        let host = Device::flex();
+        let on_host = |vector: &Tensor<1>| {
+            if is_host(&vector.device()) { vector.clone() } else { from_host(to_host(vector.clone()), &host) }
+        };
+        let parameters = on_host(&self.parameters);
+        Self {
+            step: self.step,
+            average: on_host(&self.average),
+            mean: on_host(&self.mean),
+            square: on_host(&self.square),
+            spare: parameters.clone(),
+            parameters,
+            optimizer_steps: self.optimizer_steps,
+            interval: Interval { sum: on_host(&self.interval.sum), count: self.interval.count },
+        }
     }
 
     /// The files of a checkpoint set: `model`, `average`, `optimizer` as safetensors with a vector each, and the names, shapes
@@ -200,5 +220,32 @@ impl Layout {
     pub(crate) fn describe(&self) -> String {
         let entries: Vec<_> = self.entries().iter().map(|e| (e.name.as_str(), &e.shape)).collect();
         serde_json::json!(entries).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stein_core::vector;
+
+    #[test]
+    fn a_snapshot_stays_what_it_was() {
+        let device = Device::flex();
+        let layer = stein_core::init::zero_linear(3, 2, &device);
+        let layout = Layout::of(&layer);
+        let mut state = TrainingState::new(&layout, &layer);
+        let training = Training { warm_up: 0, ..Training::default() };
+        let step = |state: &mut TrainingState| {
+            state.interval.add(vector(vec![0.5], &device));
+            state.update(vector(vec![1.0; 8], &device), &training);
+        };
+        step(&mut state);
+        let (snapshot, then) = (state.snapshot(), state.to_files(&layout));
+        for _ in 0..3 {
+            step(&mut state);
+        }
+        assert!(snapshot.to_files(&layout) == then);
+        let now = state.to_files(&layout);
+        assert!(then.iter().all(|(name, bytes)| now[name] != *bytes), "every file has moved on");
     }
 }

@@ -1,6 +1,6 @@
 //! The loop over steps, inside burn-train.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use burn::data::dataloader::{DataLoaderIterator, Progress};
@@ -14,9 +14,8 @@ use burn_train::{
 };
 use stein_core::to_host;
 use stein_experiment::Training;
-use stein_record::{RunDir, checkpoint};
 
-use crate::metric_log::JsonLines;
+use crate::saves::{Place, Saves};
 use crate::trainee::Measurement;
 use crate::{Layout, RunError, Stop, Trainee, TrainingBatch, TrainingState, training_step};
 
@@ -24,11 +23,8 @@ use crate::{Layout, RunError, Stop, Trainee, TrainingBatch, TrainingState, train
 pub(crate) struct Steps {
     pub(crate) training: Training,
     pub(crate) layout: Layout,
-    pub(crate) directory: RunDir,
-    /// The cell that it is for.
-    pub(crate) cell: RunDir,
-    pub(crate) configuration: String,
-    pub(crate) log: JsonLines,
+    /// Where checkpoints go.
+    pub(crate) place: Arc<Place>,
     pub(crate) stop: Stop,
     /// The step that this session begins with.
     pub(crate) first: u64,
@@ -52,33 +48,21 @@ impl Steps {
         self.slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Writes a checkpoint set, after the metrics that belong to it.
-    fn save(&self, state: &TrainingState, events: &mut Events, store: &EventStoreClient) -> Result<(), RunError> {
+    /// Begins to write a checkpoint set, after the metrics that belong to it.
+    fn save(
+        &self,
+        state: &TrainingState,
+        events: &mut Events,
+        store: &EventStoreClient,
+        saves: &mut Saves,
+    ) -> Result<(), RunError> {
         // Events pass through two threads; the flush empties the first, and a question to the store the second.
         events.flush().map_err(|e| RunError::Training(e.to_string()))?;
         let _ = store.find_metric("loss", 0, Aggregate::Mean, &Split::Train);
-        self.log.sync()?;
-        let files = state.to_files(&self.layout);
-        checkpoint::save(
-            &self.directory.checkpoints(),
-            state.step,
-            &self.configuration,
-            &files,
-            self.training.keep_checkpoints,
-        )?;
-        // Readers see how far it is, and how fast.
-        let seconds = self.slot().stepping.as_secs_f64();
-        let cell = (self.cell != self.directory).then_some(&self.cell);
-        for directory in std::iter::once(&self.directory).chain(cell) {
-            if let Some(mut record) = directory.read_record()? {
-                record.progress.step = state.step;
-                if state.step > self.first && seconds > 0.0 {
-                    record.timings.steps_per_second = (state.step - self.first) as f64 / seconds;
-                }
-                directory.write_record(&record)?;
-            }
-        }
-        Ok(())
+        let (seconds, steps) = (self.slot().stepping.as_secs_f64(), state.step - self.first);
+        let speed = (steps > 0 && seconds > 0.0).then(|| steps as f64 / seconds);
+        let (place, state) = (self.place.clone(), state.snapshot());
+        saves.begin(move || place.write(&state, speed))
     }
 
     fn run(
@@ -88,6 +72,7 @@ impl Steps {
         components: &mut TrainingComponents<Trainee>,
         train: &TrainLoader<Trainee>,
         valid: &ValidLoader<Trainee>,
+        saves: &mut Saves,
     ) -> Result<(), RunError> {
         let training = &self.training;
         let period = training.evaluation_period();
@@ -135,8 +120,9 @@ impl Steps {
             if due || last || interrupted || stopping {
                 // A state that is no number any more must not push out one that is.
                 finite(state.step, "gradient norm", f64::from(to_host(norm)[0]))?;
-                self.save(state, events, &store)?;
+                self.save(state, events, &store, saves)?;
             }
+            saves.ended()?;
             if let Some(error) = interrupter.error() {
                 return Err(RunError::Training(error.to_string()));
             }
@@ -194,7 +180,8 @@ pub(crate) fn held_out(
     Measurement { step: state.step, values: sums.into_iter().map(|(name, sum)| (name, sum / rows)).collect() }
 }
 
-fn next(batches: &mut dyn DataLoaderIterator<TrainingBatch>) -> Result<TrainingBatch, RunError> {
+/// The next batch, which there must be.
+pub(crate) fn next(batches: &mut dyn DataLoaderIterator<TrainingBatch>) -> Result<TrainingBatch, RunError> {
     let batch = batches.next().ok_or_else(|| RunError::Training("the data ended early".into()))?;
     batch.map_err(|e| RunError::Training(e.to_string()))
 }
@@ -226,7 +213,10 @@ impl SupervisedLearningStrategy<Trainee> for Steps {
         drop(learner);
         let state = self.slot().state.take();
         if let Some(mut state) = state {
-            let result = self.run(&mut model, &mut state, &mut components, &train, &valid);
+            let mut saves = Saves::default();
+            let result = self.run(&mut model, &mut state, &mut components, &train, &valid, &mut saves);
+            // What was saved was saved before whatever ended the training.
+            let result = saves.wait().and(result);
             let mut slot = self.slot();
             slot.state = Some(state);
             slot.error = result.err();

@@ -20,6 +20,7 @@ use crate::loader::{HeldOutLoader, TrainingLoader};
 use crate::metric_log::{JsonLines, Series};
 use crate::progress::OneLine;
 use crate::run::RunOptions;
+use crate::saves::Place;
 use crate::strategy::{Slot, Steps};
 use crate::{Batches, Layout, RunError, Trainee, TrainingState, network_file};
 
@@ -114,11 +115,15 @@ fn train_to_the_end(
     let loader = TrainingLoader { batches, from: first * accumulate, to: training.steps * accumulate };
     let held_out = HeldOutLoader::of(plan, device);
     let strategy = Arc::new(Steps {
+        place: Arc::new(Place {
+            directory: directory.clone(),
+            cell: site.cell.clone(),
+            configuration: site.configuration.clone(),
+            layout: layout.clone(),
+            log: log.clone(),
+            keep: training.keep_checkpoints,
+        }),
         layout,
-        directory: directory.clone(),
-        cell: site.cell.clone(),
-        configuration: site.configuration.clone(),
-        log: log.clone(),
         stop: options.stop.clone(),
         first,
         slot: Mutex::new(Slot { state: Some(state), ..Slot::default() }),

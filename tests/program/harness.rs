@@ -78,6 +78,14 @@ impl Folder {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("stein starts")
     }
 
+    /// The same, and the file that its stderr goes to.
+    pub(crate) fn start_telling(&self, arguments: &[&str]) -> (Child, std::path::PathBuf) {
+        let (file, path) =
+            tempfile::Builder::new().suffix(".err").tempfile_in(self.path()).expect("a file").keep().expect("kept");
+        let mut command = self.command(arguments);
+        (command.stdout(Stdio::null()).stderr(file).spawn().expect("stein starts"), path)
+    }
+
     /// The only cell of the experiment `small`.
     pub(crate) fn cell(&self) -> RunDir {
         let runs = stein_record::run_dir::list(&self.path().join("runs")).expect("runs");

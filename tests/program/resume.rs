@@ -141,6 +141,8 @@ fn two_processes_do_not_work_on_one_cell() {
     let folder = Folder::with(SMALL);
     let mut child = folder.start(LONG);
     folder.wait_for_checkpoint(50);
+    // It is there for as long as the others take.
+    signal(&child, "STOP");
     let second = folder.stein(LONG).exits(7);
     assert!(second.err().contains(&format!("process {}", child.id())), "{}", second.err());
     // Readers are not kept out.

@@ -99,18 +99,19 @@ fn who_waits_for_a_training_takes_over_from_the_dead() {
     wait_for_training(&folder);
     // It keeps its lock and trains no further, however slow the others are to begin.
     signal(&first, "STOP");
-    let asked = folder.start(OTHER);
-    let second = folder.start(&[OTHER, &["--set", "evaluation.frames=6"]].concat());
-    let waits = |run: &RunDir| std::fs::read_to_string(run.log()).is_ok_and(|log| log.contains(WAITING));
-    let begun = std::time::Instant::now();
-    while runs(&folder).iter().filter(|run| waits(run)).count() < 2 {
-        assert!(begun.elapsed().as_secs() < 60, "nobody waits within a minute");
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
+    let [asked, mut second] = [OTHER.to_vec(), [OTHER, &["--set", "evaluation.frames=6"]].concat()].map(|arguments| {
+        let (child, said) = folder.start_telling(&arguments);
+        let begun = std::time::Instant::now();
+        while !std::fs::read_to_string(&said).unwrap().contains(WAITING) {
+            assert!(begun.elapsed().as_secs() < 60, "it does not wait within a minute");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        child
+    });
     signal(&asked, "TERM");
     Said(asked.wait_with_output().unwrap()).exits(143);
     killed(first);
-    Said(second.wait_with_output().unwrap()).exits(0);
+    assert!(second.wait().unwrap().success());
     folder.stein(LONG).exits(0);
     let training = folder.training().read_record().unwrap().unwrap();
     assert_eq!((training.state, training.sessions), (State::Finished, 2));

@@ -17,6 +17,8 @@
 //! Components are chosen by name from a [`Registry`]; someone else's crate adds its own with the same call
 //! ([`Catalogue::add`]) that the built-in ones use. Noise comes from [`Streams`], never from a backend's generator.
 
+#![forbid(unsafe_code)]
+
 mod component;
 mod dataset;
 mod energy;

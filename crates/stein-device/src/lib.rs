@@ -49,6 +49,8 @@
 //! driver, no adapter, a driver that refuses: each is a [`DeviceError`], or for `auto` a line in [`Chosen::notes`]
 //! and the next best device. `Device::default()` follows cargo features, not hardware, and is never called.
 
+#![forbid(unsafe_code)]
+
 mod adapter;
 mod choose;
 mod error;

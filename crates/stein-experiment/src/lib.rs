@@ -10,6 +10,8 @@
 //!
 //! Everything that can be known before a run is found out here, and told with file, line and column.
 
+#![forbid(unsafe_code)]
+
 mod cell;
 mod experiment;
 mod inverse;

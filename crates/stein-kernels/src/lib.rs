@@ -20,11 +20,15 @@
 //! [`slices`] has the inner loops as plain functions on slices; [`slices::mixture`] is there alone, for who has found the numbers
 //! to lie on the host ([`is_host`]). The instruction set is chosen at run time; work is cut into
 //! chunks of fixed size and sums run in order, so results are the same bits for any number of threads.
+//!
+//! [`memory`] counts what a computation holds, and lets the allocator keep its pages between steps. Unsafe code is in this crate alone:
+//! the pointers that gemm takes, and the allocator's.
 
 mod autodiff;
 mod backend;
 mod flex;
 mod gradient;
+pub mod memory;
 pub mod slices;
 mod tensor;
 

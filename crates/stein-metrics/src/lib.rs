@@ -14,6 +14,8 @@
 //! Where they make sense, a value comes with its *floor*, the same metric with real rows in place of samples, and its *baseline*, with a Gaussian
 //! fitted to the training rows. The numerics are in [`stats`], free of tensors.
 
+#![forbid(unsafe_code)]
+
 mod compare;
 mod completions;
 mod curl;

@@ -10,6 +10,8 @@
 //! A component gives a raw network F(x, ln σ/α); [`Parameterized`] makes a score of it ([`Parameterization`], a key of every
 //! network). With `conservative = true` an energy is made of any of them. With `classes = true` it is told the class of an example too, or the null token. Initial weights come from the run's noise streams, so a run starts alike on every backend.
 
+#![forbid(unsafe_code)]
+
 mod embedding;
 mod energy_mlp;
 mod exact;

@@ -14,6 +14,8 @@
 //!
 //! All can be taken on energies, s = −∇E, without differentiating a gradient: [`Along`] and [`half_square_error`] say how.
 
+#![forbid(unsafe_code)]
+
 mod along;
 mod denoising;
 mod explicit;

@@ -25,6 +25,8 @@
 //! [`likelihood_bound()`] bounds that of the reverse SDE. [`annealed_importance()`] estimates log Z of a density that is known
 //! up to a constant.
 
+#![forbid(unsafe_code)]
+
 mod annealed_importance;
 mod annealed_langevin;
 mod consistent_annealed;

@@ -15,6 +15,8 @@
 //!
 //! `sigma-max` and `levels` can be `"auto"`: NCSNv2's techniques 1 and 2. A schedule's `density` is how training draws σ.
 
+#![forbid(unsafe_code)]
+
 mod auto;
 mod beta;
 mod cosine;

@@ -13,8 +13,8 @@ use stein_experiment::Plan;
 use stein_networks::Parameterized;
 use stein_record::{Estimate, EstimatorRecord};
 
-use crate::memory::peak_of;
 use crate::{Batches, Layout, TrainingBatch};
+use stein_kernels::memory::peak_of;
 
 /// At most so many levels are measured, the ends among them.
 const MOST_LEVELS: usize = 10;

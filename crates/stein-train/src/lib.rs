@@ -6,6 +6,8 @@
 //! Metrics, event store, renderer, interrupter and early stopping are burn-train's; the loop over steps, the optimiser, the
 //! learning rate, the averaged weights and the checkpoints are here, inside a burn-train strategy.
 
+#![forbid(unsafe_code)]
+
 mod adam;
 mod ahead;
 mod batches;
@@ -21,7 +23,6 @@ mod loader;
 mod lock;
 mod log_z;
 mod measure;
-pub mod memory;
 mod metric_log;
 mod objective_loss;
 mod parts;
@@ -61,6 +62,7 @@ pub use score::{level_at, score_of_run};
 pub use session::Stop;
 pub use state::TrainingState;
 pub use status::{Standing, Status};
+pub use stein_kernels::memory;
 pub use step::training_step;
 pub use trainee::Trainee;
 pub use verify::{VectorError, Verdict, Verified, verify};

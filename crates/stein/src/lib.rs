@@ -11,6 +11,8 @@
 //!
 //! A program of your own that adds components and keeps the whole command line is one call of [`cli::main`].
 
+#![forbid(unsafe_code)]
+
 pub mod cli;
 
 pub use stein_core as core;

@@ -1,5 +1,7 @@
 //! The `stein` command.
 
+#![forbid(unsafe_code)]
+
 use mimalloc::MiMalloc;
 use stein::train::memory::{Counting, keep_pages};
 

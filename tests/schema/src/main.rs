@@ -1,6 +1,8 @@
 //! `validate-experiments SCHEMA FILE…`: every file must be valid, name the schema for editors, and no longer be valid once it is
 //! broken.
 
+#![forbid(unsafe_code)]
+
 use std::process::ExitCode;
 
 use boon::{Compiler, SchemaIndex, Schemas};

@@ -12,9 +12,9 @@ static PEAK: AtomicI64 = AtomicI64::new(0);
 ///
 /// ```
 /// #[global_allocator]
-/// static ALLOCATOR: stein_train::memory::Counting<std::alloc::System> = stein_train::memory::Counting(std::alloc::System);
+/// static ALLOCATOR: stein_kernels::memory::Counting<std::alloc::System> = stein_kernels::memory::Counting(std::alloc::System);
 ///
-/// let (bytes, peak) = stein_train::memory::peak_of(|| vec![0u8; 1 << 20].len());
+/// let (bytes, peak) = stein_kernels::memory::peak_of(|| vec![0u8; 1 << 20].len());
 /// assert!(bytes == 1 << 20 && (1 << 20..1 << 21).contains(&peak.unwrap()));
 /// ```
 pub struct Counting<A>(pub A);

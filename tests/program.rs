@@ -6,6 +6,8 @@ mod broken;
 mod compare;
 #[path = "program/conditioning.rs"]
 mod conditioning;
+#[path = "program/data.rs"]
+mod data;
 #[path = "program/errors.rs"]
 mod errors;
 #[path = "program/export.rs"]

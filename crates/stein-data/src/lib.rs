@@ -3,6 +3,7 @@
 //! | kind | what it is |
 //! |---|---|
 //! | `digits` | 1797 handwritten digits of 8×8 pixels, embedded |
+//! | `mnist`, `fashion-mnist` | 70,000 grey pictures of 28×28 pixels in ten classes, from files ([`files`] says where they are had) |
 //! | `gaussian-mixture` | K isotropic Gaussians; exact score and density at every σ |
 //! | `gaussian` | N(0, s² I) in any dimension, or any N(m, C), likewise |
 //! | `eight-gaussians` | eight modes on a circle, likewise |
@@ -13,13 +14,17 @@
 //! [`IsotropicMixture`] is the density behind `gaussian-mixture`, and with a component a training row it is the Gaussian-smoothed
 //! empirical distribution, whose score is what a network that memorises would learn.
 
+#![forbid(unsafe_code)]
+
 mod digits;
 mod eight_gaussians;
+pub mod files;
 mod full_gaussian;
 mod funnel;
 mod gaussian;
 mod gaussian_mixture;
 mod isotropic_mixture;
+mod mnist;
 mod plane;
 mod point_masses;
 mod symmetric;
@@ -31,6 +36,7 @@ pub use funnel::{Funnel, FunnelDensity};
 pub use gaussian::Gaussian;
 pub use gaussian_mixture::GaussianMixture;
 pub use isotropic_mixture::IsotropicMixture;
+pub use mnist::{FashionMnist, Mnist};
 pub use plane::{Checkerboard, Pinwheel, Rings, Spirals, SwissRoll, TwoMoons};
 pub use point_masses::PointMasses;
 
@@ -40,6 +46,8 @@ use stein_core::{Catalogue, DataPart};
 pub fn register(catalogue: &mut Catalogue<DataPart>) {
     catalogue
         .add::<Digits>()
+        .add::<Mnist>()
+        .add::<FashionMnist>()
         .add::<GaussianMixture>()
         .add::<Gaussian>()
         .add::<EightGaussians>()

@@ -3,7 +3,7 @@
 //! A run directory is the whole interface between training and reporting. This crate owns its layout
 //! ([`RunDir`]), the records in it ([`RunRecord`], [`MetricLine`], [`Evaluation`]), the checkpoint sets
 //! ([`checkpoint`]), the small array files ([`arrays`]), what other programs are given ([`series`], [`tensorboard`]),
-//! and experiment files with the place of every value in their text ([`source`]). It does not depend on burn, so the
+//! and experiment files with the place of every value in their text ([`source`]), and data that come as files ([`idx`]). It does not depend on burn, so the
 //! report and the fuzz targets build in seconds.
 //!
 //! ```text
@@ -25,6 +25,8 @@
 //!   network.safetensors  as the cells', who have it too
 //! ```
 
+#![forbid(unsafe_code)]
+
 pub mod arrays;
 pub mod atomic;
 pub mod checkpoint;
@@ -34,6 +36,7 @@ pub mod evaluation;
 pub mod file;
 pub mod float;
 pub mod hash;
+pub mod idx;
 pub mod metrics_log;
 pub mod run_dir;
 pub mod run_record;
@@ -47,6 +50,7 @@ pub use evaluation::{
     AtLevel, Better, ClassRecord, Estimate, EstimatorRecord, Evaluation, InverseRecord, LevelRecord, MetricRecord,
     Modes,
 };
+pub use idx::Idx;
 pub use metrics_log::{MetricLine, MetricsLog, Split};
 pub use run_dir::RunDir;
 pub use run_record::{

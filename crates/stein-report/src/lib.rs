@@ -12,6 +12,8 @@
 //! - `page`: one file per section of a page, put together by maud.
 //! - `palette`: the colours that figures and pages share (Okabe and Ito, light and dark).
 
+#![forbid(unsafe_code)]
+
 mod canvas;
 pub mod compare;
 mod export;

@@ -1,7 +1,7 @@
 //! What is done with bytes that somebody else wrote, a function for each kind of file. None may panic, however they are; what
 //! is read without an error must hold what its type promises.
 //!
-//! The fuzz targets call these, and so does `crates/stein-report/tests/hostile.rs` in the ordinary tests.
+//! The fuzz targets call these, and so does `crates/stein-report/tests/hostile/` in the ordinary tests.
 
 use std::path::Path;
 
@@ -9,19 +9,20 @@ use stein_record::arrays::ArrayFile;
 use stein_record::checkpoint::Manifest;
 use stein_record::series::{self, Series};
 use stein_record::source::{Diagnostic, Source, Span, list_of, nearest};
-use stein_record::{Array, Evaluation, RunDir, RunRecord, SweepRecord, configuration, metrics_log, tensorboard};
+use stein_record::{Array, Evaluation, Idx, RunDir, RunRecord, SweepRecord, configuration, metrics_log, tensorboard};
 use toml::de::{DeTable, DeValue};
 
 /// A kind of file, and what is done with the bytes of one.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them by their names.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("experiment", experiment),
     ("record", record),
     ("metrics", metrics),
     ("safetensors", safetensors),
     ("npy", npy),
+    ("idx", idx),
     ("checkpoint", checkpoint),
     ("page", page),
 ];
@@ -123,6 +124,14 @@ pub fn safetensors(bytes: &[u8]) {
 pub fn npy(bytes: &[u8]) {
     if let Ok(array) = Array::from_npy(bytes) {
         whole(&array);
+    }
+}
+
+/// An IDX file, compressed or not.
+pub fn idx(bytes: &[u8]) {
+    match Idx::parse(bytes.to_vec()) {
+        Ok(idx) => assert_eq!(idx.shape.iter().product::<usize>(), idx.data.len()),
+        Err(problem) => assert!(!problem.is_empty()),
     }
 }
 

@@ -4,6 +4,7 @@
 //! `STEIN_BLESS=1 cargo test --release --workspace --test page -- hostile`.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -44,6 +45,19 @@ fn metrics() -> Vec<u8> {
         [line(Split::Train, "loss"), line(Split::HeldOut, "loss"), line(Split::Train, MARK)]
     });
     lines.flat_map(|line| serde_json::to_vec(&line).unwrap().into_iter().chain(*b"\n")).collect()
+}
+
+/// An IDX file of the bytes 0, 1, 2, …
+fn idx(shape: &[u32]) -> Vec<u8> {
+    let extents = shape.iter().flat_map(|extent| extent.to_be_bytes());
+    let values = 0..shape.iter().product::<u32>() as u8;
+    [0, 0, 8, shape.len() as u8].into_iter().chain(extents).chain(values).collect()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
 }
 
 /// A checkpoint of small files as one input: the manifest, then each file.
@@ -108,7 +122,7 @@ fn seeds() -> BTreeMap<String, Vec<u8>> {
     arrays.metadata.insert("network".into(), "kind = \"mlp\"".into());
     let (about, evaluation, page) = run();
     let assigned = [TOML.as_bytes(), b"\0seed=1\0sampler.kind=langevin\0schedule.sigma-max=auto"].concat();
-    let seeds: [(&str, Vec<u8>); 11] = [
+    let seeds: [(&str, Vec<u8>); 14] = [
         ("experiment/plain", TOML.into()),
         ("experiment/assigned", assigned),
         ("record/run", about),
@@ -118,6 +132,9 @@ fn seeds() -> BTreeMap<String, Vec<u8>> {
         ("safetensors/field", arrays.to_bytes()),
         ("npy/matrix", npy(&Array::new([2, 3], vec![1.0, f32::NAN, -0.0, 4.0, 5.0, 6.0]))),
         ("npy/empty", npy(&Array::new([0, 3], vec![]))),
+        ("idx/images", idx(&[2, 2, 3])),
+        ("idx/compressed", gzip(&idx(&[2, 2, 3]))),
+        ("idx/labels", idx(&[9])),
         ("checkpoint/set", checkpoint_set()),
         ("page/run", page),
     ];

@@ -72,6 +72,9 @@ pub(crate) enum Command {
     Status(Status),
     /// List what experiments can name, or the runs there are
     List(List),
+    /// Bring data that come as files
+    #[command(subcommand)]
+    Data(Data),
     /// List the devices and say which one `auto` takes
     Devices(Devices),
     /// Draw more samples of a finished run
@@ -541,6 +544,29 @@ pub(crate) struct Suggest {
     /// and for an experiment {dim, sigma_max, sigma_min, steps_per_level}
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Data {
+    /// Download the files of a set, each checked against its SHA-256; what is there is left alone, what was begun is gone on with
+    Fetch(Fetch),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stein data fetch mnist
+  stein data fetch fashion-mnist --from ~/Downloads
+  stein data fetch mnist --to /scratch/mnist      # and in the experiment: folder = \"/scratch/mnist\"")]
+pub(crate) struct Fetch {
+    /// Its name, as experiments have it: mnist or fashion-mnist
+    pub(crate) name: String,
+    /// The folder that they are put into; if left out, where experiments look for them: data/NAME
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) to: Option<PathBuf>,
+    /// Take them from this folder, and from nowhere else
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) from: Option<PathBuf>,
 }
 
 /// A count within bounds.

@@ -9,6 +9,7 @@ mod cells;
 mod check;
 mod command;
 mod compare;
+mod data;
 mod devices;
 mod export;
 mod init;
@@ -57,6 +58,7 @@ pub fn main(register: impl FnOnce(&mut Registry)) -> ExitCode {
         Command::Plan(plan) => plan::plan(&plan, &registry, voice),
         Command::Status(status) => status::status(&status, &registry),
         Command::List(list) => list::list(&list, &registry),
+        Command::Data(data) => data::data(&data, voice),
         Command::Devices(devices) => devices::devices(&devices),
         Command::Sample(sample) => sample::sample(&sample, &registry, voice),
         Command::Compare(compare) => compare::compare(&compare, &registry),

@@ -1,0 +1,174 @@
+//! Where data that are not embedded are had, and how they are known to be whole.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use stein_record::{RecordError, atomic, file, hash, idx};
+
+/// A set that comes as files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileSet {
+    /// The kind of data source that reads it.
+    pub kind: &'static str,
+    /// Where that looks for it, if it is not told otherwise.
+    pub folder: &'static str,
+    /// Where the files are had, the first that answers: a file's name comes after each.
+    pub mirrors: &'static [&'static str],
+    /// The files.
+    pub files: &'static [RemoteFile],
+}
+
+/// A file of a set, as the mirrors have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RemoteFile {
+    /// Its name.
+    pub name: &'static str,
+    /// Its length.
+    pub bytes: u64,
+    /// Its SHA-256.
+    pub sha256: &'static str,
+}
+
+const fn remote(name: &'static str, bytes: u64, sha256: &'static str) -> RemoteFile {
+    RemoteFile { name, bytes, sha256 }
+}
+
+/// All sets. The sums are those that TensorFlow Datasets and the sets' own pages have.
+pub const SETS: [FileSet; 2] = [
+    FileSet {
+        kind: "mnist",
+        folder: "data/mnist",
+        mirrors: &[
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+        ],
+        files: &[
+            remote(
+                "train-images-idx3-ubyte.gz",
+                9_912_422,
+                "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+            ),
+            remote(
+                "train-labels-idx1-ubyte.gz",
+                28_881,
+                "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+            ),
+            remote(
+                "t10k-images-idx3-ubyte.gz",
+                1_648_877,
+                "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+            ),
+            remote(
+                "t10k-labels-idx1-ubyte.gz",
+                4_542,
+                "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+            ),
+        ],
+    },
+    FileSet {
+        kind: "fashion-mnist",
+        folder: "data/fashion-mnist",
+        mirrors: &[
+            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        ],
+        files: &[
+            remote(
+                "train-images-idx3-ubyte.gz",
+                26_421_880,
+                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            ),
+            remote(
+                "train-labels-idx1-ubyte.gz",
+                29_515,
+                "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            ),
+            remote(
+                "t10k-images-idx3-ubyte.gz",
+                4_422_102,
+                "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            ),
+            remote(
+                "t10k-labels-idx1-ubyte.gz",
+                5_148,
+                "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+            ),
+        ],
+    },
+];
+
+/// The set that a kind of data source reads.
+pub fn set(kind: &str) -> Option<&'static FileSet> {
+    SETS.iter().find(|set| set.kind == kind)
+}
+
+impl RemoteFile {
+    /// Whether the file is at `path`, whole; `None` if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn is_whole(&self, path: &Path) -> Result<Option<bool>, RecordError> {
+        Ok(file::read(path, idx::MOST)?.map(|bytes| self.holds(&bytes)))
+    }
+
+    fn holds(&self, bytes: &[u8]) -> bool {
+        bytes.len() as u64 == self.bytes && hash::sha256(bytes) == self.sha256
+    }
+
+    /// Takes the file from `from`, where somebody else has put it, to `to`, in one piece and only if it is whole.
+    ///
+    /// # Errors
+    /// If there is none, it cannot be read or written, or is another.
+    pub fn take(&self, from: &Path, to: &Path) -> Result<(), RecordError> {
+        let absent = || RecordError::io(from, "read", std::io::Error::from(ErrorKind::NotFound));
+        let bytes = file::read(from, idx::MOST)?.ok_or_else(absent)?;
+        if !self.holds(&bytes) {
+            let (there, wanted) = (bytes.len(), self.bytes);
+            let page = if bytes.trim_ascii_start().starts_with(b"<") { "; it looks like a web page" } else { "" };
+            let what = format!(
+                "it is not the file that {} is: it has {there} bytes and the SHA-256 {}, not {wanted} and {}{page}",
+                self.name,
+                hash::sha256(&bytes),
+                self.sha256,
+            );
+            return Err(RecordError::damaged(from, what));
+        }
+        atomic::write(to, &bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: RemoteFile = remote("abc", 3, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+
+    #[test]
+    fn only_the_whole_file_is_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("set/to"));
+        assert!(FILE.take(&from, &to).unwrap_err().to_string().contains("from"));
+        for (wrong, said) in [("ab", "2 bytes"), ("abd", "SHA-256"), ("<h>", "web page")] {
+            std::fs::write(&from, wrong).unwrap();
+            let error = FILE.take(&from, &to).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+            assert_eq!(FILE.is_whole(&to).unwrap(), None, "{wrong}");
+            assert_eq!(FILE.is_whole(&from).unwrap(), Some(false));
+        }
+        std::fs::write(&from, "abc").unwrap();
+        FILE.take(&from, &to).unwrap();
+        assert_eq!(FILE.is_whole(&to).unwrap(), Some(true));
+    }
+
+    #[test]
+    fn sums_and_names_are_such() {
+        for set in SETS {
+            assert_eq!(set.files.len(), 4, "{}", set.kind);
+            assert!(set.mirrors.iter().all(|mirror| mirror.ends_with('/')));
+            for remote in set.files {
+                assert!(file::is_name(remote.name) && remote.bytes > 0);
+                assert!(remote.sha256.len() == 64 && remote.sha256.bytes().all(|b| b.is_ascii_hexdigit()));
+            }
+        }
+    }
+}

@@ -71,6 +71,7 @@ impl Steps {
             "denoising" => "kind = \"denoising\"",
             "sliced" => "kind = \"sliced\"\nvariance-reduced = false",
             "sliced-variance-reduced" => "kind = \"sliced\"\nvariance-reduced = true",
+            "implicit-basis" => "kind = \"implicit\"\ntrace = \"basis\"",
             "implicit-exact" => "kind = \"implicit\"\ntrace = \"exact\"",
             _ => return Err(format!("no objective is called {objective}")),
         };

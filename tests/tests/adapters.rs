@@ -129,6 +129,7 @@ fn every_objective_is_that_of_the_cpu() {
     for (name, setting, objective) in [
         ("explicit", clean, "kind = \"explicit\""),
         ("implicit, exact", clean, "kind = \"implicit\""),
+        ("implicit, basis", clean, "kind = \"implicit\"\ntrace = \"basis\""),
         ("implicit, Hutchinson", clean, "kind = \"implicit\"\ntrace = \"hutchinson\""),
         ("implicit, Hutch++", clean, "kind = \"implicit\"\ntrace = \"hutch++\"\nprobes = 3"),
         ("sliced", noisy, "kind = \"sliced\"\nvariance-reduced = false"),

@@ -81,12 +81,9 @@ impl Along {
         Self { curvatures, score: Known::Score(jet.into_value(), directions.to_vec()) }
     }
 
-    /// Along the D unit directions: the diagonal of J or its sum, and the score's components. The directions are the same for every
-    /// example, so up to the first nonlinearity their derivatives are computed once for all.
+    /// Along the D unit directions: the diagonal of J, and the score's components. The directions are the same for every example, so
+    /// up to the first nonlinearity their derivatives are computed once for all.
     pub fn basis(network: &dyn ScoreNetwork, batch: &Perturbed) -> Self {
-        if let Some((score, divergence)) = network.divergence(batch.noisy.clone(), &batch.condition) {
-            return Self { curvatures: divergence.unsqueeze(), score: Known::Score(score, Vec::new()) };
-        }
         let ([b, d], jet) = (batch.noisy.dims(), Jet::basis(batch.noisy.clone()));
         if let Some(energy) = network.energy() {
             return Self::of_energy(energy, jet, &batch.condition);
@@ -96,6 +93,17 @@ impl Along {
         let diagonal = Tensor::<2>::eye(d, &tangents.device()).cast(FloatDType::from(tangents.dtype()));
         let jacobian = tangents.reshape([d, b, d]) * diagonal.unsqueeze_dim::<3>(1);
         Self { curvatures: jacobian.sum_dim(2).reshape([d, b]), score: Known::Score(jet.into_value(), Vec::new()) }
+    }
+
+    /// The same of networks that know the sum of the diagonal.
+    pub fn trace(network: &dyn ScoreNetwork, batch: &Perturbed) -> Option<Self> {
+        let (score, trace) = network.divergence(batch.noisy.clone(), &batch.condition)?;
+        Some(Self { curvatures: trace.unsqueeze(), score: Known::Score(score, Vec::new()) })
+    }
+
+    /// tr J + ½‖s‖² of what was taken along the unit directions, `[B]`.
+    pub fn over_the_basis(&self) -> Tensor<1> {
+        self.curvature() + self.half_square_slopes()
     }
 
     fn of_energy(energy: &dyn Energy, jet: Jet<2>, condition: &Condition) -> Self {

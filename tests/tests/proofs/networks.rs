@@ -28,7 +28,7 @@ const MLP: &str = "[data]\nkind = \"gaussian-mixture\"\nmeans = [[0.0, 1.0, 2.0]
 const UNET: &str = "[data]\nkind = \"digits\"\n[network]\nkind = \"unet\"\nchannels = 8\ngroups = 4\nblocks = 1\n";
 
 /// The network with random numbers in place of its parameters: zero-initialised layers would hide wrong derivatives.
-fn shaken(plan: &Plan, device: &Device) -> Parameterized {
+pub(crate) fn shaken(plan: &Plan, device: &Device) -> Parameterized {
     let network = plan.network(device).expect("builds");
     let layout = Layout::of(&network);
     let values: Vec<f32> = noise("shaken").normals(layout.length()).into_iter().map(|z| 0.25 * z).collect();

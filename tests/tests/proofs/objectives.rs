@@ -5,7 +5,8 @@ use stein_core::{Component, Condition, Level, Objective, Perturbed, ScoreNetwork
 use stein_jet::Jet;
 use stein_objectives::{Denoising, Derivative, Explicit, Implicit, Probe, Sliced, Trace, WeightAt, Weighting};
 
-use crate::common::{at, draws, exact, gaussian, half_squares, mean, noise, three_modes};
+use crate::common::{at, device, draws, exact, gaussian, half_squares, mean, noise, three_modes};
+use crate::networks::{plan, shaken};
 
 /// −a (x − b): a linear score that is wrong on purpose.
 struct Linear {
@@ -128,6 +129,23 @@ fn the_implicit_objective_at_the_truth() {
     let batch = batch_of(&target, None, 100_000, "truth");
     let (value, error) = mean(&losses(Implicit::default(), &exact(three_modes()), &batch));
     assert!((value + 3.99978).abs() < 4.0 * error, "{value} ± {error}");
+}
+
+#[test]
+fn an_exact_trace_is_the_sum_over_the_basis() {
+    // Two hidden layers know their trace, three do not.
+    for hidden in ["[9]", "[9, 7]", "[9, 7, 5]"] {
+        let of = "[data]\nkind = \"gaussian-mixture\"\nmeans = [[0.0, 1.0]]\n[network]\nkind = \"mlp\"\n";
+        let network = shaken(&plan(&format!("{of}hidden = {hidden}\n")), &device());
+        let batch = batch_of(&three_modes(), LEVELS[1], 50, "basis");
+        let of = |trace| losses(Implicit { trace, ..Implicit::default() }, &network, &batch);
+        let (exact, basis) = (of(Trace::Exact), of(Trace::Basis));
+        let size = basis.iter().fold(0.0f32, |m, b| m.max(b.abs()));
+        let apart =
+            |factor: f32| exact.iter().zip(&basis).fold(0.0f32, |m, (e, b)| m.max((e - factor * b).abs())) / size;
+        assert!(apart(1.0) < 1e-4, "{hidden}: {exact:?}, not {basis:?}");
+        assert!(apart(1.01) > 1e-3, "{hidden}: 1 % must be seen");
+    }
 }
 
 /// tr J of an affine score, the same for each example, with an asymmetric Jacobian.

@@ -85,6 +85,7 @@ fn objectives() -> Vec<(&'static str, Arc<dyn Objective>)> {
         ("denoising", Arc::new(Denoising { control_variate: true, ..Denoising::default() })),
         ("denoising along directions", Arc::new(Denoising { projections: Some(2), ..Denoising::default() })),
         ("implicit", Arc::new(Implicit::default())),
+        ("implicit, basis", Arc::new(Implicit { trace: Trace::Basis, ..Implicit::default() })),
         ("hutchinson", Arc::new(Implicit { trace: Trace::Hutchinson, probe: Probe::Sphere, probes: 2 })),
         ("hutch++", Arc::new(hutch)),
         ("sliced", Arc::new(Sliced { projections: 2, ..Sliced::default() })),

@@ -107,6 +107,7 @@ fn every_objective_reaches_the_score_of_the_gaussian() {
     let everywhere: Vec<(&str, Arc<dyn Objective>)> = vec![
         ("explicit", objective(Explicit {})),
         ("implicit", objective(Implicit::default())),
+        ("implicit, basis", implicit(Trace::Basis, Probe::Rademacher, 1)),
         ("hutchinson, rademacher", implicit(Trace::Hutchinson, Probe::Rademacher, 1)),
         ("hutchinson, gaussian", implicit(Trace::Hutchinson, Probe::Gaussian, 2)),
         ("hutchinson, sphere", implicit(Trace::Hutchinson, Probe::Sphere, 1)),

@@ -25,11 +25,12 @@ const IMAGES: [([usize; 3], &str, &[&str]); 4] = [
 ];
 const ACTIVATIONS: [&str; 2] = ["softplus", "silu"];
 /// Objectives, whether energies are asked for too, and the largest D.
-const OBJECTIVES: [(&str, bool, usize); 4] = [
+const OBJECTIVES: [(&str, bool, usize); 5] = [
     ("denoising", true, usize::MAX),
     ("sliced", true, usize::MAX),
     ("sliced-variance-reduced", true, usize::MAX),
     ("implicit-exact", false, 64),
+    ("implicit-basis", false, 64),
 ];
 
 struct Case {

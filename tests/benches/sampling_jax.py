@@ -14,6 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from common import layers, memory, serve, symmetric
 
+# Before the first array.
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_default_prng_impl", "rbg")
+
 MEANS = jnp.array([[-2.5, -1.5], [2.5, -1.5], [0.0, 2.5]])
 LOG_WEIGHTS = jnp.log(jnp.array([0.5, 0.3, 0.2]))
 VARIANCE = 0.25
@@ -89,9 +93,6 @@ def check(kind):
 
 
 if __name__ == "__main__":
-    jax.config.update("jax_platforms", "cpu")
-    jax.config.update("jax_default_prng_impl", "rbg")
-
     def answer(question, kind, chains, steps, chunk):
         chains, steps = int(chains), int(steps)
         if int(chunk) < chains:

@@ -55,7 +55,7 @@ class Sampling:
         sigmas = ladder() if kind == "mlp" else [1.0]
         size = lambda sigma: EPSILON * (sigma / sigmas[-1]) ** 2 if kind == "mlp" else ALPHA
         self.levels = [tuple(map(torch.tensor, (sigma, size(sigma) / 2, size(sigma) ** 0.5))) for sigma in sigmas]
-        self.step = torch.compile(self.langevin) if compiled else self.langevin
+        self.step = torch.compile(self.langevin, dynamic=False) if compiled else self.langevin
 
     def langevin(self, x, sigma, drift, diffusion):
         return x + drift * self.score(x, sigma) + diffusion * torch.randn_like(x)

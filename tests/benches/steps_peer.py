@@ -65,6 +65,7 @@ OBJECTIVES = {
     "sliced": sliced,
     "sliced-variance-reduced": sliced_variance_reduced,
     "implicit-exact": implicit_exact,
+    "implicit-basis": implicit_exact,
 }
 
 
@@ -133,7 +134,10 @@ class Steps:
         """Compiles the loss; False where torch.compile cannot."""
         if self.objective is not denoising or not isinstance(self.score, torch.nn.Module):
             return False
-        self.loss = torch.compile(self.loss)
+        # Each case is compiled for its own shapes, however many there were before.
+        torch._dynamo.config.recompile_limit = 64
+        torch._dynamo.config.fail_on_recompile_limit_hit = True
+        self.loss = torch.compile(self.loss, dynamic=False)
         return True
 
     def loss(self, z, v):
@@ -147,7 +151,7 @@ class Steps:
     def random(self):
         """z and v, None where the objective has none."""
         z = torch.randn_like(self.rows) if self.objective is denoising else None
-        v = torch.randn_like(self.rows).sign() if self.objective in (sliced, sliced_variance_reduced) else None
+        v = torch.empty_like(self.rows).random_(2).mul_(2).sub_(1) if self.objective in (sliced, sliced_variance_reduced) else None
         return z, v
 
     def time(self):

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::json::Value;
-use super::peers::PEERS;
+use super::peers::{PEERS, Peer};
 use super::spread::number;
 use super::{jobs, memory, report, sampling, start_up, steps};
 
@@ -13,7 +13,7 @@ const STYLE: &str = include_str!("../../../stein-report/src/page/style.css");
 /// The reports' colours, as many as are used here, and what bars want.
 const OWN_STYLE: &str = "\
 :root{--paper:#fff;--ink:#1b1f24;--muted:#6b7280;--muted-text:#5b626d;--grid:#e4e7eb;--train:#0072b2;--train-text:#00609a;\
---torch:#d55e00;--torch_compile:#e69f00;--jax:#009e73}\
+--torch:#d55e00;--torch_compile:#a87000;--jax:#009e73}\
 @media screen and (prefers-color-scheme:dark){:root{--paper:#14171b;--ink:#e8eaed;--muted:#9aa3af;--muted-text:#a9b1bc;\
 --grid:#2b3138;--train:#56b4e9;--train-text:#7cc5ee;--torch:#f08a3c;--torch_compile:#f0c040;--jax:#2ec79b}}\
 .bars{max-width:900px}.bars text{font-size:12px;fill:var(--ink);stroke:none}.bars .aside{fill:var(--muted-text)}\
@@ -41,8 +41,12 @@ pub(crate) fn write() -> Result<(), String> {
     let mut body = String::new();
     for section in SECTIONS.iter().filter(|section| Path::new(section.file).exists()) {
         let file = section.file;
-        let text = std::fs::read_to_string(file).map_err(|e| format!("{file}: {e}"))?;
-        body.push_str(&section.html(&cases(&text).map_err(|e| format!("{file}: {e}"))?));
+        let read = std::fs::read_to_string(file).map_err(|e| e.to_string()).and_then(|text| cases(&text));
+        match read {
+            Ok(cases) => body.push_str(&section.html(&cases)),
+            // An older version's, say: what was just measured is worth its page.
+            Err(problem) => eprintln!("warning: {file}: {problem}; the page goes without it"),
+        }
     }
     if body.is_empty() {
         return Err("nothing was measured yet: `cargo xtask bench` does that".into());
@@ -137,6 +141,7 @@ fn table(cases: &[Case], peers: &[usize], unit: &str) -> String {
     for group in settings(cases) {
         let columns = 2 + 2 * peers.len();
         let setting = escaped(&group[0].setting);
+        rows.push_str("<tbody>");
         rows.push_str(&format!("<tr><th scope=\"rowgroup\" colspan=\"{columns}\" class=\"key\">{setting}</th></tr>"));
         for case in group {
             let beside = |peer: &usize| match case.theirs[*peer] {
@@ -150,17 +155,18 @@ fn table(cases: &[Case], peers: &[usize], unit: &str) -> String {
             let (name, ours) = (escaped(&case.name), case.ours.text());
             rows.push_str(&format!("<tr><th scope=\"row\">{name}</th><td class=\"number\">{ours}</td>{beside}</tr>"));
         }
+        rows.push_str("</tbody>");
     }
     format!(
         "<div class=\"scroll\"><table><thead><tr><th scope=\"col\">{unit}: median (quartiles)</th>\
-         <th scope=\"col\" class=\"number\">stein</th>{names}</tr></thead><tbody>{rows}</tbody></table></div>"
+         <th scope=\"col\" class=\"number\">stein</th>{names}</tr></thead>{rows}</table></div>"
     )
 }
 
-/// Widths in the drawing's units: labels, what bars have, and beyond them the numbers.
+/// Widths in the drawing's units: labels, what bars have, and beyond them the numbers and names.
 const LABELS: f64 = 270.0;
-const BARS: f64 = 560.0;
-const NUMBERS: f64 = 70.0;
+const BARS: f64 = 480.0;
+const NUMBERS: f64 = 150.0;
 /// Heights: of a setting's line, of a bar, and between cases.
 const LINE: f64 = 26.0;
 const BAR: f64 = 14.0;
@@ -185,7 +191,7 @@ fn figure(cases: &[Case], peers: &[usize]) -> String {
             let middle = y + BAR * ratios.len() as f64 / 2.0 + 4.0;
             drawn.push_str(&format!("<text x=\"12\" y=\"{middle:.1}\">{}</text>", escaped(&case.name)));
             for (peer, ratio) in ratios {
-                drawn.push_str(&bar(PEERS[peer].key, ratio, y, x));
+                drawn.push_str(&bar(&PEERS[peer], ratio, y, x));
                 y += BAR;
             }
             y += GAP;
@@ -214,20 +220,22 @@ fn figure(cases: &[Case], peers: &[usize]) -> String {
     )
 }
 
-/// A bar at height `y`, its quartiles and its number.
-fn bar(key: &str, ratio: Middle, y: f64, x: impl Fn(f64) -> f64) -> String {
+/// A bar at height `y`, its quartiles, its number and whose it is.
+fn bar(peer: &Peer, ratio: Middle, y: f64, x: impl Fn(f64) -> f64) -> String {
     let (left, end, middle) = (x(0.0), x(ratio.median), y + BAR / 2.0);
     let [lower, upper] = ratio.quartiles.map(&x);
     format!(
-        "<rect x=\"{left:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"var(--{key})\"/>\
+        "<rect x=\"{left:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" fill=\"var(--{})\"/>\
          <line x1=\"{lower:.1}\" y1=\"{middle:.1}\" x2=\"{upper:.1}\" y2=\"{middle:.1}\" stroke=\"var(--ink)\"/>\
-         <text x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+         <text x=\"{:.1}\" y=\"{:.1}\">{} <tspan class=\"aside\">{}</tspan></text>",
         y + 1.0,
         end - left,
         BAR - 2.0,
+        peer.key,
         end.max(upper) + 6.0,
         middle + 4.0,
         number(ratio.median),
+        peer.name,
     )
 }
 
@@ -281,9 +289,12 @@ mod tests {
     #[test]
     fn a_bar_is_as_long_as_its_ratio() {
         let x = |ratio: f64| 10.0 + 100.0 * ratio;
-        let drawn = bar("jax", Middle { median: 0.5, quartiles: [0.4, 0.7] }, 0.0, x);
+        let drawn = bar(&PEERS[2], Middle { median: 0.5, quartiles: [0.4, 0.7] }, 0.0, x);
         assert!(drawn.contains("x=\"10.0\"") && drawn.contains("width=\"50.0\""), "{drawn}");
-        assert!(drawn.contains("x1=\"50.0\"") && drawn.contains("x2=\"80.0\"") && drawn.contains(">0.500<"), "{drawn}");
+        assert!(
+            drawn.contains("x1=\"50.0\"") && drawn.contains("x2=\"80.0\"") && drawn.contains(">0.500 <tspan"),
+            "{drawn}"
+        );
     }
 
     #[test]

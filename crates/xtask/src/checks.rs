@@ -20,7 +20,7 @@ impl Step {
 }
 
 /// One profile throughout: a second one would build burn twice.
-const TEST: [Step; 6] = [
+const TEST: [Step; 7] = [
     Step::new("formatting", &["fmt", "--all", "--check"]),
     Step::new("lints", &["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]),
     // No test of `cargo test`, so not among all targets.
@@ -33,6 +33,8 @@ const TEST: [Step; 6] = [
         arguments: &["doc", "--release", "--workspace", "--no-deps"],
         environment: &[("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links")],
     },
+    // A workspace of their own, which the other steps don't see.
+    Step::new("lock of the fuzz targets", &["fetch", "--locked", "--manifest-path", "tests/fuzz/Cargo.toml"]),
     Step::new("programs", &["build", "--release", "--workspace"]),
     Step::new("tests", &["test", "--release", "--workspace", "--no-fail-fast"]),
 ];

@@ -9,6 +9,8 @@ use crate::needs;
 /// Where the targets lie; a workspace of its own.
 const FOLDER: &str = "tests/fuzz";
 const SECONDS: u64 = 60;
+/// Lines of a fuzzer that are kept.
+const LAST: usize = 40;
 
 /// What the targets are run with: one allocation, one input's time and the whole process are limited.
 const LIMITS: [&str; 5] =
@@ -22,11 +24,13 @@ pub(crate) struct Fuzz {
 }
 
 /// What one target's run told.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 struct Told {
     executions: u64,
     coverage: u64,
     crashes: Vec<String>,
+    /// The last lines, of which the crash's are some.
+    last: Vec<String>,
 }
 
 impl Fuzz {
@@ -52,21 +56,23 @@ impl Fuzz {
             let name = self.target.as_deref().unwrap_or_default();
             return Err(format!("there is no target {name:?}; there are {}", all.join(", ")));
         }
+        println!("the targets are built first, which takes minutes once");
         let mut failed = Vec::new();
         let mut sum = 0;
         println!("{:12} {:>12} {:>9} {:>8}", "target", "executions", "coverage", "crashes");
         for target in chosen {
-            let told = self.one(target)?;
-            println!("{target:12} {:>12} {:>9} {:>8}", told.executions, told.coverage, told.crashes.len());
-            sum += told.executions;
-            failed.extend(told.crashes);
+            // One that cannot be run is no reason to forget what others found.
+            match self.one(target) {
+                Ok(told) => {
+                    println!("{target:12} {:>12} {:>9} {:>8}", told.executions, told.coverage, told.crashes.len());
+                    sum += told.executions;
+                    failed.extend(told.crashes.iter().map(|path| told.crash(target, path)));
+                }
+                Err(problem) => failed.push(problem),
+            }
         }
         println!("{:12} {sum:>12}", "all");
-        if failed.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("inputs that must not crash do:\n  {}", failed.join("\n  ")))
-        }
+        if failed.is_empty() { Ok(()) } else { Err(failed.join("\n\n")) }
     }
 
     fn one(&self, target: &str) -> Result<Told, String> {
@@ -86,21 +92,16 @@ impl Fuzz {
         command.stderr(Stdio::piped());
         let mut process = command.spawn().map_err(|e| format!("cannot start cargo fuzz: {e}"))?;
         let Some(said) = process.stderr.take() else { return Err("cargo fuzz says nothing".into()) };
-        let (mut told, mut last) = (Told::default(), Vec::new());
+        let mut told = Told::default();
         for line in BufReader::new(said).split(b'\n').map_while(Result::ok) {
-            let line = String::from_utf8_lossy(&line).into_owned();
-            told.hear(&line);
-            last.push(line);
-            if last.len() > 40 {
-                last.remove(0);
-            }
+            told.hear(&String::from_utf8_lossy(&line));
         }
         let ended = process.wait().map_err(|e| format!("cargo fuzz: {e}"))?;
         if !ended.success() && told.crashes.is_empty() {
-            return Err(format!("{target}: cargo fuzz failed:\n{}", last.join("\n")));
+            return Err(format!("{target}: cargo fuzz failed:\n{}", told.last.join("\n")));
         }
         if told.executions == 0 && told.crashes.is_empty() {
-            return Err(format!("{target}: nothing was executed:\n{}", last.join("\n")));
+            return Err(format!("{target}: nothing was executed:\n{}", told.last.join("\n")));
         }
         Ok(told)
     }
@@ -121,6 +122,16 @@ impl Told {
         if let Some((_, path)) = line.split_once("Test unit written to ") {
             self.crashes.push(path.trim().to_owned());
         }
+        self.last.push(line.to_owned());
+        if self.last.len() > LAST {
+            self.last.remove(0);
+        }
+    }
+
+    /// What is said of a crash, and how it is seen again.
+    fn crash(&self, target: &str, path: &str) -> String {
+        let again = format!("cargo +nightly fuzz run --fuzz-dir {FOLDER} {target} {path}");
+        format!("{target}: {path} must not crash, and does:\n{}\nagain: {again}", self.last.join("\n"))
     }
 }
 
@@ -151,12 +162,16 @@ mod tests {
     fn what_the_fuzzer_tells_is_heard() {
         let mut told = Told::default();
         told.hear("#4096\tpulse  cov: 210 ft: 502 corp: 45/1023b lim: 68 exec/s: 2048 rss: 60Mb");
-        assert_eq!(told, Told { executions: 4096, coverage: 210, crashes: vec![] });
+        assert_eq!((told.executions, told.coverage, told.crashes.len()), (4096, 210, 0));
         told.hear("artifact_prefix='tests/fuzz/artifacts/npy/'; Test unit written to tests/fuzz/artifacts/npy/crash-1");
         told.hear("stat::number_of_executed_units: 9000");
-        assert_eq!(
-            told,
-            Told { executions: 9000, coverage: 210, crashes: vec!["tests/fuzz/artifacts/npy/crash-1".into()] }
-        );
+        assert_eq!((told.executions, told.coverage), (9000, 210));
+        assert_eq!(told.crashes, ["tests/fuzz/artifacts/npy/crash-1"]);
+        let said = told.crash("npy", &told.crashes[0]);
+        assert!(said.contains("pulse  cov") && said.ends_with("fuzz npy tests/fuzz/artifacts/npy/crash-1"), "{said}");
+        for i in 0..2 * LAST {
+            told.hear(&i.to_string());
+        }
+        assert_eq!((told.last.len(), told.last[0].as_str()), (LAST, "40"));
     }
 }

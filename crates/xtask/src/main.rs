@@ -4,10 +4,13 @@
 //! experiments that ship against what they promise, and stein with other programs. On a bare machine both bring what they
 //! need; where they cannot, they say what to install and count what was left out.
 
+#![forbid(unsafe_code)]
+
 mod bench;
 mod checks;
 mod fuzz;
 mod needs;
+mod supply;
 
 use std::process::ExitCode;
 
@@ -21,7 +24,9 @@ cargo xtask TASK
   bench   what things cost, each of [sampling | steps | memory | start-up | report | jobs] that is named, or all, with a page in
           reports/bench.html [--all: more shapes] [--peers: sampling, steps and memory beside PyTorch and JAX]; [page]: that alone
   fuzz    hostile bytes for what reads files, for some time each target [--seconds N: 60] [--target NAME]; wants cargo-fuzz and a
-          nightly compiler";
+          nightly compiler
+  supply  licences, sources and known flaws of what stein is built upon, and dependencies that nobody uses; wants cargo-deny and
+          cargo-machete";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -38,6 +43,7 @@ fn main() -> ExitCode {
         ["ci"] => ended(checks::test().and_then(|()| checks::accept(false))),
         ["fuzz", ref words @ ..] if let Some(fuzz) = fuzz::Fuzz::of(words) => ended(fuzz.run()),
         ["bench", ref words @ ..] if let Some(bench) = bench::Bench::of(words) => bench.run(),
+        ["supply"] => ended(supply::run()),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             ExitCode::SUCCESS

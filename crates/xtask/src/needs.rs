@@ -127,9 +127,22 @@ pub(crate) fn fuzzing() -> Result<(), String> {
         (&["+nightly", "--version"], "a nightly compiler: rustup toolchain install nightly --profile minimal"),
         (&["fuzz", "--version"], "cargo-fuzz: cargo install cargo-fuzz"),
     ];
+    missing("fuzzing", &needs)
+}
+
+/// What looks at dependencies; the error says how to install what is missing.
+pub(crate) fn supply() -> Result<(), String> {
+    let needs: [(&[&str], &str); 2] = [
+        (&["deny", "--version"], "cargo-deny: cargo install --locked cargo-deny"),
+        (&["machete", "--version"], "cargo-machete: cargo install --locked cargo-machete"),
+    ];
+    missing("this", &needs)
+}
+
+fn missing(what: &str, needs: &[(&[&str], &str)]) -> Result<(), String> {
     let missing: Vec<&str> =
         needs.iter().filter(|(arguments, _)| !succeeds("cargo", arguments)).map(|(_, how)| *how).collect();
-    if missing.is_empty() { Ok(()) } else { Err(format!("fuzzing needs\n  {}", missing.join("\n  "))) }
+    if missing.is_empty() { Ok(()) } else { Err(format!("{what} needs\n  {}", missing.join("\n  "))) }
 }
 
 fn install(packages: &[&str]) -> bool {

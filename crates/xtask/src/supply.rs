@@ -4,8 +4,10 @@ use std::process::Command;
 
 use crate::needs;
 
-/// Both workspaces that have dependencies of their own besides the main one.
+/// The workspaces: what tests alone want is not among what stein is built upon.
 const MANIFESTS: [&str; 3] = ["Cargo.toml", "tests/schema/Cargo.toml", "tests/fuzz/Cargo.toml"];
+
+const CONFIG: &str = ".cargo/deny.toml";
 
 /// Holds `Cargo.lock` against `.cargo/deny.toml`, and manifests against what is used.
 pub(crate) fn run() -> Result<(), String> {
@@ -18,12 +20,11 @@ pub(crate) fn run() -> Result<(), String> {
         }
     };
     for manifest in MANIFESTS {
-        let deny = ["deny", "--locked", "--manifest-path", manifest, "check", "--config", ".cargo/deny.toml"];
+        let deny = ["deny", "--locked", "--manifest-path", manifest, "--config", CONFIG, "check"];
         step(format!("licences and sources, {manifest}"), &[&deny[..], &["bans", "licenses", "sources"]].concat());
     }
-    // The folder is a library of its own package and a module of another's tests: machete looks into each package alone.
     step("unused dependencies".into(), &["machete", "--with-metadata"]);
-    let advisories = ["deny", "--locked", "check", "--config", ".cargo/deny.toml", "advisories"];
+    let advisories = ["deny", "--locked", "--config", CONFIG, "check", "advisories"];
     if succeeds(&["deny", "fetch", "db"]) {
         step("known flaws".into(), &advisories);
     } else {

@@ -163,7 +163,7 @@ fn parts_make_the_step(plan: &Plan, objectives: Vec<(&'static str, Arc<dyn Objec
             let parts = moves(&before, steps().taken(accumulate));
             let whole = moves(&before, steps().taken_whole(&*objective, accumulate, None));
             let found = (apart(&parts[..1], &whole[..1]), apart(&parts[1..], &whole[1..]));
-            assert!(found.0 < 1e-5 && found.1 < 1e-4, "{name}, {accumulate}: {found:?}");
+            assert!(found.0 < 1e-5 && found.1 < 3e-4, "{name}, {accumulate}: {found:?}");
             // Directions of its own are another step: parts must meet the batch's.
             if objective.probes() > 0 {
                 let other = stein_core::Streams::new(77).at("other", 0);

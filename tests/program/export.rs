@@ -58,7 +58,7 @@ fn raw_weights_are_the_last_checkpoints() {
     // The optimiser's own vector has the same numbers, burn's way round.
     let training = folder.training();
     let hash = training.read_record().unwrap().unwrap().hash;
-    let set = checkpoint::newest(&training.checkpoints(), &hash).unwrap().set.unwrap();
+    let set = checkpoint::newest(&training.checkpoints(), &hash, 1 << 20).unwrap().set.unwrap();
     let vector = ArrayFile::from_bytes(&set.files["model.safetensors"]).unwrap().arrays["parameters"].clone();
     let weight = &raw.arrays["layers.0.weight"];
     assert_eq!((weight.data[1], weight.data[3]), (vector.data[32], vector.data[1]));

@@ -8,6 +8,8 @@ use stein_record::arrays::ArrayFile;
 use stein_record::{Array, RunDir};
 
 use crate::harness::{Folder, SMALL, Said};
+#[cfg(unix)]
+use crate::resume::{LONG, same_as_undisturbed};
 
 /// A run that takes a moment.
 const SHORT: &[&str] = &["run", "small.toml", "--set", "training.steps=20"];
@@ -64,6 +66,113 @@ fn nothing_is_written_where_links_lead() {
     link(&elsewhere, &folder.path().join("runs/small/trained"));
     assert!(soon(&folder, SHORT, 6).err().contains("it is a link"));
     assert!(is_empty(&elsewhere));
+}
+
+#[cfg(unix)]
+#[test]
+fn links_that_nobody_asks_for_disturb_nothing() {
+    let folder = Folder::with(SMALL);
+    let child = folder.start(LONG);
+    folder.wait_for_checkpoint(100);
+    let (cell, training) = (folder.cell(), folder.training());
+    // What Emacs leaves beside a file that it shows.
+    let editors = |name: &str| format!(".#{name}");
+    for (run, name) in [(&cell, editors("run.json")), (&training, editors("metrics.jsonl")), (&cell, "notes".into())] {
+        link(Path::new("somebody@somewhere.1234:1"), &run.path().join(name));
+    }
+    link(Path::new("somebody@somewhere.1234:1"), &training.checkpoints().join(editors("step-1")));
+    link(Path::new("/"), &folder.path().join("runs/small/elsewhere"));
+    std::os::unix::net::UnixListener::bind(training.path().join("socket")).unwrap();
+    Said(child.wait_with_output().unwrap()).exits(0);
+    same_as_undisturbed(&folder);
+    let page = || folder.path().join("reports/small/index.html");
+    for of in [&[][..], &["runs/small"], &["small.toml"], &[cell.path().to_str().unwrap()]] {
+        std::fs::remove_file(page()).unwrap();
+        folder.stein(&[&["report"], of].concat()).exits(0);
+        assert!(!std::fs::read_to_string(page()).unwrap().contains("it is a link"), "{of:?}");
+    }
+    let drawn = folder.stein(&["sample", cell.path().to_str().unwrap(), "-n", "4"]).exits(0);
+    assert!(drawn.out().contains("samples.npy"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_cell_with_such_a_link_is_not_run_again() {
+    let folder = Folder::with(&format!("[sweep]\nseed = [0, 1]\n{}", SMALL.replace("steps = 600", "steps = 40")));
+    folder.stein(&["run", "small.toml"]).exits(0);
+    let cells = stein_record::run_dir::list(&folder.path().join("runs")).unwrap();
+    link(Path::new("somebody@somewhere.1234:1"), &cells[0].path().join(".#run.json"));
+    let again = folder.stein(&["run", "small.toml"]).exits(0);
+    assert!(again.out().contains("cells   0 finished, 2 skipped, 0 failed"), "{}", again.out());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_the_way_of_a_run_ends_it() {
+    // Samples that take long, so that there is time before they are written.
+    let folder = Folder::with(&SMALL.replace("steps-per-level = 3", "steps-per-level = 2000"));
+    let elsewhere = folder.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let child = folder.start(LONG);
+    folder.wait_for_checkpoint(50);
+    let samples = folder.cell().path().join("samples");
+    link(&elsewhere, &samples);
+    let said = Said(child.wait_with_output().unwrap()).exits(6);
+    assert!(said.err().contains("samples: it is a link") && said.err().contains("--runs"), "{}", said.err());
+    assert!(is_empty(&elsewhere));
+}
+
+#[cfg(unix)]
+#[test]
+fn commands_on_a_run_refuse_links() {
+    let (folder, cell) = finished();
+    let elsewhere = folder.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    Array::new([2, 2], vec![0.5; 4]).write_npy(&folder.path().join("points.npy")).unwrap();
+    link(Path::new("points.npy"), &folder.path().join("at.npy"));
+    let run = cell.path().to_str().unwrap();
+    let sample = &["sample", run, "-n", "4"][..];
+    let score = &["score", run, "--at", "at.npy", "--sigma", "1", "--out", "scores.npy"][..];
+    let (weights, curves) = (&["export", run, "--out", "out.safetensors"][..], &["export", run, "--csv"][..]);
+    for (name, commands) in [
+        ("drawn", &[sample][..]),
+        ("experiment.toml", &[sample, score, weights]),
+        ("network.safetensors", &[sample, score, weights]),
+        ("metrics.jsonl", &[curves]),
+    ] {
+        // Linked to what would do, were it not a link.
+        let (at, kept) = (cell.path().join(name), folder.path().join(name));
+        if at.exists() {
+            std::fs::rename(&at, &kept).unwrap();
+        }
+        link(if kept.exists() { &kept } else { &elsewhere }, &at);
+        for arguments in commands {
+            let said = soon(&folder, arguments, 6);
+            assert!(said.err().contains(&format!("{name}: it is a link")), "{arguments:?}: {}", said.err());
+        }
+        std::fs::remove_file(&at).unwrap();
+        if kept.exists() {
+            std::fs::rename(&kept, &at).unwrap();
+        }
+    }
+    assert!(is_empty(&elsewhere));
+    // What the user names may be a link: points, a run, the folder of runs.
+    folder.stein(score).exits(0);
+    link(cell.path(), &folder.path().join("best"));
+    folder.stein(&["sample", "best", "-n", "4"]).exits(0);
+    link(&folder.path().join("runs"), &folder.path().join("other"));
+    let again = folder.stein(&[SHORT, &["--runs", "other"]].concat()).exits(0);
+    assert!(again.err().contains("is finished"), "{}", again.err());
+}
+
+#[test]
+fn a_report_is_of_a_file_in_any_folder() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path().join("below")).unwrap();
+    folder.write("below/small.toml", SMALL);
+    folder.stein(&["run", "below/small.toml", "--set", "training.steps=20", "--no-report"]).exits(0);
+    let said = folder.stein(&["report", "below/small.toml"]).exits(0);
+    assert!(said.out().contains("index.html"), "{}", said.out());
 }
 
 #[cfg(unix)]

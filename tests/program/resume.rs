@@ -272,6 +272,31 @@ fn a_checkpoint_that_cannot_be_written_ends_the_run() {
     same_as_undisturbed(&folder);
 }
 
+/// Metrics at every step outgrow what a file may have.
+#[cfg(unix)]
+#[test]
+fn metrics_that_cannot_be_written_end_the_run_and_it_goes_on() {
+    let text = SMALL.replace("log-every = 20", "log-every = 1");
+    let whole = Folder::with(&text);
+    whole.stein(LONG).exits(0);
+    let folder = Folder::with(&text);
+    // In blocks of 512 bytes. A write beyond is to be an error, not a signal.
+    let limited = "trap '' XFSZ; ulimit -f 128; exec \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", limited, "sh", env!("CARGO_BIN_EXE_stein")]).args(LONG).current_dir(folder.path());
+    let said = Said(command.output().unwrap()).exits(8);
+    assert!(said.err().contains("metrics.jsonl: cannot append"), "{}", said.err());
+    assert_eq!(folder.cell().read_record().unwrap().unwrap().state, State::Failed);
+    let metrics = std::fs::read(folder.training().metrics()).unwrap();
+    assert_eq!(metrics.len(), 128 * 512);
+    // What an earlier version went on to write when there was room again.
+    let rest = b"{\"step\":2000,\"split\":\"train\",\"name\":\"loss\",\"value\":1.5}\n";
+    std::fs::write(folder.training().metrics(), [&metrics[..], rest].concat()).unwrap();
+    let again = folder.stein(LONG).exits(0);
+    assert!(again.err().contains("resuming at step"), "{}", again.err());
+    assert!(results(&folder.cell()) == results(&whole.cell()));
+}
+
 #[test]
 fn a_last_checkpoint_that_cannot_be_written_is_no_end() {
     let once: &[&str] = &["run", "small.toml", "--set", "training.checkpoint-every=0"];

@@ -42,28 +42,29 @@ pub(crate) struct GradientStep {
 
 impl From<Tensor<1>> for Gradient {
     fn from(whole: Tensor<1>) -> Self {
-        let (length, device) = (whole.dims()[0], whole.device());
-        Self::of(vec![(length, vec![whole])], &device)
+        let (length, like) = (whole.dims()[0], (whole.dtype(), whole.device()));
+        Self::of(vec![(length, vec![whole])], like)
     }
 }
 
 impl Gradient {
-    /// A gradient stretch by stretch: the length of each and the vectors, without a tape, whose sum it is; zeros if there are none.
+    /// A gradient of numbers of that type, stretch by stretch: the length of each and the vectors, without a tape, whose sum it is;
+    /// zeros if there are none.
     ///
     /// # Panics
     /// If a vector is not as long as its stretch.
-    pub fn of(stretches: Vec<(usize, Vec<Tensor<1>>)>, device: &Device) -> Self {
+    pub fn of(stretches: Vec<(usize, Vec<Tensor<1>>)>, (dtype, device): (DType, Device)) -> Self {
         let vectors = || stretches.iter().flat_map(|(length, parts)| parts.iter().map(move |part| (*length, part)));
         assert!(vectors().all(|(length, part)| part.dims() == [length]), "vectors must be as long as their stretch");
-        if is_host(device) && vectors().all(|(_, part)| part.dtype() == DType::F32) {
+        if dtype == DType::F32 && is_host(&device) && vectors().all(|(_, part)| part.dtype() == dtype) {
             let data = |(length, parts): (_, Vec<_>)| (length, parts.into_iter().map(Tensor::<1>::into_data).collect());
-            return Self(Form::Host(Stretches(stretches.into_iter().map(data).collect()), device.clone()));
+            return Self(Form::Host(Stretches(stretches.into_iter().map(data).collect()), device));
         }
-        let sum = |(length, parts): (usize, Vec<_>)| {
-            parts.into_iter().reduce(|a, b| a + b).unwrap_or_else(|| Tensor::<1>::zeros([length], device))
-        };
+        let zeros = |length| Tensor::<1>::zeros([length], (&device, dtype));
+        let sum =
+            |(length, parts): (usize, Vec<_>)| parts.into_iter().reduce(|a, b| a + b).unwrap_or_else(|| zeros(length));
         let sums: Vec<_> = stretches.into_iter().map(sum).collect();
-        Self(Form::Device(if sums.is_empty() { Tensor::zeros([0], device) } else { Tensor::cat(sums, 0) }))
+        Self(Form::Device(if sums.is_empty() { zeros(0) } else { Tensor::cat(sums, 0) }))
     }
 
     /// As one vector.

@@ -4,7 +4,7 @@ mod compare;
 
 use burn::module::Param;
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{DType, Device, Distribution, Tensor};
 use stein_kernels::{AdamState, AdamStep, Gradient};
 
 use compare::{compare, normal, worst};
@@ -111,23 +111,25 @@ fn dense_layers_are_the_same_bits_for_any_number_of_threads() {
     }
 }
 
+const STEP: AdamStep = AdamStep {
+    beta_1: 0.9,
+    rest_1: 0.1,
+    beta_2: 0.99,
+    rest_2: 0.01,
+    epsilon: 1e-6,
+    rate: 0.02,
+    root: 1.5,
+    keep: 0.999,
+    average: Some([0.75, 0.25]),
+};
+
 #[test]
 fn adam_is_what_plain_operations_make_of_it() {
     let device = Device::flex();
     device.seed(12);
     let n = 70_001;
     let normal = || Tensor::<1>::random([n], Distribution::Normal(0.0, 1.0), &device);
-    let s = AdamStep {
-        beta_1: 0.9,
-        rest_1: 0.1,
-        beta_2: 0.99,
-        rest_2: 0.01,
-        epsilon: 1e-6,
-        rate: 0.02,
-        root: 1.5,
-        keep: 0.999,
-        average: Some([0.75, 0.25]),
-    };
+    let s = STEP;
     let (parameters, mean, square, average) = (normal(), normal(), normal().square(), normal());
     let state = AdamState { spare: parameters.clone(), parameters, mean, square, average };
     let (gradient, factor) = (normal(), Tensor::from_floats([0.5], &device));
@@ -161,14 +163,23 @@ fn gradients_are_the_sums_of_their_parts() {
     device.seed(13);
     let normal = |n| Tensor::<1>::random([n], Distribution::Normal(0.0, 1.0), &device);
     let (a, b, c) = (normal(5), normal(5), normal(3));
-    let gradient = Gradient::of(vec![(5, vec![a.clone(), b.clone()]), (2, vec![]), (3, vec![c.clone()])], &device);
+    let stretches = vec![(5, vec![a.clone(), b.clone()]), (2, vec![]), (3, vec![c.clone()])];
+    let gradient = Gradient::of(stretches, (DType::F32, device.clone()));
     let whole = Tensor::cat(vec![a + b, Tensor::zeros([2], &device), c], 0);
     assert!(worst(gradient.square_sum(), whole.clone().square().sum()) < 1e-6);
     assert_eq!(gradient.into_tensor().into_data(), whole.into_data());
-    let none = Gradient::of(Vec::new(), &device);
+    let none = Gradient::of(Vec::new(), (DType::F32, device.clone()));
     assert_eq!((none.square_sum().into_scalar::<f32>(), none.into_tensor().dims()), (0.0, [0]));
     // Another number type has no kernels, and is summed all the same.
-    let wide = Tensor::<1>::from_data([1.0f64, 2.0], (&device, burn::tensor::DType::F64));
-    let gradient = Gradient::of(vec![(2, vec![wide.clone(), wide])], &device);
-    assert_eq!(gradient.into_tensor().into_data().try_into_vec::<f64>().expect("f64"), [2.0, 4.0]);
+    let wide = Tensor::<1>::from_data([1.0f64, 2.0], (&device, DType::F64));
+    for (parts, expected) in [(vec![wide.clone(), wide.clone()], [2.0, 4.0, 0.0]), (vec![], [0.0; 3])] {
+        let gradient = Gradient::of(vec![(2, parts), (1, vec![])], (DType::F64, device.clone()));
+        assert_eq!(gradient.clone().into_tensor().into_data().try_into_vec::<f64>().expect("f64"), expected);
+        // And Adam moves what is of that type by it.
+        let ones = Tensor::<1>::ones([3], (&device, DType::F64));
+        let [parameters, mean, square, average, spare] = std::array::from_fn(|_| ones.clone());
+        let state = AdamState { parameters, mean, square, average, spare };
+        let moved = stein_kernels::adam(STEP, gradient, Tensor::ones([1], (&device, DType::F64)), state);
+        assert_eq!(moved.parameters.dtype(), DType::F64);
+    }
 }

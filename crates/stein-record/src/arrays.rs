@@ -1,7 +1,11 @@
 //! Small arrays of `f32` on disk: `.npy` for one, `.safetensors` for several by name.
 
 use std::collections::BTreeMap;
+use std::io::{BufReader, Read};
 use std::path::Path;
+
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
 
 use crate::{RecordError, atomic, file};
 
@@ -63,8 +67,7 @@ impl Array {
 
     /// Reads a `.npy` file of little-endian `f32`, or `f64` that are rounded, in C order; `None` if there is no file.
     pub fn read_npy(path: &Path) -> Result<Option<Self>, RecordError> {
-        let parse = |bytes: Vec<u8>| Self::from_npy(&bytes).map_err(|problem| RecordError::damaged(path, problem));
-        file::read(path, file::ARRAYS)?.map(parse).transpose()
+        read(path, file::ARRAYS, read_npy)
     }
 
     /// Reads the bytes of a `.npy` file.
@@ -72,13 +75,24 @@ impl Array {
     /// # Errors
     /// What is wrong with them.
     pub fn from_npy(bytes: &[u8]) -> Result<Self, String> {
-        parse_npy(bytes)
+        read_npy(bytes, bytes.len() as u64)
     }
 
     /// Writes a `.npy` file (version 1.0, `<f4`, C order) atomically.
     pub fn write_npy(&self, path: &Path) -> Result<(), RecordError> {
         atomic::write(path, &npy_bytes(self))
     }
+}
+
+/// Reads arrays of at most `most` bytes from a file; `None` if there is none. `from` is told their length.
+fn read<T>(
+    path: &Path,
+    most: u64,
+    from: impl FnOnce(BufReader<std::fs::File>, u64) -> Result<T, String>,
+) -> Result<Option<T>, RecordError> {
+    let Some((file, length)) = file::open_at_most(path, most)? else { return Ok(None) };
+    let read = from(BufReader::new(file), length);
+    read.map(Some).map_err(|problem| RecordError::damaged(path, problem))
 }
 
 /// The most rows and columns of nothing: beside an extent of 0 the others are bounded by no data.
@@ -110,12 +124,21 @@ fn npy_bytes(array: &Array) -> Vec<u8> {
     out
 }
 
-fn parse_npy(bytes: &[u8]) -> Result<Array, String> {
-    let rest = bytes.strip_prefix(MAGIC).ok_or("not a version 1.0 .npy file")?;
-    let (length, rest) = rest.split_at_checked(2).ok_or("the header is cut off")?;
-    let length = usize::from(u16::from_le_bytes([length[0], length[1]]));
-    let (header, data) = rest.split_at_checked(length).ok_or("the header is cut off")?;
-    let header = std::str::from_utf8(header).map_err(|_| "the header is not text")?;
+/// So many bytes, of which `what` is.
+fn bytes(mut from: impl Read, count: u64, what: &str) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    from.by_ref().take(count).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    if bytes.len() as u64 == count { Ok(bytes) } else { Err(format!("{what} is cut off")) }
+}
+
+/// An array of `length` bytes. What the header says is compared with that before there is memory for it.
+fn read_npy(mut from: impl Read, length: u64) -> Result<Array, String> {
+    let magic = bytes(&mut from, MAGIC.len() as u64, "it").ok().filter(|magic| magic == MAGIC);
+    magic.ok_or("not a version 1.0 .npy file")?;
+    let size = bytes(&mut from, 2, "the header")?;
+    let size = u16::from_le_bytes([size[0], size[1]]);
+    let header = bytes(&mut from, size.into(), "the header")?;
+    let header = std::str::from_utf8(&header).map_err(|_| "the header is not text")?;
     let double = header.contains("'descr': '<f8'");
     if !(double || header.contains("'descr': '<f4'")) || !header.contains("'fortran_order': False") {
         return Err("only little-endian float32 and float64 in C order are read".into());
@@ -128,21 +151,40 @@ fn parse_npy(bytes: &[u8]) -> Result<Array, String> {
         .filter(|d| !d.is_empty())
         .map(|d| d.parse().map_err(|_| format!("{d:?} is not an extent")))
         .collect::<Result<_, String>>()?;
-    let width = if double { 8usize } else { 4 };
-    let count = shape.iter().try_fold(width, |n, &d| n.checked_mul(d)).ok_or("the shape is too large")?;
-    if count != data.len() {
-        return Err(format!("a shape of {shape:?} needs {count} bytes, the file has {}", data.len()));
+    let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    let needed = count.and_then(|n| n.checked_mul(if double { 8 } else { 4 })).ok_or("the shape is too large")?;
+    let there = length.saturating_sub(MAGIC.len() as u64 + 2 + u64::from(size));
+    if needed as u64 != there {
+        return Err(format!("a shape of {shape:?} needs {needed} bytes, the file has {there}"));
     }
-    checked(Array { shape, data: if double { doubles(data) } else { floats(data) } })
+    let count = count.unwrap_or_default();
+    let data = if double {
+        numbers(from, count, |b| f64::from_le_bytes(b) as f32)?
+    } else {
+        numbers(from, count, f32::from_le_bytes)?
+    };
+    checked(Array { shape, data })
 }
 
-fn doubles(bytes: &[u8]) -> Vec<f32> {
-    let (all, _) = bytes.as_chunks();
-    all.iter().map(|b| f64::from_le_bytes(*b) as f32).collect()
+/// So many numbers of W bytes.
+fn numbers<const W: usize>(mut from: impl Read, count: usize, number: fn([u8; W]) -> f32) -> Result<Vec<f32>, String> {
+    let mut numbers = Vec::new();
+    numbers.try_reserve_exact(count).map_err(|_| format!("there is no memory for {count} numbers"))?;
+    let mut buffer = vec![0; W * count.min(1 << 14)];
+    while numbers.len() < count {
+        let some = &mut buffer[..W * (count - numbers.len()).min(1 << 14)];
+        from.read_exact(some).map_err(|e| e.to_string())?;
+        numbers.extend(some.as_chunks().0.iter().map(|b| number(*b)));
+    }
+    Ok(numbers)
 }
 
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+/// The most bytes of a header.
+const HEADER: u64 = 100_000_000;
+
+/// The most bytes of a safetensors file of so many numbers.
+pub fn bytes_of(numbers: usize) -> u64 {
+    HEADER.saturating_add((numbers as u64).saturating_mul(4))
 }
 
 /// Named arrays with text metadata.
@@ -182,26 +224,46 @@ impl ArrayFile {
 
     /// Reads the bytes of a safetensors file whose tensors are all `f32`.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let (_, header) = safetensors::SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
-        let tensors = safetensors::SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
-        let mut out = Self::default();
-        if let Some(metadata) = header.metadata() {
-            out.metadata = metadata.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+        Self::from_reader(bytes, bytes.len() as u64)
+    }
+
+    /// Reads `length` bytes. What the header says is compared with that before there is memory for it.
+    fn from_reader(mut from: impl Read, length: u64) -> Result<Self, String> {
+        let size = bytes(&mut from, 8, "the header")?.try_into().map_or(0, u64::from_le_bytes);
+        let rest = length.saturating_sub(8);
+        if size > HEADER.min(rest) {
+            return Err(format!("a header of {size} bytes is too long for it"));
         }
-        for (name, view) in tensors.iter() {
-            if view.dtype() != safetensors::Dtype::F32 {
-                return Err(format!("tensor {name:?} is {:?}, not F32", view.dtype()));
+        let header = bytes(&mut from, size, "the header")?;
+        let header: Metadata = serde_json::from_slice(&header).map_err(|e| format!("not a safetensors header: {e}"))?;
+        let (needed, there) = (header.data_len() as u64, rest - size);
+        if needed != there {
+            return Err(format!("its tensors need {needed} bytes, the file has {there}"));
+        }
+        let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
+        let mut out = Self { metadata, ..Self::default() };
+        // They lie one behind another.
+        for name in header.offset_keys() {
+            let Some(about) = header.info(&name) else { continue };
+            if about.dtype != Dtype::F32 {
+                return Err(format!("tensor {name:?} is {:?}, not F32", about.dtype));
             }
-            let array = checked(Array { shape: view.shape().to_vec(), data: floats(view.data()) });
-            out.arrays.insert(name.to_owned(), array.map_err(|problem| format!("tensor {name:?}: {problem}"))?);
+            let count = about.shape.iter().product();
+            let data = numbers(&mut from, count, f32::from_le_bytes)?;
+            let array = checked(Array { shape: about.shape.clone(), data });
+            out.arrays.insert(name.clone(), array.map_err(|problem| format!("tensor {name:?}: {problem}"))?);
         }
         Ok(out)
     }
 
     /// Reads a safetensors file; `None` if there is none.
     pub fn read(path: &Path) -> Result<Option<Self>, RecordError> {
-        let parse = |bytes: Vec<u8>| Self::from_bytes(&bytes).map_err(|problem| RecordError::damaged(path, problem));
-        file::read(path, file::ARRAYS)?.map(parse).transpose()
+        read(path, file::ARRAYS, Self::from_reader)
+    }
+
+    /// Reads one of at most so many numbers.
+    pub fn read_at_most(path: &Path, numbers: usize) -> Result<Option<Self>, RecordError> {
+        read(path, bytes_of(numbers), Self::from_reader)
     }
 
     /// Writes a safetensors file atomically.
@@ -220,27 +282,27 @@ mod tests {
             let n = shape.iter().product();
             let array = Array::new(shape, (0..n).map(|i| i as f32 - 1.5).collect());
             let bytes = npy_bytes(&array);
-            assert_eq!(parse_npy(&bytes).unwrap(), array);
+            assert_eq!(Array::from_npy(&bytes).unwrap(), array);
             if n > 0 {
-                assert!(parse_npy(&bytes[..bytes.len() - 1]).unwrap_err().contains("needs"));
+                assert!(Array::from_npy(&bytes[..bytes.len() - 1]).unwrap_err().contains("needs"));
             }
         }
-        assert!(parse_npy(b"").is_err());
+        assert!(Array::from_npy(b"").is_err());
         // What NumPy writes unless it is told otherwise.
         let mut double = npy_bytes(&Array::new([2], vec![0.0; 2]));
         double.truncate(double.len() - 8);
         let at = double.windows(3).position(|w| w == b"<f4").unwrap();
         double[at + 2] = b'8';
         double.extend([1.5f64, -0.1].iter().flat_map(|x| x.to_le_bytes()));
-        assert_eq!(parse_npy(&double).unwrap(), Array::new([2], vec![1.5, -0.1]));
-        assert!(parse_npy(b"\x93NUMPY\x01\x00\xff\xff").unwrap_err().contains("cut off"));
+        assert_eq!(Array::from_npy(&double).unwrap(), Array::new([2], vec![1.5, -0.1]));
+        assert!(Array::from_npy(b"\x93NUMPY\x01\x00\xff\xff").unwrap_err().contains("cut off"));
     }
 
     #[test]
     fn enormous_shapes_of_nothing_are_refused() {
         for shape in [vec![1 << 60, 0], vec![0, 1 << 40, 1 << 40]] {
             let empty = Array { shape, data: Vec::new() };
-            assert!(parse_npy(&npy_bytes(&empty)).is_err(), "{:?}", empty.shape);
+            assert!(Array::from_npy(&npy_bytes(&empty)).is_err(), "{:?}", empty.shape);
             let file = ArrayFile { arrays: BTreeMap::from([("a".into(), empty)]), ..ArrayFile::default() };
             assert!(ArrayFile::from_bytes(&file.to_bytes()).is_err());
         }
@@ -260,5 +322,31 @@ mod tests {
             file.arrays["a"].data.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
         );
         assert!(ArrayFile::from_bytes(b"not safetensors").is_err());
+    }
+
+    #[test]
+    fn a_length_that_lies_costs_no_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let sparse = |bytes: Vec<u8>, length: u64| {
+            std::fs::write(&path, bytes).unwrap();
+            std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(length).unwrap();
+        };
+        let array = Array::new([2, 3], vec![0.5; 6]);
+        let file = ArrayFile { arrays: BTreeMap::from([("a".into(), array.clone())]), ..ArrayFile::default() };
+        sparse(npy_bytes(&array), 15 << 30);
+        assert!(Array::read_npy(&path).unwrap_err().to_string().contains("[2, 3] needs 24 bytes"));
+        sparse(file.to_bytes(), 15 << 30);
+        assert!(ArrayFile::read(&path).unwrap_err().to_string().contains("need 24 bytes"));
+        // One that is as long as it says, but no such numbers are wanted.
+        let most = 1usize << 40;
+        let text = format!("{{\"a\":{{\"dtype\":\"F32\",\"shape\":[{most}],\"data_offsets\":[0,{}]}}}}", 4 * most);
+        let bytes = [&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat();
+        let length = (bytes.len() + 4 * most) as u64;
+        sparse(bytes, length);
+        for read in [ArrayFile::read(&path), ArrayFile::read_at_most(&path, 1 << 20)] {
+            assert!(read.unwrap_err().to_string().contains("at most"));
+        }
+        assert!(bytes_of(1 << 33) > file::ARRAYS, "as many as there are");
     }
 }

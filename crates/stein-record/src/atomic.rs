@@ -4,21 +4,56 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
+use tempfile::NamedTempFile;
+
 use crate::RecordError;
 
 /// Writes `bytes` to `path` so that a reader sees the old content or the new, never a part.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(|e| RecordError::io(parent, "create the directory", e))?;
-    let mut file = tempfile::Builder::new()
-        .prefix(".stein-")
-        .suffix(".partial")
-        .permissions(ordinary_permissions())
-        .tempfile_in(parent)
-        .map_err(|e| RecordError::io(path, "write", e))?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(|e| RecordError::io(path, "write", e))?;
-    file.persist(path).map_err(|e| RecordError::io(path, "write", e.error))?;
-    sync_directory(parent)
+    let mut file = Partial::of(path)?;
+    file.write_all(bytes).map_err(|e| RecordError::io(path, "write", e))?;
+    file.finish()
+}
+
+/// What becomes the file at a path when it is whole; nothing is left of it if it is dropped before.
+#[derive(Debug)]
+pub struct Partial<'a> {
+    file: NamedTempFile,
+    path: &'a Path,
+    parent: &'a Path,
+}
+
+impl<'a> Partial<'a> {
+    /// Begins the file at `path`, in a folder that is made if it is not there.
+    pub fn of(path: &'a Path) -> Result<Self, RecordError> {
+        let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::create_dir_all(parent).map_err(|e| RecordError::io(parent, "create the directory", e))?;
+        let file = tempfile::Builder::new()
+            .prefix(".stein-")
+            .suffix(".partial")
+            .permissions(ordinary_permissions())
+            .tempfile_in(parent)
+            .map_err(|e| RecordError::io(path, "write", e))?;
+        Ok(Self { file, path, parent })
+    }
+
+    /// Puts the file in its place, durably.
+    pub fn finish(self) -> Result<(), RecordError> {
+        let Self { file, path, parent } = self;
+        file.as_file().sync_all().map_err(|e| RecordError::io(path, "write", e))?;
+        file.persist(path).map_err(|e| RecordError::io(path, "write", e.error))?;
+        sync_directory(parent)
+    }
+}
+
+impl Write for Partial<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Puts the file `from` at `to` too: under a second name where the file system has hard links, else as a copy. A reader of `to`

@@ -73,6 +73,7 @@ pub fn save(
     files: &BTreeMap<String, Vec<u8>>,
     keep: usize,
 ) -> Result<PathBuf, RecordError> {
+    file::refuse_unless_folder(checkpoints)?;
     fs::create_dir_all(checkpoints).map_err(|e| RecordError::io(checkpoints, "create the directory", e))?;
     remove_partial(checkpoints)?;
     let partial = checkpoints.join(format!(".partial-step-{step}"));
@@ -104,11 +105,11 @@ pub fn exist(checkpoints: &Path) -> Result<bool, RecordError> {
     Ok(!sets(checkpoints)?.is_empty())
 }
 
-/// Reads the newest set that verifies and belongs to that configuration.
-pub fn newest(checkpoints: &Path, configuration: &str) -> Result<Found, RecordError> {
+/// Reads the newest set that verifies and belongs to that configuration, of files of at most `most` bytes.
+pub fn newest(checkpoints: &Path, configuration: &str, most: u64) -> Result<Found, RecordError> {
     let mut found = Found::default();
     for (step, path) in sets(checkpoints)?.into_iter().rev() {
-        match read(&path, step, configuration) {
+        match read(&path, step, configuration, most) {
             Ok(set) => {
                 found.set = Some(set);
                 break;
@@ -119,7 +120,7 @@ pub fn newest(checkpoints: &Path, configuration: &str) -> Result<Found, RecordEr
     Ok(found)
 }
 
-fn read(path: &Path, step: u64, configuration: &str) -> Result<CheckpointSet, String> {
+fn read(path: &Path, step: u64, configuration: &str, most: u64) -> Result<CheckpointSet, String> {
     let manifest = file::read(&path.join(MANIFEST), file::RECORD).map_err(|e| e.to_string())?;
     let manifest = Manifest::parse(&manifest.ok_or("it has no manifest.json")?)?;
     if manifest.step != step {
@@ -130,7 +131,7 @@ fn read(path: &Path, step: u64, configuration: &str) -> Result<CheckpointSet, St
     }
     let mut files = BTreeMap::new();
     for (name, sum) in manifest.files {
-        let bytes = file::read(&path.join(&name), file::ARRAYS).map_err(|e| e.to_string())?;
+        let bytes = file::read(&path.join(&name), most).map_err(|e| e.to_string())?;
         let bytes = bytes.ok_or_else(|| format!("{name}, which its manifest names, is not there"))?;
         if hash::sha256(&bytes) != sum {
             return Err(format!("{name} does not match its checksum"));
@@ -185,36 +186,38 @@ mod tests {
     fn the_newest_set_that_verifies_wins() {
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().join("checkpoints");
-        assert!(newest(&at, "c").unwrap().set.is_none());
+        assert!(newest(&at, "c", 9000).unwrap().set.is_none());
         for step in [10, 20, 30] {
             save(&at, step, "c", &files(&[step as u8]), 2).unwrap();
         }
-        assert_eq!(newest(&at, "c").unwrap().set.unwrap().files["model"], [30]);
+        assert_eq!(newest(&at, "c", 9000).unwrap().set.unwrap().files["model"], [30]);
         assert!(!at.join("step-10").exists(), "two are kept");
 
         let mut bytes = fs::read(at.join("step-30/optimizer")).unwrap();
         bytes[500] ^= 1;
         fs::write(at.join("step-30/optimizer"), bytes).unwrap();
-        let found = newest(&at, "c").unwrap();
+        let found = newest(&at, "c", 9000).unwrap();
         assert_eq!(found.set.unwrap().step, 20);
         assert!(found.skipped[0].1.contains("checksum"));
 
+        assert!(newest(&at, "c", 999).unwrap().skipped[1].1.contains("at most 999"));
+
         fs::remove_file(at.join("step-20/manifest.json")).unwrap();
-        assert!(newest(&at, "c").unwrap().set.is_none());
+        assert!(newest(&at, "c", 9000).unwrap().set.is_none());
         save(&at, 30, "c", &files(b"again"), 2).unwrap();
-        assert_eq!(newest(&at, "c").unwrap().set.unwrap().step, 30);
-        assert!(newest(&at, "other").unwrap().skipped[0].1.contains("another configuration"));
+        assert_eq!(newest(&at, "c", 9000).unwrap().set.unwrap().step, 30);
+        assert!(newest(&at, "other", 9000).unwrap().skipped[0].1.contains("another configuration"));
         let manifest = fs::read_to_string(at.join("step-30/manifest.json")).unwrap();
         for name in ["../../run.json", "/etc/passwd", "..", "c:model", ""] {
             fs::write(at.join("step-30/manifest.json"), manifest.replace("model", name)).unwrap();
-            assert!(newest(&at, "c").unwrap().skipped[0].1.contains("not a file beside it"), "{name}");
+            assert!(newest(&at, "c", 9000).unwrap().skipped[0].1.contains("not a file beside it"), "{name}");
         }
         fs::write(at.join("step-30/manifest.json"), manifest).unwrap();
 
         // A damaged later set must not push out the good one that is saved after it.
         fs::create_dir(at.join("step-99")).unwrap();
         save(&at, 40, "c", &files(b"good"), 1).unwrap();
-        assert_eq!(newest(&at, "c").unwrap().set.unwrap().step, 40);
+        assert_eq!(newest(&at, "c", 9000).unwrap().set.unwrap().step, 40);
     }
 
     #[test]
@@ -224,8 +227,8 @@ mod tests {
         save(&at, 10, "c", &files(b"x"), 3).unwrap();
         fs::create_dir(at.join(".partial-step-20")).unwrap();
         fs::write(at.join(".partial-step-20/model"), b"half").unwrap();
-        assert_eq!(newest(&at, "c").unwrap().set.unwrap().step, 10);
+        assert_eq!(newest(&at, "c", 9000).unwrap().set.unwrap().step, 10);
         save(&at, 20, "c", &files(b"y"), 3).unwrap();
-        assert_eq!(newest(&at, "c").unwrap().set.unwrap().step, 20);
+        assert_eq!(newest(&at, "c", 9000).unwrap().set.unwrap().step, 20);
     }
 }

@@ -7,6 +7,18 @@ pub fn sha256(bytes: &[u8]) -> String {
     hex(&digest(bytes))
 }
 
+/// That of all that can be read.
+pub fn sha256_of(mut from: impl std::io::Read) -> std::io::Result<String> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match from.read(&mut buffer)? {
+            0 => return Ok(hex(&hasher.finalize())),
+            n => hasher.update(&buffer[..n]),
+        }
+    }
+}
+
 /// The same as bytes.
 pub fn digest(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()

@@ -11,12 +11,14 @@
 //! runs/<experiment>/<cell>/
 //!   experiment.toml      resolved experiment
 //!   run.json             RunRecord
+//!   .lock                held by the process that is at work there
 //!   log.txt              what the cell's process said, in a sweep
 //!   metrics.jsonl        MetricLine a line
 //!   network.safetensors  EMA weights
 //!   samples/             final.npy, final.png, held-out.npy, nearest.npy, trajectory.npy, trajectory.gif
 //!   evaluation.json      Evaluation
 //!   evaluation/field.safetensors   density and score fields on a grid, for 2-D data
+//!   drawn/<name>/        samples that were drawn later
 //! runs/<experiment>/trained/<name>/      a training of one cell or several
 //!   experiment.toml      what training reads of it
 //!   run.json             RunRecord of the training

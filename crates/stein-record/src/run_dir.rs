@@ -6,6 +6,11 @@ use crate::{Evaluation, MetricLine, RecordError, RunRecord, atomic, file, metric
 
 /// The folder in `runs/<experiment>/` of the trainings that cells share.
 const TRAINED: &str = "trained";
+/// The files in a run directory that stein reads and writes.
+const FILES: [&str; 7] =
+    ["experiment.toml", "run.json", ".lock", "log.txt", "metrics.jsonl", "network.safetensors", "evaluation.json"];
+/// The folders, all that is in them included.
+const FOLDERS: [&str; 4] = ["checkpoints", "samples", "evaluation", "drawn"];
 
 /// The directory of one cell, `runs/<experiment>/<cell>/`, or of a training that several share,
 /// `runs/<experiment>/trained/<name>/`.
@@ -54,6 +59,11 @@ impl RunDir {
         self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
+    /// Held by the process that is at work there.
+    pub fn lock(&self) -> PathBuf {
+        self.path.join(".lock")
+    }
+
     /// What the process of one cell of a sweep said.
     pub fn log(&self) -> PathBuf {
         self.path.join("log.txt")
@@ -84,6 +94,11 @@ impl RunDir {
         self.path.join("samples").join(name)
     }
 
+    /// Samples that were drawn later.
+    pub fn drawn(&self, name: &str) -> PathBuf {
+        self.path.join("drawn").join(name)
+    }
+
     /// The evaluation.
     pub fn evaluation(&self) -> PathBuf {
         self.path.join("evaluation.json")
@@ -94,23 +109,32 @@ impl RunDir {
         self.path.join("evaluation").join("field.safetensors")
     }
 
-    /// Refuses to write where links lead: nothing of a run may be one, nor the folder of trainings.
+    /// Refuses links, pipes and devices where stein reads: a link may lead to what must not be shown in a report. What else lies
+    /// there is nobody's business. The directory itself may be a link.
     ///
     /// # Errors
-    /// If there is a link, which the error names.
-    pub fn refuse_links(&self) -> Result<(), RecordError> {
-        file::refuse_link(&self.path)?;
+    /// If there is one, which the error names.
+    pub fn check_for_reading(&self) -> Result<(), RecordError> {
         if let Some(parent) = self.path.parent()
             && parent.file_name().is_some_and(|name| name == TRAINED)
         {
-            file::refuse_link(parent)?;
+            file::refuse_unless_folder(parent)?;
         }
-        file::refuse_links(&self.path)
+        FILES.iter().try_for_each(|name| file::refuse_unless_file(&self.path.join(name)))?;
+        FOLDERS.iter().try_for_each(|name| file::refuse_unless_folders(&self.path.join(name)))
     }
 
-    /// Reads `run.json`; `None` if there is none. Whatever is done with a run begins here, so links in it are refused here.
+    /// The same where stein writes: the directory itself may not be a link either.
+    ///
+    /// # Errors
+    /// If there is one, which the error names.
+    pub fn check_for_writing(&self) -> Result<(), RecordError> {
+        file::refuse_unless_folder(&self.path)?;
+        self.check_for_reading()
+    }
+
+    /// Reads `run.json`; `None` if there is none.
     pub fn read_record(&self) -> Result<Option<RunRecord>, RecordError> {
-        file::refuse_links(&self.path)?;
         read_json(&self.record())
     }
 
@@ -175,4 +199,45 @@ pub fn write_json<T: serde::Serialize>(path: &Path, value: &T) -> Result<(), Rec
     let mut bytes = serde_json::to_vec_pretty(value).map_err(|e| RecordError::damaged(path, e.to_string()))?;
     bytes.push(b'\n');
     atomic::write(path, &bytes)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_are_refused_where_stein_looks() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDir::of_training(folder.path(), "a");
+        std::fs::create_dir_all(run.path()).unwrap();
+        for harmless in [".#run.json", "notes", "samples.zip"] {
+            symlink("/", run.path().join(harmless)).unwrap();
+        }
+        run.check_for_writing().unwrap();
+        let places =
+            [run.experiment(), run.record(), run.lock(), run.log(), run.metrics(), run.network(), run.evaluation()];
+        let folders = [run.checkpoints(), run.checkpoints().join("step-1/model.safetensors"), run.sample("final.npy")];
+        for place in places.into_iter().chain(folders).chain([run.field(), run.drawn("more").join("samples.npy")]) {
+            let within = place.strip_prefix(run.path()).unwrap();
+            let above: Vec<&Path> = within.ancestors().filter(|name| !name.as_os_str().is_empty()).collect();
+            for refused in above.into_iter().rev().map(|name| run.path().join(name)) {
+                std::fs::create_dir_all(refused.parent().unwrap()).unwrap();
+                symlink("/", &refused).unwrap();
+                let said = run.check_for_reading().unwrap_err().to_string();
+                assert!(said.starts_with(&format!("{}: it is a link", refused.display())), "{said}");
+                std::fs::remove_file(&refused).unwrap();
+            }
+        }
+        run.check_for_writing().unwrap();
+        // The directory, and the folder of trainings.
+        let other = RunDir::new(folder.path().join("other"));
+        symlink(run.path(), other.path()).unwrap();
+        other.check_for_reading().unwrap();
+        assert!(other.check_for_writing().is_err());
+        std::fs::create_dir(folder.path().join("experiment")).unwrap();
+        symlink(folder.path().join("trained"), folder.path().join("experiment/trained")).unwrap();
+        assert!(RunDir::of_training(&folder.path().join("experiment"), "a").check_for_reading().is_err());
+    }
 }

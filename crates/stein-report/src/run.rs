@@ -1,9 +1,11 @@
 //! What a run directory holds, as far as it can be read.
 
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use stein_record::arrays::{Array, ArrayFile};
-use stein_record::file::{METRICS, read, refuse_links};
+use stein_record::file::{METRICS, open, read};
+use stein_record::metrics_log::Lines;
 use stein_record::source::MAX_BYTES;
 use stein_record::{Evaluation, MetricLine, MetricRecord, RecordError, RunDir, RunRecord};
 
@@ -54,7 +56,7 @@ impl Run {
         let mut run = Self { cell: name(Some(dir.path())), folder: name(dir.path().parent()), ..Self::default() };
         let mut notes = Vec::new();
         // What a link leads to is none of the run's, and may be nobody's to see.
-        if keep(refuse_links(dir.path()).map(Some), &mut notes).is_none() {
+        if keep(dir.check_for_reading().map(Some), &mut notes).is_none() {
             run.notes = notes;
             return run;
         }
@@ -154,18 +156,18 @@ fn short(path: &Path) -> String {
 
 /// The lines that can be read: a page of a running or crashed run should show them.
 fn metrics(path: &Path, notes: &mut Vec<String>) -> Vec<MetricLine> {
-    let Some(bytes) = file(path, METRICS, notes) else { return Vec::new() };
-    // What follows the last newline is being written.
-    let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
-    let lines: Vec<_> = bytes[..whole].split(|&b| b == b'\n').filter(|line| !line.is_empty()).collect();
-    let read: Vec<MetricLine> = lines.iter().filter_map(|line| serde_json::from_slice(line).ok()).collect();
-    if read.len() < lines.len() {
-        notes.push(format!(
-            "{}: {} of {} lines are no measurements.",
-            short(path),
-            lines.len() - read.len(),
-            lines.len()
-        ));
+    let Some(file) = keep(open(path), notes) else { return Vec::new() };
+    if file.metadata().is_ok_and(|about| about.len() > METRICS) {
+        notes.push(format!("{}: only its first {} MiB are shown.", short(path), METRICS >> 20));
+    }
+    let mut lines = Lines::new(path, BufReader::new(file.take(METRICS)));
+    let (mut read, mut all) = (Vec::new(), 0);
+    while let Some(line) = keep(lines.next_line(), notes) {
+        all += 1;
+        read.extend(line.ok());
+    }
+    if read.len() < all {
+        notes.push(format!("{}: {} of {all} lines are no measurements.", short(path), all - read.len()));
     }
     read
 }

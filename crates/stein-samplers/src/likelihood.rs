@@ -198,17 +198,16 @@ impl Probes {
 /// dy/dρ and d ln q/dρ, `[n, D + 1]`.
 fn slopes(score: &dyn ScoreNetwork, rows: &Rows<'_>, probes: &Probes, moment: Moment<'_>) -> Vec<f64> {
     let d = rows.dimension;
-    let directions = if probes.count == 0 { d } else { probes.count };
-    let at_once = (MOST_ROWS / (1 + directions)).max(1);
+    let at_once = (MOST_ROWS / (1 + probes.count)).max(1);
     let mut out = Vec::with_capacity(moment.states.len());
     let parts = moment.chains.chunks(at_once).zip(moment.times.chunks(at_once));
     for ((chains, ratios), states) in parts.zip(moment.states.chunks(at_once * (d + 1))) {
         let (y, _) = parted(states, d);
         let (levels, x) = rows.at(ratios, &y);
-        let condition = Condition::at(&levels, &rows.device);
         let (score, trace) = match probes.count {
-            0 => score_and_trace(score, x, &condition),
+            0 => score_and_trace(score, x, &levels),
             count => {
+                let condition = Condition::at(&levels, &rows.device);
                 let directions = (0..count).map(|k| probes.direction(k, chains, d, &rows.device)).collect();
                 score_and_estimate(score, x, directions, &condition)
             }
@@ -223,10 +222,22 @@ fn slopes(score: &dyn ScoreNetwork, rows: &Rows<'_>, probes: &Probes, moment: Mo
 }
 
 /// s and tr J of each row.
-fn score_and_trace(score: &dyn ScoreNetwork, x: Tensor<2>, condition: &Condition) -> (Tensor<2>, Tensor<1>) {
-    if let Some(known) = score.divergence(x.clone(), condition) {
+fn score_and_trace(score: &dyn ScoreNetwork, x: Tensor<2>, levels: &[Level]) -> (Tensor<2>, Tensor<1>) {
+    let device = x.device();
+    // What is known in closed form takes no directions, and so all rows at once.
+    if let Some(known) = score.divergence(x.clone(), &Condition::at(levels, &device)) {
         return known;
     }
+    let at_once = (MOST_ROWS / (1 + x.dims()[1])).max(1);
+    let part = |(i, levels): (usize, &[Level])| {
+        score_and_sum(score, x.clone().narrow(0, i * at_once, levels.len()), &Condition::at(levels, &device))
+    };
+    let (scores, traces) = levels.chunks(at_once).enumerate().map(part).unzip();
+    (Tensor::cat(scores, 0), Tensor::cat(traces, 0))
+}
+
+/// s and tr J of each row, by a direction for each number.
+fn score_and_sum(score: &dyn ScoreNetwork, x: Tensor<2>, condition: &Condition) -> (Tensor<2>, Tensor<1>) {
     let [n, d] = x.dims();
     let jet = score.jet(Jet::basis(x), condition);
     let tangents = jet.tangents();

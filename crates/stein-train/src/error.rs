@@ -72,7 +72,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// The exit code: 3 data, 5 diverged, 6 checkpoint damaged, 7 locked, 8 disk, 124 timed out, 130, 138
+    /// The exit code: 3 data, 5 diverged, 6 damaged or refused, 7 locked, 8 disk, 124 timed out, 130, 138
     /// and 143 interrupted, 1 anything else.
     pub fn exit_code(&self) -> u8 {
         match self {

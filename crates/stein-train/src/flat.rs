@@ -92,11 +92,11 @@ impl Layout {
         concatenated(parts.parts)
     }
 
-    /// The sum of the gradients that parts of a batch gave.
-    pub(crate) fn sum<M: Module>(&self, module: &M, parts: Vec<GradientsParams>, device: &Device) -> Gradient {
+    /// The sum of the gradients that parts of a batch gave; `parameters` are those of the module.
+    pub(crate) fn sum<M: Module>(&self, module: &M, parts: Vec<GradientsParams>, parameters: &Tensor<1>) -> Gradient {
         let mut sum = Sum { parts, stretches: Vec::with_capacity(self.entries.len()) };
         module.visit(&mut sum);
-        Gradient::of(sum.stretches, device)
+        Gradient::of(sum.stretches, (parameters.dtype(), parameters.device()))
     }
 
     /// The module with parameters from a vector.

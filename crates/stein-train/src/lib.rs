@@ -4,7 +4,8 @@
 //! directory, restores the newest checkpoint that verifies, trains, draws samples, measures them and writes every record. Cells
 //! that agree in all that training reads share one training, in a directory of its own.
 //! Metrics, event store, renderer, interrupter and early stopping are burn-train's; the loop over steps, the optimiser, the
-//! learning rate, the averaged weights and the checkpoints are here, inside a burn-train strategy.
+//! learning rate, the averaged weights and the checkpoints are here, inside a burn-train strategy. Batches are made on a thread
+//! ahead of the steps, and checkpoints are written on one beside them; where the system gives no thread, in their turn. Neither changes a bit of what comes out.
 
 #![forbid(unsafe_code)]
 

@@ -9,9 +9,7 @@ use stein_record::{RecordError, RunDir, file};
 
 use crate::RunError;
 
-/// Who has a run directory, a line.
-const NAME: &str = ".lock";
-/// The most bytes of that line.
+/// The most bytes of the line that tells who has a run directory.
 const MAX_LENGTH: u64 = 4096;
 /// How often a lock that is held is asked for again, and after how long: whoever looks whether it is held holds it for a moment.
 const TRIES: u32 = 5;
@@ -30,16 +28,10 @@ impl Lock {
     /// [`RunError::Locked`] with host and process if somebody else has it.
     pub(crate) fn take(directory: &Path) -> Result<Self, RunError> {
         // Before the first byte is written, and once for all that follow.
-        RunDir::new(directory).refuse_links()?;
+        RunDir::new(directory).check_for_writing()?;
         std::fs::create_dir_all(directory).map_err(|e| RecordError::io(directory, "create the directory", e))?;
-        let path = directory.join(NAME);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|e| RecordError::io(&path, "open", e))?;
+        let path = RunDir::new(directory).lock();
+        let mut file = file::open_or_make(&path, OpenOptions::new().read(true).write(true))?;
         let mut taken = file.try_lock();
         for _ in 1..TRIES {
             if matches!(taken, Err(TryLockError::WouldBlock)) {
@@ -50,9 +42,7 @@ impl Lock {
         match taken {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _ = file.read_to_string(&mut holder);
-                let holder = if holder.is_empty() { "unknown".into() } else { holder.trim().to_owned() };
+                let holder = holder(file).unwrap_or_else(|| "unknown".into());
                 return Err(RunError::Locked { path: directory.to_owned(), holder });
             }
             Err(TryLockError::Error(e)) => return Err(RecordError::io(&path, "lock", e).into()),
@@ -69,20 +59,23 @@ impl Lock {
 
 /// Whether a process holds the lock of a run directory, as far as its file system tells; `false` if it cannot be asked.
 pub(crate) fn is_held(directory: &Path) -> bool {
-    let path = directory.join(NAME);
-    // To open a pipe is to wait.
-    if !path.is_file() {
-        return false;
-    }
-    let Ok(file) = File::open(path) else { return false };
+    let Ok(Some(file)) = file::open(&RunDir::new(directory).lock()) else { return false };
     // Shared: several may look at once.
     matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
 
 /// The host of the process that took the lock last.
 pub(crate) fn last_host(directory: &Path) -> Option<String> {
-    let holder = String::from_utf8(file::read(&directory.join(NAME), MAX_LENGTH).ok()??).ok()?;
-    Some(holder.trim().split_once(" on ")?.1.to_owned())
+    let file = file::open(&RunDir::new(directory).lock()).ok()??;
+    Some(holder(file)?.split_once(" on ")?.1.to_owned())
+}
+
+/// What a lock says of who took it.
+fn holder(file: File) -> Option<String> {
+    let mut line = Vec::new();
+    file.take(MAX_LENGTH).read_to_end(&mut line).ok()?;
+    let line: String = String::from_utf8_lossy(&line).trim().chars().filter(|c| !c.is_control()).collect();
+    (!line.is_empty()).then_some(line)
 }
 
 /// The name of this machine.
@@ -102,6 +95,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_holder_is_a_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = Lock::take(folder.path()).unwrap();
+        let path = RunDir::new(folder.path()).lock();
+        let said = || match Lock::take(folder.path()) {
+            Err(RunError::Locked { holder, .. }) => holder,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(said(), format!("process {} on {}", std::process::id(), host()));
+        std::fs::write(&path, "process 1 on \x1b[2Jhere\nand there").unwrap();
+        assert_eq!(said(), "process 1 on [2Jhereand there");
+        // A terabyte that is not there.
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(1 << 40).unwrap();
+        assert!(said().len() < 100 && last_host(folder.path()).unwrap().len() < 100);
+        drop(lock);
+    }
+
+    #[test]
     fn who_looks_does_not_disturb() {
         let folder = tempfile::tempdir().unwrap();
         assert!(!is_held(folder.path()) && last_host(folder.path()).is_none());
@@ -112,7 +123,7 @@ mod tests {
         drop(lock);
         assert!(!is_held(folder.path()));
         // For a moment it is held by someone who looks.
-        let looking = File::open(folder.path().join(NAME)).unwrap();
+        let looking = File::open(RunDir::new(folder.path()).lock()).unwrap();
         looking.try_lock_shared().unwrap();
         let waiting = std::thread::spawn({
             let path = folder.path().to_owned();

@@ -98,26 +98,21 @@ pub(crate) struct JsonLines {
 struct Shared {
     log: MetricsLog,
     lines: Vec<MetricLine>,
-    error: Option<RecordError>,
 }
 
 impl JsonLines {
     /// A logger that goes on after `lines`, which an earlier session wrote.
     pub(crate) fn new(log: MetricsLog, lines: Vec<MetricLine>, period: u64) -> Self {
-        Self { shared: Arc::new(Mutex::new(Shared { log, lines, error: None })), names: Vec::new(), period }
+        Self { shared: Arc::new(Mutex::new(Shared { log, lines })), names: Vec::new(), period }
     }
 
     fn shared(&self) -> std::sync::MutexGuard<'_, Shared> {
         self.shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Makes what was logged durable; gives the first error of any write since the last call.
+    /// Makes what was logged durable; gives the first error of any write.
     pub(crate) fn sync(&self) -> Result<(), RecordError> {
-        let mut shared = self.shared();
-        match shared.error.take() {
-            Some(error) => Err(error),
-            None => shared.log.sync(),
-        }
+        self.shared().log.sync()
     }
 
     fn name(&self, id: &MetricId) -> Option<&str> {
@@ -143,9 +138,8 @@ impl MetricLogger for JsonLines {
         let mut shared = self.shared();
         for (name, value) in values.into_iter().filter(|(name, _)| name != STEP) {
             let line = MetricLine { step, split: split(at), name, value };
-            if let Err(error) = shared.log.append(&line) {
-                shared.error.get_or_insert(error);
-            }
+            // The log keeps its first error for whoever syncs it.
+            let _ = shared.log.append(&line);
             shared.lines.push(line);
         }
     }

@@ -149,7 +149,7 @@ impl<'a> Steps<'a> {
             ended(2, self)?;
             let gradients = in_parts(&device, losses, PartLoss::gradients);
             ended(3, self)?;
-            let gradient = self.layout.sum(&self.trainee, gradients, &device);
+            let gradient = self.layout.sum(&self.trainee, gradients, &self.state.parameters);
             self.state.update(gradient, self.training);
             self.trainee = self.layout.unflatten(self.trainee.clone(), self.state.parameters.clone());
             ended(4, self)

@@ -132,7 +132,8 @@ fn train_sample_evaluate(
 
     let drawn = draw_samples(plan, &network, step, device, &options.stop, options.quiet)?;
     record.timings.sampling += drawn.seconds;
-    // Before anything that can fail: samples are what was paid for.
+    // Training took a while. Before anything that can fail: samples are what was paid for.
+    directory.check_for_writing()?;
     drawn.samples.write_npy(&directory.sample("final.npy"))?;
     let completed = draw_completions(plan, &network, device, &options.stop, options.quiet)?;
     record.timings.sampling += completed.as_ref().map_or(0.0, |c| c.seconds);

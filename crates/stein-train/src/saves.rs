@@ -74,6 +74,13 @@ impl Saves {
         self.0.take().map_or(Ok(()), |thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
     }
 
+    /// How a training ended, when nothing is being saved any more. What was saved was saved before that; but a divergence is what
+    /// is to be told.
+    pub(crate) fn end(&mut self, training: Result<(), RunError>) -> Result<(), RunError> {
+        let saved = self.wait();
+        if matches!(training, Err(RunError::Diverged { .. })) { training } else { saved.and(training) }
+    }
+
     /// The error of a save that has ended; waits for none.
     pub(crate) fn ended(&mut self) -> Result<(), RunError> {
         if self.0.as_ref().is_some_and(JoinHandle::is_finished) { self.wait() } else { Ok(()) }
@@ -125,6 +132,23 @@ mod tests {
         saves.begin(slow).unwrap();
         drop(saves);
         assert_eq!(done.load(Ordering::SeqCst), 6, "a save that was begun is ended");
+    }
+
+    #[test]
+    fn a_divergence_is_told_before_a_disk() {
+        let begun = |save: fn() -> Result<(), RunError>| {
+            let mut saves = Saves::default();
+            saves.begin(save).unwrap();
+            saves
+        };
+        let diverged = || Err(RunError::Diverged { step: 7, what: "loss", value: f64::NAN });
+        assert!(matches!(begun(|| Err(failed())).end(diverged()), Err(RunError::Diverged { step: 7, .. })));
+        assert!(matches!(begun(|| Ok(())).end(diverged()), Err(RunError::Diverged { step: 7, .. })));
+        for training in [Ok(()), Err(RunError::TimedOut)] {
+            assert!(matches!(begun(|| Err(failed())).end(training), Err(RunError::Training(_))));
+        }
+        assert!(matches!(begun(|| Ok(())).end(Err(RunError::TimedOut)), Err(RunError::TimedOut)));
+        begun(|| Ok(())).end(Ok(())).unwrap();
     }
 
     #[test]

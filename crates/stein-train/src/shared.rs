@@ -31,6 +31,7 @@ pub(crate) fn trained(
     };
     let folder = cell.path().parent().unwrap_or(Path::new(""));
     let directory = &RunDir::of_training(folder, &id.name);
+    directory.check_for_reading()?;
     let site = Site { directory, cell, configuration: id.hash };
     let (claim, waited) = claim(directory, options)?;
     let mut training = match directory.read_record()? {

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use stein_core::to_host;
 use stein_experiment::Training;
 use stein_kernels::{AdamState, Gradient, adam, is_host};
-use stein_record::arrays::ArrayFile;
+use stein_record::arrays::{self, ArrayFile};
 use stein_record::{Array, checkpoint};
 
 use crate::adam::{clip, numbers};
@@ -194,7 +194,9 @@ impl TrainingState {
         device: &Device,
         mut say: impl FnMut(&str),
     ) -> Result<Option<Self>, RunError> {
-        let found = checkpoint::newest(checkpoints, configuration)?;
+        // The largest file has two vectors, and the names of what is in them.
+        let most = arrays::bytes_of(2 * layout.length()) + 2 * layout.describe().len() as u64;
+        let found = checkpoint::newest(checkpoints, configuration, most)?;
         let mut problems = Vec::new();
         for (path, problem) in &found.skipped {
             say(&format!("skipping the checkpoint {}: {problem}", path.display()));

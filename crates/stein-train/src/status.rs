@@ -1,11 +1,10 @@
 //! How far a cell is, from its run directory alone: from any machine that sees it, while it runs or after.
 
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use stein_record::{MetricLine, RunDir, RunRecord, State};
+use stein_record::{MetricLine, RunDir, RunRecord, State, file};
 
 use crate::lock;
 
@@ -134,9 +133,7 @@ fn age(path: &Path) -> Option<Duration> {
 
 /// The step of the last whole line of a log of metrics.
 fn last_step(path: &Path) -> Option<u64> {
-    // To open a pipe is to wait.
-    path.is_file().then_some(())?;
-    let mut file = File::open(path).ok()?;
+    let mut file = file::open(path).ok()??;
     let length = file.metadata().ok()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL))).ok()?;
     let mut bytes = Vec::new();

@@ -48,7 +48,7 @@ fn gradient(trainee: &Trainee, state: &mut TrainingState, layout: &Layout, batch
     });
     let (losses, gradients): (Vec<_>, Vec<_>) = found.into_iter().unzip();
     state.interval.add(losses.into_iter().reduce(|a, b| a + b).expect("a batch has a part at least"));
-    layout.sum(trainee, gradients, &device)
+    layout.sum(trainee, gradients, &state.parameters)
 }
 
 fn added(sum: Option<Tensor<1>>, gradient: Tensor<1>) -> Tensor<1> {

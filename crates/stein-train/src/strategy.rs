@@ -215,8 +215,7 @@ impl SupervisedLearningStrategy<Trainee> for Steps {
         if let Some(mut state) = state {
             let mut saves = Saves::default();
             let result = self.run(&mut model, &mut state, &mut components, &train, &valid, &mut saves);
-            // What was saved was saved before whatever ended the training.
-            let result = saves.wait().and(result);
+            let result = saves.end(result);
             let mut slot = self.slot();
             slot.state = Some(state);
             slot.error = result.err();

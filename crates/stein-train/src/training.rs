@@ -98,14 +98,13 @@ fn train_to_the_end(
         options.say(&format!("resuming at step {} of {}", state.step, training.steps));
     }
     let state = restored.unwrap_or_else(|| TrainingState::new(&layout, &trainee));
-    let log = MetricsLog::resume(&directory.metrics(), state.step)?;
+    let (log, lines) = MetricsLog::resume(&directory.metrics(), state.step)?;
     // Appended to in place: whoever reads the cell sees it grow.
     site.hand_over(RunDir::metrics)?;
     let first = state.step;
     if first >= training.steps {
         return Ok((plain, state));
     }
-    let lines = directory.read_metrics()?;
     let period = training.evaluation_period();
     let log = JsonLines::new(log, lines, period);
 

@@ -71,7 +71,7 @@ pub fn export_weights(
     weights: WhichWeights,
     device: &Device,
 ) -> Result<ArrayFile, RunError> {
-    let mut file = trained(run)?;
+    let mut file = trained(run, plan.parameters())?;
     if weights == WhichWeights::Last {
         let (layout, state) = last_state(plan, run, device)?;
         file.arrays = torch_arrays(&layout, &to_host(state.parameters));
@@ -100,10 +100,11 @@ pub fn export_weights(
     Ok(file)
 }
 
-/// `network.safetensors`.
-fn trained(run: &RunDir) -> Result<ArrayFile, RunError> {
+/// `network.safetensors`, of so many parameters.
+fn trained(run: &RunDir, parameters: usize) -> Result<ArrayFile, RunError> {
     let path = run.network();
-    Ok(ArrayFile::read(&path)?.ok_or_else(|| RecordError::damaged(&path, "there are no trained weights"))?)
+    Ok(ArrayFile::read_at_most(&path, parameters)?
+        .ok_or_else(|| RecordError::damaged(&path, "there are no trained weights"))?)
 }
 
 /// The newest checkpoint, and the layout of the network alone.
@@ -122,7 +123,9 @@ fn checkpoints_of(plan: &Plan, run: &RunDir) -> Result<(PathBuf, String), RunErr
     Ok(match shared {
         Some(id) => {
             let folder = run.path().parent().unwrap_or(Path::new(""));
-            (RunDir::of_training(folder, &id.name).checkpoints(), id.hash)
+            let training = RunDir::of_training(folder, &id.name);
+            training.check_for_reading()?;
+            (training.checkpoints(), id.hash)
         }
         None => (run.checkpoints(), plan.experiment.cell().hash),
     })
@@ -136,7 +139,7 @@ pub fn load_network(plan: &Plan, run: &RunDir, device: &Device) -> Result<Parame
     let network = plan.network(device)?;
     let layout = Layout::of(&network);
     let path = run.network();
-    let mut file = trained(run)?;
+    let mut file = trained(run, layout.length())?;
     let mut values = Vec::with_capacity(layout.length());
     for entry in layout.entries() {
         let (name, transposed) = torch_name(entry);

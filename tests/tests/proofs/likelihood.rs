@@ -1,12 +1,15 @@
 //! The probability flow to a tolerance, and the log-density that it carries along.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use burn::tensor::Tensor;
 use stein_core::{
-    ChainNoise, Component, Level, NoObserver, NoiseSchedule, SampleError, Sampler, SamplerContext, Streams, Target,
-    matrix, to_array, to_host,
+    ChainNoise, Component, Condition, Level, NoObserver, NoiseSchedule, SampleError, Sampler, SamplerContext,
+    ScoreNetwork, Streams, Target, matrix, to_array, to_host,
 };
 use stein_data::IsotropicMixture;
+use stein_jet::Jet;
 use stein_record::{Array, Estimate};
 use stein_samplers::{
     Likelihood, LikelihoodBound, LogLikelihood, Method, ProbabilityFlow, Terminal, Tolerance, Trace, likelihood_bound,
@@ -193,6 +196,63 @@ fn likelihoods_of_mixtures_are_exact() {
             assert!(if schedule.preserving { volume > 1.0 } else { volume == off }, "{volume}");
         }
     }
+}
+
+/// s = −x, of which the trace may be known; it remembers the most rows, with their tangents, that it has seen.
+struct Normal {
+    known: bool,
+    most: AtomicUsize,
+}
+
+impl Normal {
+    fn saw(&self, rows: usize) {
+        self.most.fetch_max(rows, Ordering::Relaxed);
+    }
+}
+
+impl ScoreNetwork for Normal {
+    fn jet(&self, x: Jet<2>, _: &Condition) -> Jet<2> {
+        self.saw(x.batch() * (1 + x.directions()));
+        -x
+    }
+
+    fn divergence(&self, x: Tensor<2>, _: &Condition) -> Option<(Tensor<2>, Tensor<1>)> {
+        let [n, d] = x.dims();
+        self.known.then(|| {
+            self.saw(n);
+            (-x, Tensor::full([n], -(d as f64), &device()))
+        })
+    }
+
+    fn log_density(&self, _: Tensor<2>, _: &Condition) -> Option<Tensor<1>> {
+        None
+    }
+}
+
+/// A direction for each number is memory; a closed form takes none, and all rows go at once.
+#[test]
+fn a_known_trace_takes_all_rows_at_once() {
+    let (n, d) = (60, 200);
+    let schedule = Ends::new(2.0, 0.5, false);
+    let x = starts(&schedule, n, d);
+    let of = |known: bool| {
+        let network = Normal { known, most: AtomicUsize::new(0) };
+        let (device, mean) = (device(), vec![0.0; d]);
+        let what = Likelihood {
+            divergence: Trace::Exact,
+            probes: 1,
+            tolerance: Tolerance::default(),
+            terminal: Terminal::Gaussian(&mean),
+            chunk: 64,
+            streams: Streams::new(3),
+            device: &device,
+        };
+        let found = log_likelihood(&network, &schedule, &x, what, &mut |_| ControlFlow::Continue(())).expect("solved");
+        (found.nats(), network.most.into_inner())
+    };
+    let ((found, all), (derived, most)) = (of(true), of(false));
+    assert_eq!((found, all), (derived, n));
+    assert!((1 << 12..=1 << 13).contains(&most), "{most}");
 }
 
 /// One direction a path: off by more than the solver's error for each row, right in the mean.

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use stein_core::{AnyNetwork, Condition, Level, Network, ScoreNetwork, matrix, to_host};
+use stein_core::{AnyNetwork, Condition, Level, Network, ScoreNetwork, class_tensor, matrix, to_host};
 use stein_experiment::{Experiment, Plan, builtin};
 use stein_jet::Jet;
 use stein_networks::{Parameterization, Parameterized};
@@ -120,9 +120,50 @@ fn traces_in_closed_form_are_the_sums_of_derivatives() {
             assert!(worst(&found, &twin) > 5e-4, "{text}: 1 % must be seen");
         }
     }
-    let deep = shaken(&plan(&format!("{MLP}hidden = [5, 5, 5]\n")), &device());
-    let (x, _, condition) = batch(&plan(MLP), 2);
-    assert!(ScoreNetwork::divergence(&deep, x, &condition).is_none(), "three have no such form");
+}
+
+#[test]
+fn traces_in_closed_form_know_classes() {
+    let text = MLP.replace("[[0.0, 1.0, 2.0]]", "[[0.0, 1.0, 2.0], [1.0, 0.0, -1.0]]") + "classes = true\n";
+    for hidden in ["[20]", "[20, 30]"] {
+        let network = shaken(&plan(&format!("{text}hidden = {hidden}\n")), &device());
+        let (x, _, condition) = batch(&plan(MLP), 4);
+        let of = |classes: &[u32]| {
+            let condition = condition.with_class(Some(class_tensor(classes, &device())));
+            let derived = network.jet(Jet::basis(x.clone()), &condition);
+            let eye = Tensor::<2>::eye(3, &device()).unsqueeze_dim::<3>(1);
+            let right = (derived.tangents().reshape([3, 4, 3]) * eye).sum_dim(2).sum_dim(0).reshape([4]);
+            let (score, found) = ScoreNetwork::divergence(&network, x.clone(), &condition).expect("a closed form");
+            assert!(worst(&to_host(score), &to_host(derived.into_value())) < 1e-5, "{hidden}");
+            let (found, right) = (to_host(found), to_host::<1>(right));
+            assert!((0..4).all(|i| worst(&found[i..][..1], &right[i..][..1]) < 1e-4), "{found:?}, not {right:?}");
+            found
+        };
+        // The last is the null token.
+        let (one, other) = (of(&[0, 1, 2, 0]), of(&[1, 2, 0, 1]));
+        assert!(
+            (0..4).all(|i| worst(&one[i..][..1], &other[i..][..1]) > 1e-3),
+            "the class matters: {one:?}, {other:?}"
+        );
+    }
+}
+
+#[test]
+fn what_has_no_closed_form_says_so() {
+    let known = |network: &str| {
+        let network = shaken(&plan(&format!("{}{network}\n", MLP.replace("kind = \"mlp\"\n", ""))), &device());
+        let (x, _, condition) = batch(&plan(MLP), 2);
+        ScoreNetwork::divergence(&network, x, &condition).is_some()
+    };
+    assert!(known("kind = \"mlp\"\nhidden = [5, 5]"));
+    assert!(!known("kind = \"mlp\"\nhidden = [5, 5, 5]"), "three hidden layers");
+    // Of an energy the network's own divergence is of Φ, and would be wrong.
+    assert!(!known("kind = \"energy-mlp\"\nhidden = [5, 5]"));
+    for parameterization in ["score", "edm"] {
+        let text =
+            format!("kind = \"mlp\"\nhidden = [5, 5]\nconservative = true\nparameterization = \"{parameterization}\"");
+        assert!(!known(&text), "{parameterization}");
+    }
 }
 
 /// F(x) = 0.7 x + 0.2.

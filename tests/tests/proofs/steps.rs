@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use burn::optim::GradientsParams;
-use stein_core::{Noise, Objective, Perturbed, ScoreNetwork, to_host};
+use stein_core::{Noise, Objective, Perturbed, ScoreNetwork, class_tensor, to_host, vector};
 use stein_experiment::{LearningRateSchedule, Optimizer, Plan, Training};
 use stein_objectives::{Denoising, Explicit, Implicit, Probe, Sliced, Trace};
 use stein_train::{Batches, Layout, Trainee, TrainingBatch, TrainingState, training_step};
 
-use crate::common::device;
+use crate::common::{device, noise};
 use crate::networks::plan;
 
 /// 150 examples, which make parts of 75, and a network that is large enough for them.
@@ -39,6 +39,9 @@ impl Steps {
         let on_tape = device().autodiff();
         let trainee = Trainee::new(plan.network(&on_tape).expect("builds"), objective.clone());
         let layout = Layout::of(&trainee);
+        // Away from zero: behind a layer of zeros nothing could differ.
+        let shaken = vector(noise("shaken steps").normals(layout.length()), &device()) * 0.05;
+        let trainee = layout.unflatten(trainee.clone(), layout.flatten(&trainee) + shaken);
         let state = TrainingState::new(&layout, &trainee);
         Self { trainee, state, layout, batches: Batches::new(plan, &on_tape) }
     }
@@ -106,15 +109,62 @@ fn moves(before: &[f32], mut after: Vec<f32>) -> Vec<f32> {
 
 #[test]
 fn parts_of_a_batch_make_its_step() {
-    let plan = plan(PLAN);
-    for (name, objective) in objectives() {
-        let steps = || Steps::new(&plan, &objective);
+    parts_make_the_step(&plan(PLAN), objectives());
+}
+
+#[test]
+fn parts_of_a_batch_make_the_step_of_an_energy() {
+    for network in ["conservative = true", "kind = \"energy-mlp\""] {
+        let text = match network.starts_with("kind") {
+            true => PLAN.replace("kind = \"mlp\"", network),
+            false => PLAN.replace("[300, 300]", &format!("[300, 300]\n{network}")),
+        };
+        parts_make_the_step(&plan(&text), objectives());
+    }
+}
+
+#[test]
+fn parts_of_a_batch_make_the_step_of_a_u_net() {
+    let text = "[data]\nkind = \"digits\"\n[network]\nkind = \"unet\"\nchannels = 24\ngroups = 4\nblocks = 1\n\
+                [training]\nbatch-size = 150\n";
+    let few = ["denoising", "hutchinson", "sliced"];
+    parts_make_the_step(&plan(text), objectives().into_iter().filter(|(name, _)| few.contains(name)).collect());
+}
+
+#[test]
+fn parts_of_a_batch_are_told_their_own_classes() {
+    let plan = plan(&PLAN.replace("[300, 300]", "[300, 300]\nclasses = true"));
+    parts_make_the_step(&plan, objectives());
+    // That the class matters: the step of a batch whose classes are turned round is another.
+    let objective: Arc<dyn Objective> = Arc::new(Denoising::default());
+    let steps = Steps::new(&plan, &objective);
+    let gradient = |turned: bool| {
+        let mut batch = steps.batch(0);
+        let classes = to_host(batch.perturbed.condition.class.clone().expect("a class each").float());
+        let classes: Vec<u32> = classes.into_iter().map(|class| class as u32).collect();
+        assert!((0..2).all(|class| classes.contains(&class)), "{classes:?}");
+        if turned {
+            let all = classes.iter().map(|class| (class + 1) % 2).collect::<Vec<_>>();
+            let condition = batch.perturbed.condition.with_class(Some(class_tensor(&all, &device().autodiff())));
+            batch.perturbed.condition = condition;
+        }
+        let losses = objective.loss(&steps.trainee.network, &batch.perturbed, &mut batch.noise);
+        let gradients = GradientsParams::from_grads((losses * batch.weights).mean().backward(), &steps.trainee);
+        to_host(steps.layout.gradients(&steps.trainee, &gradients))
+    };
+    assert!(apart(&gradient(true), &gradient(false)) > 1e-2);
+}
+
+fn parts_make_the_step(plan: &Plan, objectives: Vec<(&'static str, Arc<dyn Objective>)>) {
+    assert!((ratio_of_parts(plan, true) - 0.5).abs() < 1e-4, "the batch is not cut");
+    for (name, objective) in objectives {
+        let steps = || Steps::new(plan, &objective);
         let before = to_host(steps().state.parameters);
         for accumulate in [1, 2] {
             let parts = moves(&before, steps().taken(accumulate));
             let whole = moves(&before, steps().taken_whole(&*objective, accumulate, None));
             let found = (apart(&parts[..1], &whole[..1]), apart(&parts[1..], &whole[1..]));
-            assert!(found.0 < 1e-5 && found.1 < 1e-4, "{name}, {accumulate}: {found:?}");
+            assert!(found.0 < 1e-5 && found.1 < 3e-4, "{name}, {accumulate}: {found:?}");
             // Directions of its own are another step: parts must meet the batch's.
             if objective.probes() > 0 {
                 let other = stein_core::Streams::new(77).at("other", 0);
@@ -143,14 +193,18 @@ impl Objective for Counting {
 #[test]
 fn batches_are_cut_only_where_the_objective_allows_it() {
     let plan = plan(PLAN);
-    for cut in [false, true] {
-        let objective: Arc<dyn Objective> = Arc::new(Counting(cut));
-        let (parts, whole) = (Steps::new(&plan, &objective), Steps::new(&plan, &objective));
-        let (parts, whole) = (parts.taken(1), whole.taken_whole(&*objective, 1, None));
-        // Two parts, each with a loss of half the size.
-        let ratio = if cut { 0.5 } else { 1.0 };
-        assert!((parts[0] / whole[0] - ratio).abs() < 1e-4, "{cut}: {} {}", parts[0], whole[0]);
+    // Two parts, each with a loss of half the size.
+    for (cut, ratio) in [(false, 1.0), (true, 0.5)] {
+        let found = ratio_of_parts(&plan, cut);
+        assert!((found - ratio).abs() < 1e-4, "{cut}: {found}");
     }
+}
+
+/// The norm of the step of [`Counting`] over that of the whole batch's.
+fn ratio_of_parts(plan: &Plan, cut: bool) -> f32 {
+    let objective: Arc<dyn Objective> = Arc::new(Counting(cut));
+    let (parts, whole) = (Steps::new(plan, &objective), Steps::new(plan, &objective));
+    parts.taken(1)[0] / whole.taken_whole(&*objective, 1, None)[0]
 }
 
 #[test]

@@ -63,9 +63,10 @@ pub(super) fn gather(runs: &[RunDir]) -> Vec<Gathered> {
             Found::Nothing => {}
         }
         if run.is_trained()
-            && let Ok(Some(bytes)) = file::read(&dir.network(), file::ARRAYS)
+            && let Ok(Some((file, _))) = file::open_at_most(&dir.network(), file::ARRAYS)
+            && let Ok(digest) = hash::sha256_of(file)
         {
-            at.weights.insert(seed, hash::sha256(&bytes));
+            at.weights.insert(seed, digest);
         }
         at.side.runs.push(dir.path().to_owned());
         at.side.seeds.push(seed);

@@ -53,7 +53,7 @@ fn csv(arguments: &Export) -> Outcome {
         let (experiment, cell) = name(run);
         Ok::<_, Failure>((format!("{experiment}/{cell}"), Series::of(&run.read_metrics()?)))
     };
-    let all = runs::all(&arguments.runs)?.iter().map(each).collect::<Result<Vec<_>, _>>()?;
+    let all = runs::all_checked(&arguments.runs)?.iter().map(each).collect::<Result<Vec<_>, _>>()?;
     let text = series::csv(&all);
     match &arguments.out {
         // For a pipe, lines end as they do there.
@@ -69,7 +69,7 @@ fn csv(arguments: &Export) -> Outcome {
 
 fn events(arguments: &Export, folder: &Path) -> Outcome {
     let mut files = Vec::new();
-    for run in runs::all(&arguments.runs)? {
+    for run in runs::all_checked(&arguments.runs)? {
         let Some(record) = run.read_record()? else { continue };
         let (experiment, cell) = name(&run);
         let file = folder.join(experiment).join(cell).join(tensorboard::file_name(&record));

@@ -1,7 +1,7 @@
 //! The command line.
 //!
 //! Results go to stdout; progress, notes and errors to stderr. Exit codes: 0 done, 1 anything else, 2 usage or
-//! configuration, 3 data, 4 not done yet (`stein status`), 5 diverged, 6 checkpoint damaged, 7 locked by another process, 8 disk,
+//! configuration, 3 data, 4 not done yet (`stein status`), 5 diverged, 6 damaged or refused, 7 locked by another process, 8 disk,
 //! 124 timed out and 130, 138 and 143 interrupted with a checkpoint saved.
 
 mod arguments;

@@ -20,12 +20,14 @@ pub(crate) fn draw(run: &RunDir) -> Result<(), RecordError> {
         // Somebody is at work there.
         return Ok(());
     }
+    run.check_for_reading()?;
     let (png, gif) = (run.sample("final.png"), run.sample("trajectory.gif"));
     let (samples, frames) = (run.sample("final.npy"), run.sample("trajectory.npy"));
     let data = &record.data;
     if !is_drawn(&png, &[&samples, &run.field()])
         && let Some(samples) = Array::read_npy(&samples)?
     {
+        run.check_for_writing()?;
         draw_samples(&samples, (data.image, data.range), ArrayFile::read(&run.field())?.as_ref(), None, &png)?;
     }
     if is_drawn(&gif, &[&frames, &run.field(), &run.evaluation()]) || !samples.is_file() {
@@ -39,6 +41,7 @@ pub(crate) fn draw(run: &RunDir) -> Result<(), RecordError> {
         None if data.dimension == 2 => View::Plane { field: field.as_ref() },
         None => return Ok(()),
     };
+    run.check_for_writing()?;
     trajectory_gif(&gif, &frames, &sigmas, view)
 }
 

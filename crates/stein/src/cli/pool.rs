@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use stein_device::DeviceRequest;
-use stein_record::{RecordError, RunDir, State};
+use stein_record::{RecordError, RunDir, State, file};
 use stein_train::{RunError, Stop};
 
 use super::arguments::{Run, Voice};
@@ -225,14 +225,11 @@ impl<'a> Pool<'a> {
     fn spawn(&self, job: &Job<'_>, device: Option<DeviceRequest>) -> Result<(Child, u64), RecordError> {
         let arguments = self.arguments;
         let (folder, log) = (job.directory.path(), job.directory.log());
-        job.directory.refuse_links()?;
+        job.directory.check_for_writing()?;
         std::fs::create_dir_all(folder).map_err(|e| RecordError::io(folder, "create the directory", e))?;
-        let open = || -> std::io::Result<(File, File, u64)> {
-            let file = File::options().create(true).append(true).open(&log)?;
-            let length = file.metadata()?.len();
-            Ok((file.try_clone()?, file, length))
-        };
-        let (out, err, length) = open().map_err(|e| RecordError::io(&log, "open", e))?;
+        let out = file::open_or_make(&log, File::options().append(true))?;
+        let both = || -> std::io::Result<(File, u64)> { Ok((out.try_clone()?, out.metadata()?.len())) };
+        let (err, length) = both().map_err(|e| RecordError::io(&log, "open", e))?;
         let program = std::env::current_exe().map_err(|e| RecordError::io("the program itself", "find", e))?;
         let mut command = Command::new(&program);
         command.arg("run").args(["--cell", job.name, "--attended"]);
@@ -276,17 +273,17 @@ fn reason(cell: &Running<'_>, status: ExitStatus) -> String {
     if status.code() == Some(101) {
         return "it panicked".into();
     }
-    let said = said(cell).unwrap_or_default();
+    let said = said(cell).ok().flatten().unwrap_or_default();
     let error = said.lines().rev().find_map(|line| line.strip_prefix("error: "));
     error.map_or_else(|| status.to_string(), str::to_owned)
 }
 
 /// The end of what a process wrote to its log.
-fn said(cell: &Running<'_>) -> std::io::Result<String> {
-    let mut file = File::open(cell.job.directory.log())?;
+fn said(cell: &Running<'_>) -> std::io::Result<Option<String>> {
+    let Ok(Some(mut file)) = file::open(&cell.job.directory.log()) else { return Ok(None) };
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(cell.log_from.max(length.saturating_sub(LOG_END))))?;
     let mut bytes = Vec::new();
     file.take(LOG_END).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }

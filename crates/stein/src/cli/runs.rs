@@ -7,9 +7,10 @@ use stein_record::{RunDir, SweepRecord, run_dir};
 
 use super::{Failure, load};
 
-/// The run directory of a command that takes one; it has an experiment.
+/// The run directory of a command that takes one; it has an experiment, and no links where one is looked for.
 pub(crate) fn one(path: &Path) -> Result<RunDir, Failure> {
     let run = RunDir::new(path);
+    run.check_for_reading()?;
     if run.experiment().is_file() {
         return Ok(run);
     }
@@ -27,8 +28,15 @@ pub(crate) fn trained(path: &Path) -> Result<RunDir, Failure> {
     Err(Failure::usage(format!("{shown} has no trained network yet; stein run goes on with it")))
 }
 
+/// All runs that are meant, for a command that needs each of them: none has links.
+pub(crate) fn all_checked(of: &[PathBuf]) -> Result<Vec<RunDir>, Failure> {
+    let runs = all(of)?;
+    runs.iter().try_for_each(RunDir::check_for_reading)?;
+    Ok(runs)
+}
+
 /// All runs that are meant: a run directory stands for itself, a folder of runs for those in it. Each is there once.
-pub(crate) fn all(of: &[PathBuf]) -> Result<Vec<RunDir>, Failure> {
+fn all(of: &[PathBuf]) -> Result<Vec<RunDir>, Failure> {
     let is_run = |run: &RunDir| run.record().is_file() || run.experiment().is_file();
     let mut found: Vec<(PathBuf, RunDir)> = Vec::new();
     for path in of {

@@ -35,11 +35,13 @@ pub(crate) fn sample(arguments: &Sample, registry: &Registry, voice: Voice) -> O
     voice.say(&format!("device  {}", chosen.description));
     let more = More { count: arguments.count, seed: arguments.seed, interpolate: arguments.interpolate };
     let samples = stein_train::draw_from_run(&plan, &run, more, &chosen.device, &stop, voice.quiet)?;
+    // It took a while.
+    run.check_for_reading()?;
     let mut name = arguments.seed.map_or_else(|| "more".into(), |seed| format!("seed-{seed}"));
     if arguments.interpolate.is_some() {
         name += "-interpolated";
     }
-    let out = arguments.out.clone().unwrap_or_else(|| run.path().join("drawn").join(name));
+    let out = arguments.out.clone().unwrap_or_else(|| run.drawn(&name));
     let array = out.join("samples.npy");
     samples.write_npy(&array)?;
     let image = plan.dataset.image.map(|i| [i.height, i.width, i.channels]);

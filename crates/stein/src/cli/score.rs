@@ -3,7 +3,7 @@
 use serde_json::json;
 use stein_core::{Level, Registry};
 use stein_device::choose;
-use stein_record::{Array, RecordError};
+use stein_record::{Array, RecordError, file};
 use stein_train::{level_at, score_of_run};
 
 use super::arguments::{Score, Voice};
@@ -38,7 +38,7 @@ pub(crate) fn score(arguments: &Score, registry: &Registry, voice: Voice) -> Out
 /// Reads the points; their rows must be as long as the data's.
 fn points(arguments: &Score, dimension: usize) -> Result<Array, Failure> {
     let shown = arguments.at.display();
-    let points = match Array::read_npy(&arguments.at) {
+    let points = match Array::read_npy(&file::named(&arguments.at)) {
         Ok(Some(points)) => points,
         Ok(None) => return Err(Failure::usage(format!("--at: there is no file {shown}"))),
         Err(RecordError::Damaged { problem, .. }) => return Err(Failure::usage(format!("--at {shown}: {problem}"))),

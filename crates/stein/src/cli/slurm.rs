@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use stein_experiment::{Slurm, Sweep};
-use stein_record::{RecordError, RunDir, atomic, run_dir};
+use stein_record::{RecordError, RunDir, atomic, file, run_dir};
 
 use super::arguments::{Run, Voice};
 use super::cells::Cells;
@@ -174,6 +174,7 @@ impl Submission<'_> {
         }
         // Two that are submitted at once do not share a folder.
         let parent = self.folder.parent().unwrap_or(Path::new(""));
+        file::refuse_unless_folder(parent)?;
         std::fs::create_dir_all(parent).map_err(|e| RecordError::io(parent, "create the directory", e))?;
         std::fs::create_dir(&self.folder).map_err(|e| RecordError::io(&self.folder, "create the directory", e))?;
         for (name, text) in files {

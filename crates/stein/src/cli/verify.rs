@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use stein_core::Registry;
-use stein_record::RecordError;
 use stein_record::arrays::ArrayFile;
+use stein_record::{RecordError, file};
 use stein_train::{VectorError, Verified, VerifiedSamples, holds_samples, verify_samples};
 
 use super::arguments::Verify;
@@ -71,7 +71,7 @@ enum Found {
 impl Found {
     fn of(path: &Path, name: &str, registry: &Registry) -> Result<Self, Failure> {
         let not_a_vector = |problem: String| Failure::Message(format!("{name}: {problem}"), 3);
-        let file = match ArrayFile::read(path) {
+        let file = match ArrayFile::read(&file::named(path)) {
             Ok(Some(file)) => file,
             Ok(None) => return Err(not_a_vector("there is no such file".into())),
             Err(RecordError::Damaged { problem, .. }) => {

@@ -108,7 +108,7 @@ impl RemoteFile {
     /// # Errors
     /// If it cannot be read.
     pub fn is_whole(&self, path: &Path) -> Result<Option<bool>, RecordError> {
-        Ok(file::read(path, idx::MOST)?.map(|bytes| self.holds(&bytes)))
+        Ok(file::read(&file::named(path), idx::MOST)?.map(|bytes| self.holds(&bytes)))
     }
 
     fn holds(&self, bytes: &[u8]) -> bool {
@@ -121,7 +121,7 @@ impl RemoteFile {
     /// If there is none, it cannot be read or written, or is another.
     pub fn take(&self, from: &Path, to: &Path) -> Result<(), RecordError> {
         let absent = || RecordError::io(from, "read", std::io::Error::from(ErrorKind::NotFound));
-        let bytes = file::read(from, idx::MOST)?.ok_or_else(absent)?;
+        let bytes = file::read(&file::named(from), idx::MOST)?.ok_or_else(absent)?;
         if !self.holds(&bytes) {
             let (there, wanted) = (bytes.len(), self.bytes);
             let page = if bytes.trim_ascii_start().starts_with(b"<") { "; it looks like a web page" } else { "" };

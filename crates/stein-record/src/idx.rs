@@ -27,13 +27,14 @@ pub struct Idx {
 }
 
 impl Idx {
-    /// Reads a file or, where there is none, the same with `.gz` at its end; `None` if there is neither.
+    /// Reads a file or, where there is none, the same with `.gz` at its end; `None` if there is neither. Both may be links: who names
+    /// data has them where there is room.
     ///
     /// # Errors
     /// If it cannot be read, or is none.
     pub fn read(path: &Path) -> Result<Option<Self>, RecordError> {
         for path in [path.to_owned(), path.with_added_extension("gz")] {
-            if let Some(bytes) = file::read(&path, MOST)? {
+            if let Some(bytes) = file::read(&file::named(&path), MOST)? {
                 return Self::parse(bytes).map(Some).map_err(|problem| RecordError::damaged(&path, problem));
             }
         }
@@ -117,6 +118,12 @@ mod tests {
         assert_eq!(Idx::read(&path).unwrap(), None);
         std::fs::write(path.with_added_extension("gz"), gzip(&bytes)).unwrap();
         assert_eq!(Idx::read(&path).unwrap(), Some(idx));
+        #[cfg(unix)]
+        {
+            let shared = folder.path().join("shared");
+            std::os::unix::fs::symlink(path.with_added_extension("gz"), &shared).unwrap();
+            assert!(Idx::read(&shared).unwrap().is_some(), "by a link");
+        }
         std::fs::write(&path, b"x").unwrap();
         assert!(Idx::read(&path).unwrap_err().to_string().contains("images-idx3-ubyte"));
     }

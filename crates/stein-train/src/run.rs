@@ -15,11 +15,11 @@ use stein_samplers::Start;
 
 use crate::evaluate::{Measured, evaluate};
 use crate::lock::Lock;
-use crate::progress::Bar;
+use crate::progress::{Bar, say};
 use crate::sampling::{draw_completions, draw_samples, stopped};
 use crate::shared::trained;
 use crate::training::Trained;
-use crate::{Layout, RunError, Stop};
+use crate::{Layout, RunError, Stop, space};
 
 /// What a run is told beside its plan.
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ pub struct RunOptions {
 impl RunOptions {
     pub(crate) fn say(&self, line: &str) {
         if !self.quiet {
-            eprintln!("{line}");
+            say(line);
         }
     }
 }
@@ -81,6 +81,7 @@ pub fn run(plan: &Plan, directory: &RunDir, chosen: &Chosen, options: &RunOption
             ));
         }
     }
+    space::check(plan, directory, &record)?;
     stein_record::atomic::write(&directory.experiment(), plan.experiment.to_toml().as_bytes())?;
     directory.write_record(&record)?;
 

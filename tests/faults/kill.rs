@@ -2,8 +2,9 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::time::Duration;
 
-use crate::harness::{Folder, SMALL};
+use crate::harness::{Folder, SMALL, newest_step};
 use crate::scenario::{BUSY, Scenario, kill, signal};
 use crate::tally::{Random, Tally, repetitions};
 
@@ -42,20 +43,20 @@ fn killed_at_any_moment_a_run_ends_as_if_it_had_not_been() {
 #[test]
 fn killed_again_and_again_a_run_ends() {
     let (mut tally, mut random) = (Tally::of("SIGKILL again and again"), Random::of(2));
-    let folder = BUSY.folder();
-    for _ in 0..repetitions(6, 60) {
-        let moment = BUSY.time().mul_f64(0.5 * random.unit());
-        let mut child = BUSY.start(&folder);
-        std::thread::sleep(moment);
-        if child.try_wait().unwrap().is_some() {
-            break;
+    for _ in 0..repetitions(1, 10) {
+        let (folder, before) = (BUSY.folder(), tally.injected);
+        let newest = || folder.trainings().iter().filter_map(|training| newest_step(&training.checkpoints())).max();
+        while newest().is_none_or(|step| step < 250) && tally.injected < before + 10 {
+            let next = newest().unwrap_or(0) + 1;
+            let child = BUSY.start(&folder);
+            folder.wait_for_checkpoint(next);
+            std::thread::sleep(Duration::from_millis(random.below(30) as u64));
+            kill(child);
+            tally.injected();
         }
-        kill(child);
-        tally.injected();
+        BUSY.ends_alike(&folder);
+        (before..tally.injected).for_each(|_| tally.survived());
     }
-    assert!(tally.injected > 1, "a run is hardly ever met before its end");
-    BUSY.ends_alike(&folder);
-    (0..tally.injected).for_each(|_| tally.survived());
 }
 
 #[test]

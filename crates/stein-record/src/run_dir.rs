@@ -108,6 +108,14 @@ impl RunDir {
         file::refuse_links(&self.path)
     }
 
+    /// Removes what sessions that were killed have half written. For whoever has the lock.
+    pub fn remove_partial(&self) -> Result<(), RecordError> {
+        for folder in [self.path.clone(), self.path.join("samples"), self.path.join("evaluation")] {
+            atomic::remove_partial(&folder)?;
+        }
+        Ok(())
+    }
+
     /// Reads `run.json`; `None` if there is none. Whatever is done with a run begins here, so links in it are refused here.
     pub fn read_record(&self) -> Result<Option<RunRecord>, RecordError> {
         file::refuse_links(&self.path)?;

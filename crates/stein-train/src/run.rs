@@ -1,5 +1,6 @@
 //! One cell, from wherever it is to finished.
 
+use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::time::{Instant, SystemTime};
 
@@ -9,7 +10,7 @@ use stein_experiment::{Plan, WhereNoise};
 use stein_networks::Parameterized;
 use stein_record::{
     Conventions, DataRecord, DeviceRecord, EstimatorRecord, GitRecord, LevelRecord, MetricRecord, NetworkRecord,
-    Progress, RunDir, RunRecord, State, Timings, Versions, run_record,
+    Progress, RecordError, RunDir, RunRecord, State, Timings, Versions, run_record,
 };
 use stein_samplers::Start;
 
@@ -81,6 +82,7 @@ pub fn run(plan: &Plan, directory: &RunDir, chosen: &Chosen, options: &RunOption
             ));
         }
     }
+    tidy(directory)?;
     space::check(plan, directory, &record)?;
     stein_record::atomic::write(&directory.experiment(), plan.experiment.to_toml().as_bytes())?;
     directory.write_record(&record)?;
@@ -91,6 +93,19 @@ pub fn run(plan: &Plan, directory: &RunDir, chosen: &Chosen, options: &RunOption
     result?;
     written?;
     Ok(Outcome::Finished)
+}
+
+/// Removes what earlier sessions have half written, and pictures of what they drew: whether these are of this session's samples, only
+/// the clock would tell, and clocks go back.
+fn tidy(directory: &RunDir) -> Result<(), RecordError> {
+    directory.remove_partial()?;
+    for picture in ["final.png", "trajectory.gif"].map(|name| directory.sample(name)) {
+        match std::fs::remove_file(&picture) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(RecordError::io(picture, "remove", e)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Writes into a record how it ended.

@@ -152,6 +152,7 @@ fn train_here(
         peak_memory: training.peak_memory,
         ..cell.clone()
     };
+    site.directory.remove_partial()?;
     stein_record::atomic::write(&site.directory.experiment(), plan.experiment.training_toml().as_bytes())?;
     site.directory.write_record(training)?;
     let result = train(plan, site, device, options, training);

@@ -86,7 +86,10 @@ fn parse<'a>(line: &'a str, folder: &Path) -> Option<(&'a str, &'a str, String)>
         return None;
     }
     let folder = format!("{}/", folder.to_string_lossy());
-    let mut paths = arguments.split(['<', '>', '"']).map(|word| word.strip_prefix(&folder).unwrap_or(word));
+    // Of a rename strace looks at the first path alone.
+    let words = if name == "rename" { 2 } else { usize::MAX };
+    let words = arguments.split(['<', '>', '"']).take(words);
+    let mut paths = words.map(|word| word.strip_prefix(&folder).unwrap_or(word));
     // What has a name of its own each time is not met by it.
     let path = paths.find(|word| word.starts_with("runs/") && !word.contains("/.stein-"))?;
     Some((thread, name, path.to_owned()))

@@ -91,26 +91,13 @@ fn the_cells_of_a_sweep_outlive_who_started_them() {
         std::thread::sleep(BUSY.time().mul_f64(2.0 * random.unit()));
         kill(child);
         tally.injected();
-        to_the_end(&folder, &arguments);
+        // The cells that nobody attends any more save a checkpoint first.
+        folder.stein(&arguments).exits(0);
         for (ours, theirs) in weights(&folder).iter().zip(weights(&whole)) {
             assert!(*ours == theirs, "the weights differ");
         }
         tally.survived();
     }
-}
-
-/// Runs a sweep to its end. Cells that nobody attends any more save a checkpoint before they end, and keep others out so long; what
-/// they say last may come after what these say.
-fn to_the_end(folder: &Folder, arguments: &[&str]) {
-    for _ in 0..100 {
-        let said = folder.stein(arguments);
-        if said.0.status.success() {
-            return;
-        }
-        let reasons = ["another process is at work there", "stopped by SIGTERM"];
-        assert!(reasons.iter().any(|reason| said.err().contains(reason)), "{}", said.err());
-    }
-    panic!("the cells do not end");
 }
 
 /// The weights of each cell.

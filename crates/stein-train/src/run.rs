@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use burn::tensor::{Device, Tensor};
 use stein_device::Chosen;
@@ -37,6 +37,8 @@ pub struct RunOptions {
     pub retry_diverged: bool,
     /// The source that the program was built from, for the record.
     pub git: Option<GitRecord>,
+    /// How long another process may still be at work on the cell.
+    pub patience: Duration,
     /// Set when somebody asks the process to stop.
     pub stop: Stop,
 }
@@ -64,7 +66,7 @@ pub enum Outcome {
 /// # Errors
 /// Why it did not finish; the reason is in `run.json` too.
 pub fn run(plan: &Plan, directory: &RunDir, chosen: &Chosen, options: &RunOptions) -> Result<Outcome, RunError> {
-    let _lock = Lock::take(directory.path())?;
+    let _lock = Lock::wait(directory.path(), options.patience, &options.stop)?;
     let before = directory.read_record()?;
     if before.as_ref().is_some_and(|record| record.state == State::Finished) {
         return Ok(Outcome::Skipped);

@@ -8,6 +8,10 @@ use tempfile::NamedTempFile;
 
 use crate::RecordError;
 
+/// How the name of a file that is not whole yet begins and ends.
+const PREFIX: &str = ".stein-";
+const SUFFIX: &str = ".partial";
+
 /// Writes `bytes` to `path` so that a reader sees the old content or the new, never a part.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
     let mut file = Partial::of(path)?;
@@ -29,8 +33,8 @@ impl<'a> Partial<'a> {
         let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(parent).map_err(|e| RecordError::io(parent, "create the directory", e))?;
         let file = tempfile::Builder::new()
-            .prefix(".stein-")
-            .suffix(".partial")
+            .prefix(PREFIX)
+            .suffix(SUFFIX)
             .permissions(ordinary_permissions())
             .tempfile_in(parent)
             .map_err(|e| RecordError::io(path, "write", e))?;
@@ -61,7 +65,7 @@ impl Write for Partial<'_> {
 pub fn link(from: &Path, to: &Path) -> Result<(), RecordError> {
     let parent = to.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::create_dir_all(parent).map_err(|e| RecordError::io(parent, "create the directory", e))?;
-    let name = format!(".stein-link-{}.partial", std::process::id());
+    let name = format!("{PREFIX}link-{}{SUFFIX}", std::process::id());
     let beside = parent.join(name);
     let _ = fs::remove_file(&beside);
     if fs::hard_link(from, &beside).is_err() {
@@ -71,6 +75,24 @@ pub fn link(from: &Path, to: &Path) -> Result<(), RecordError> {
     // Where both were names of one file already, renaming does nothing.
     let _ = fs::remove_file(&beside);
     sync_directory(parent)
+}
+
+/// Removes from a directory what writers that were killed have begun beside its files. For whoever alone writes there: nothing if
+/// there is no such directory.
+pub fn remove_partial(directory: &Path) -> Result<(), RecordError> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(RecordError::io(directory, "list", e)),
+    };
+    for entry in entries.filter_map(Result::ok) {
+        let name = entry.file_name();
+        let is_ours = name.to_string_lossy().strip_prefix(PREFIX).is_some_and(|rest| rest.ends_with(SUFFIX));
+        if is_ours && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            fs::remove_file(entry.path()).map_err(|e| RecordError::io(entry.path(), "remove", e))?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file that is to become part of a directory that is renamed as a whole: synced, but in place.
@@ -107,6 +129,24 @@ fn ordinary_permissions() -> fs::Permissions {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_killed_have_begun_is_removed_and_nothing_else() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        remove_partial(&dir.path().join("absent")).expect("nothing to remove");
+        let others = [".lock", ".stein-notes", "run.json", "x.partial"];
+        for name in [".stein-aB3.partial", ".stein-link-7.partial"].iter().chain(&others) {
+            fs::write(dir.path().join(name), "x").expect("write");
+        }
+        fs::create_dir(dir.path().join(".stein-folder.partial")).expect("a folder");
+        remove_partial(dir.path()).expect("removed");
+        let mut left: Vec<String> = fs::read_dir(dir.path())
+            .expect("list")
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        left.sort();
+        assert_eq!(left, [".lock", ".stein-folder.partial", ".stein-notes", "run.json", "x.partial"]);
+    }
 
     #[test]
     fn a_linked_file_is_there_whatever_was_there_before() {

@@ -133,6 +133,14 @@ impl RunDir {
         self.check_for_reading()
     }
 
+    /// Removes what sessions that were killed have half written. For whoever has the lock.
+    pub fn remove_partial(&self) -> Result<(), RecordError> {
+        for folder in [self.path.clone(), self.path.join("samples"), self.path.join("evaluation")] {
+            atomic::remove_partial(&folder)?;
+        }
+        Ok(())
+    }
+
     /// Reads `run.json`; `None` if there is none.
     pub fn read_record(&self) -> Result<Option<RunRecord>, RecordError> {
         read_json(&self.record())

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use stein_core::{Invalid, SampleError};
 use stein_record::RecordError;
 
+use crate::space::bytes;
+
 /// Why a run did not finish. [`RunError::exit_code`] is what the process answers with.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -49,6 +51,19 @@ pub enum RunError {
     /// A file could not be read or written.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The file system has no room for what is to be written.
+    #[error(
+        "{path}: the run is to write {} there, and its file system has {} free; make room, or go on elsewhere with --runs",
+        bytes(*.needed), bytes(*.free)
+    )]
+    NoSpace {
+        /// The run directory.
+        path: PathBuf,
+        /// Bytes that it takes at least.
+        needed: u64,
+        /// Bytes that are free.
+        free: u64,
+    },
     /// Checkpoints are there, but none verifies.
     #[error("{path}: no checkpoint can be used:\n{problems}\nmove the folder away to train from the beginning")]
     Checkpoint {
@@ -85,7 +100,7 @@ impl RunError {
             Self::Checkpoint { .. } => 6,
             Self::Locked { .. } => 7,
             Self::Record(RecordError::Damaged { .. }) => 6,
-            Self::Record(RecordError::Io { .. }) => 8,
+            Self::Record(RecordError::Io { .. }) | Self::NoSpace { .. } => 8,
             Self::Component(_) | Self::OtherData { .. } => 3,
             Self::Training(_) => 1,
         }

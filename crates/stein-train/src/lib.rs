@@ -37,6 +37,7 @@ mod score;
 mod session;
 mod shared;
 mod solver_error;
+mod space;
 mod state;
 mod status;
 mod step;

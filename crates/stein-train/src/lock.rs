@@ -3,11 +3,11 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stein_record::{RecordError, RunDir, file};
 
-use crate::RunError;
+use crate::{RunError, Stop};
 
 /// The most bytes of the line that tells who has a run directory.
 const MAX_LENGTH: u64 = 4096;
@@ -22,6 +22,23 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
+    /// Takes the lock as soon as whoever has it lets go of it.
+    ///
+    /// # Errors
+    /// As [`Lock::take`], if that takes longer than `patience`; or that somebody asks to stop.
+    pub(crate) fn wait(directory: &Path, patience: Duration, stop: &Stop) -> Result<Self, RunError> {
+        let begun = Instant::now();
+        loop {
+            match Self::take(directory) {
+                Err(RunError::Locked { .. }) if begun.elapsed() < patience => {}
+                ended => return ended,
+            }
+            if let Some(asked) = stop.requested() {
+                return Err(asked);
+            }
+        }
+    }
+
     /// Takes the lock.
     ///
     /// # Errors
@@ -132,5 +149,23 @@ mod tests {
         std::thread::sleep(PAUSE);
         drop(looking);
         assert!(waiting.join().unwrap());
+    }
+
+    #[test]
+    fn who_has_patience_waits_and_can_be_stopped() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = Lock::take(folder.path()).unwrap();
+        let (stop, wait) = (Stop::new(), |seconds| Duration::from_secs(seconds));
+        assert!(matches!(Lock::wait(folder.path(), wait(0), &stop), Err(RunError::Locked { .. })));
+        let waiting = std::thread::spawn({
+            let (path, stop) = (folder.path().to_owned(), stop.clone());
+            move || Lock::wait(&path, wait(600), &stop).is_ok()
+        });
+        std::thread::sleep(TRIES * PAUSE);
+        drop(lock);
+        assert!(waiting.join().unwrap());
+        let _lock = Lock::take(folder.path()).unwrap();
+        stop.interrupt();
+        assert!(matches!(Lock::wait(folder.path(), wait(600), &stop), Err(RunError::Interrupted { .. })));
     }
 }

@@ -1,6 +1,6 @@
 //! Progress on stderr: a one-line bar on a terminal, a plain line every few seconds elsewhere.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use burn_train::LearnerSummary;
@@ -80,10 +80,15 @@ impl Bar {
 
     fn say(&mut self) {
         if let Some(line) = self.unsaid.take() {
-            eprintln!("{line}");
+            say(&line);
             self.said = Instant::now();
         }
     }
+}
+
+/// Writes a line to stderr. One that cannot be written, to a log on a full disk say, is no reason to end.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 fn clock(seconds: f64) -> String {

@@ -1,7 +1,8 @@
 //! One cell, from wherever it is to finished.
 
+use std::io::ErrorKind;
 use std::ops::ControlFlow;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use burn::tensor::{Device, Tensor};
 use stein_device::Chosen;
@@ -9,17 +10,17 @@ use stein_experiment::{Plan, WhereNoise};
 use stein_networks::Parameterized;
 use stein_record::{
     Conventions, DataRecord, DeviceRecord, EstimatorRecord, GitRecord, LevelRecord, MetricRecord, NetworkRecord,
-    Progress, RunDir, RunRecord, State, Timings, Versions, run_record,
+    Progress, RecordError, RunDir, RunRecord, State, Timings, Versions, run_record,
 };
 use stein_samplers::Start;
 
 use crate::evaluate::{Measured, evaluate};
 use crate::lock::Lock;
-use crate::progress::Bar;
+use crate::progress::{Bar, say};
 use crate::sampling::{draw_completions, draw_samples, stopped};
 use crate::shared::trained;
 use crate::training::Trained;
-use crate::{Layout, RunError, Stop};
+use crate::{Layout, RunError, Stop, space};
 
 /// What a run is told beside its plan.
 #[derive(Debug, Clone)]
@@ -36,6 +37,8 @@ pub struct RunOptions {
     pub retry_diverged: bool,
     /// The source that the program was built from, for the record.
     pub git: Option<GitRecord>,
+    /// How long another process may still be at work on the cell.
+    pub patience: Duration,
     /// Set when somebody asks the process to stop.
     pub stop: Stop,
 }
@@ -43,7 +46,7 @@ pub struct RunOptions {
 impl RunOptions {
     pub(crate) fn say(&self, line: &str) {
         if !self.quiet {
-            eprintln!("{line}");
+            say(line);
         }
     }
 }
@@ -63,7 +66,7 @@ pub enum Outcome {
 /// # Errors
 /// Why it did not finish; the reason is in `run.json` too.
 pub fn run(plan: &Plan, directory: &RunDir, chosen: &Chosen, options: &RunOptions) -> Result<Outcome, RunError> {
-    let _lock = Lock::take(directory.path())?;
+    let _lock = Lock::wait(directory.path(), options.patience, &options.stop)?;
     let before = directory.read_record()?;
     if before.as_ref().is_some_and(|record| record.state == State::Finished) {
         return Ok(Outcome::Skipped);
@@ -81,6 +84,8 @@ pub fn run(plan: &Plan, directory: &RunDir, chosen: &Chosen, options: &RunOption
             ));
         }
     }
+    tidy(directory)?;
+    space::check(plan, directory, &record)?;
     stein_record::atomic::write(&directory.experiment(), plan.experiment.to_toml().as_bytes())?;
     directory.write_record(&record)?;
 
@@ -90,6 +95,19 @@ pub fn run(plan: &Plan, directory: &RunDir, chosen: &Chosen, options: &RunOption
     result?;
     written?;
     Ok(Outcome::Finished)
+}
+
+/// Removes what earlier sessions have half written, and pictures of what they drew: whether these are of this session's samples, only
+/// the clock would tell, and clocks go back.
+fn tidy(directory: &RunDir) -> Result<(), RecordError> {
+    directory.remove_partial()?;
+    for picture in ["final.png", "trajectory.gif"].map(|name| directory.sample(name)) {
+        match std::fs::remove_file(&picture) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(RecordError::io(picture, "remove", e)),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Writes into a record how it ended.

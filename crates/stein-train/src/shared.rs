@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use burn::tensor::Device;
-use stein_experiment::Plan;
+use stein_experiment::{Plan, TrainingId};
 use stein_record::{RunDir, RunRecord, State, checkpoint};
 
 use crate::lock::Lock;
@@ -23,15 +23,11 @@ pub(crate) fn trained(
     options: &RunOptions,
     record: &mut RunRecord,
 ) -> Result<Trained, RunError> {
-    // A cell that earlier versions began has its checkpoints itself, and goes on where they lie.
-    let shared = if checkpoint::exist(&cell.checkpoints())? { None } else { plan.experiment.training_id() };
-    let Some(id) = shared else {
+    let Some((id, directory)) = directory(plan, cell)? else {
         let site = Site { directory: cell, cell, configuration: plan.experiment.cell().hash };
         return train(plan, &site, device, options, record);
     };
-    let folder = cell.path().parent().unwrap_or(Path::new(""));
-    let directory = &RunDir::of_training(folder, &id.name);
-    directory.check_for_reading()?;
+    let directory = &directory;
     let site = Site { directory, cell, configuration: id.hash };
     let (claim, waited) = claim(directory, options)?;
     let mut training = match directory.read_record()? {
@@ -62,6 +58,19 @@ pub(crate) fn trained(
     let trained = result?;
     site.hand_over(RunDir::network)?;
     Ok(trained)
+}
+
+/// The training that a cell's network is of, and where it lies; none if it is the cell's own, or nothing is trained.
+pub(crate) fn directory(plan: &Plan, cell: &RunDir) -> Result<Option<(TrainingId, RunDir)>, RunError> {
+    // A cell that earlier versions began has its checkpoints itself, and goes on where they lie.
+    if checkpoint::exist(&cell.checkpoints())? {
+        return Ok(None);
+    }
+    let folder = cell.path().parent().unwrap_or(Path::new(""));
+    let Some(id) = plan.experiment.training_id() else { return Ok(None) };
+    let directory = RunDir::of_training(folder, &id.name);
+    directory.check_for_reading()?;
+    Ok(Some((id, directory)))
 }
 
 /// Whether a training is done.
@@ -143,6 +152,7 @@ fn train_here(
         peak_memory: training.peak_memory,
         ..cell.clone()
     };
+    site.directory.remove_partial()?;
     stein_record::atomic::write(&site.directory.experiment(), plan.experiment.training_toml().as_bytes())?;
     site.directory.write_record(training)?;
     let result = train(plan, site, device, options, training);

@@ -1,7 +1,7 @@
 //! Weights in PyTorch's names and layout: `network.safetensors`, and what users take away.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use burn::tensor::Device;
 use serde_json::json;
@@ -9,10 +9,10 @@ use stein_core::to_host;
 use stein_experiment::Plan;
 use stein_networks::Parameterized;
 use stein_record::arrays::ArrayFile;
-use stein_record::{Array, RecordError, RunDir, checkpoint};
+use stein_record::{Array, RecordError, RunDir};
 
 use crate::flat::{Entry, Layout, from_host};
-use crate::{RunError, Trainee, TrainingState};
+use crate::{RunError, Trainee, TrainingState, shared};
 
 /// A parameter's name in PyTorch, and whether burn holds it transposed.
 fn torch_name(entry: &Entry) -> (String, bool) {
@@ -119,14 +119,8 @@ fn last_state(plan: &Plan, run: &RunDir, device: &Device) -> Result<(Layout, Tra
 
 /// Where the checkpoints of a run's training are, and of which configuration: in the cell itself, or in the training that it shares.
 fn checkpoints_of(plan: &Plan, run: &RunDir) -> Result<(PathBuf, String), RunError> {
-    let shared = if checkpoint::exist(&run.checkpoints())? { None } else { plan.experiment.training_id() };
-    Ok(match shared {
-        Some(id) => {
-            let folder = run.path().parent().unwrap_or(Path::new(""));
-            let training = RunDir::of_training(folder, &id.name);
-            training.check_for_reading()?;
-            (training.checkpoints(), id.hash)
-        }
+    Ok(match shared::directory(plan, run)? {
+        Some((id, directory)) => (directory.checkpoints(), id.hash),
         None => (run.checkpoints(), plan.experiment.cell().hash),
     })
 }

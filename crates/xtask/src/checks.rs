@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
+use crate::faults;
 use crate::needs::{self, Need};
 
 /// One command of a task.
@@ -41,9 +42,15 @@ const TEST: [Step; 7] = [
 
 const ACCEPT: [Step; 1] = [Step::new("acceptance", &["test", "--release", "--workspace", "--test", "accept"])];
 
+/// The fault suite.
+const FAULTS: [Step; 1] = [Step::new("faults", &["test", "--release", "--workspace", "--test", "faults"])];
+
 /// Everything that must hold before a change lands.
 pub(crate) fn test() -> Result<(), String> {
-    run("test", &TEST, &[needs::ADAPTER], &[])?;
+    let lists = Lists::of("test")?;
+    let result = take(&TEST, &[needs::ADAPTER, needs::STRACE], &[], &lists);
+    lists.tell()?;
+    result?;
     schema()?;
     println!("\nall is well");
     Ok(())
@@ -56,40 +63,79 @@ pub(crate) fn accept(torch: bool) -> Result<(), String> {
         environment.push(("PYTHON", needs::torch()?));
     }
     let wanted = [needs::ADAPTER, needs::PYTHON, needs::TORCH, needs::CHROMIUM, needs::SLURM];
-    run("accept", &ACCEPT, &wanted, &environment)?;
+    let lists = Lists::of("accept")?;
+    let result = take(&ACCEPT, &wanted, &environment, &lists);
+    lists.tell()?;
+    result?;
     println!("\nall is well");
     Ok(())
 }
 
-/// Brings what a task wants, takes its steps and counts the tests that were left out.
-fn run(task: &str, steps: &[Step], wanted: &[Need], environment: &[(&str, String)]) -> Result<(), String> {
+/// The whole fault suite so many times, each time with faults at other moments and places.
+pub(crate) fn faults(times: u32) -> Result<(), String> {
+    let lists = Lists::of("faults")?;
+    let once = |seed: u32| {
+        let environment = [("STEIN_FAULTS", "full".to_owned()), ("STEIN_FAULTS_SEED", seed.to_string())];
+        take(&FAULTS, &[needs::STRACE], &environment, &lists)
+    };
+    let result = (0..times).try_for_each(once);
+    lists.tell()?;
+    result?;
+    println!("\nall is well");
+    Ok(())
+}
+
+/// Brings what a task wants and takes its steps.
+fn take(steps: &[Step], wanted: &[Need], environment: &[(&str, String)], lists: &Lists) -> Result<(), String> {
     let there: Vec<&str> = wanted.iter().filter(|need| need.bring(environment)).map(|need| need.word).collect();
-    let left_out = left_out(task)?;
     for step in steps {
         println!("\n==> {}: cargo {}", step.name, step.arguments.join(" "));
         let begun = Instant::now();
         let mut cargo = cargo(step.arguments);
         cargo.envs(step.environment.iter().copied()).envs(environment.iter().map(|(name, value)| (name, value)));
         // What is there must be used: else a test that finds no way to it would pass in silence.
-        cargo.env("STEIN_REQUIRE", there.join(",")).env("STEIN_LEFT_OUT", &left_out);
+        cargo.env("STEIN_REQUIRE", there.join(","));
+        cargo.env("STEIN_LEFT_OUT", &lists.left_out).env("STEIN_FAULTS_COUNTED", &lists.faults);
         let status = cargo.status().map_err(|e| format!("cannot start cargo: {e}"))?;
         if !status.success() {
             return Err(format!("{} failed", step.name));
         }
         println!("    {} took {:.0} s", step.name, begun.elapsed().as_secs_f64());
     }
-    let lines = std::fs::read_to_string(&left_out).map_err(|e| format!("{}: {e}", left_out.display()))?;
-    println!("\n{} tests were left out{}", lines.lines().count(), if lines.is_empty() { "" } else { ":" });
-    lines.lines().for_each(|line| println!("  {line}"));
     Ok(())
 }
 
-/// An empty list of the tests that a task leaves out.
-fn left_out(task: &str) -> Result<PathBuf, String> {
-    let program = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
-    let path = program.parent().unwrap_or(Path::new(".")).join(format!("left-out-{task}.txt"));
-    std::fs::write(&path, "").map_err(|e| format!("{}: {e}", path.display()))?;
-    Ok(path)
+/// What the tests of a task write down, a line each.
+struct Lists {
+    /// Tests that were left out.
+    left_out: PathBuf,
+    /// Faults by their kind.
+    faults: PathBuf,
+}
+
+impl Lists {
+    /// Empty ones.
+    fn of(task: &str) -> Result<Self, String> {
+        let program = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
+        let empty = |name: &str| {
+            let path = program.parent().unwrap_or(Path::new(".")).join(format!("{name}-{task}.txt"));
+            std::fs::write(&path, "").map_err(|e| format!("{}: {e}", path.display())).map(|()| path)
+        };
+        Ok(Self { left_out: empty("left-out")?, faults: empty("faults")? })
+    }
+
+    /// Prints them.
+    fn tell(&self) -> Result<(), String> {
+        let read = |path: &Path| std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()));
+        let faults = read(&self.faults)?;
+        if !faults.is_empty() {
+            println!("\n{}", faults::table(&faults));
+        }
+        let lines = read(&self.left_out)?;
+        println!("\n{} tests were left out{}", lines.lines().count(), if lines.is_empty() { "" } else { ":" });
+        lines.lines().for_each(|line| println!("  {line}"));
+        Ok(())
+    }
 }
 
 fn cargo(arguments: &[&str]) -> Command {

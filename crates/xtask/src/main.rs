@@ -1,4 +1,5 @@
-//! Development tasks: `cargo xtask test`, `cargo xtask accept`, `cargo xtask bench`, `cargo xtask fuzz`.
+//! Development tasks: `cargo xtask test`, `cargo xtask accept`, `cargo xtask bench`, `cargo xtask faults`,
+//! `cargo xtask fuzz`.
 //!
 //! `test` runs everything that must hold before a change lands: formatting, lints, documentation, tests. `accept` runs the
 //! experiments that ship against what they promise, and stein with other programs. On a bare machine both bring what they
@@ -8,6 +9,7 @@
 
 mod bench;
 mod checks;
+mod faults;
 mod fuzz;
 mod needs;
 mod supply;
@@ -23,6 +25,8 @@ cargo xtask TASK
   ci      both, as continuous integration runs them
   bench   what things cost, each of [sampling | steps | memory | start-up | report | jobs] that is named, or all, with a page in
           reports/bench.html [--all: more shapes] [--peers: sampling, steps and memory beside PyTorch and JAX]; [page]: that alone
+  faults  processes killed, disks full or failing, files damaged, clocks set back, each many times, with a table of what was survived
+          [--repeat N: so many times, at other moments each time]; brings strace where it may
   fuzz    hostile bytes for what reads files, for some time each target [--seconds N: 60] [--target NAME]; wants cargo-fuzz and a
           nightly compiler
   supply  licences, sources and known flaws of what stein is built upon, and dependencies that nobody uses; wants cargo-deny and
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
         ["accept"] => ended(checks::accept(false)),
         ["accept", "--torch"] => ended(checks::accept(true)),
         ["ci"] => ended(checks::test().and_then(|()| checks::accept(false))),
+        ["faults", ref words @ ..] if let Some(times) = faults::times(words) => ended(checks::faults(times)),
         ["fuzz", ref words @ ..] if let Some(fuzz) = fuzz::Fuzz::of(words) => ended(fuzz.run()),
         ["bench", ref words @ ..] if let Some(bench) = bench::Bench::of(words) => bench.run(),
         ["supply"] => ended(supply::run()),

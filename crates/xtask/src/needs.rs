@@ -72,6 +72,18 @@ pub(crate) const SLURM: Need = Need {
     },
 };
 
+pub(crate) const STRACE: Need = Need {
+    word: "strace",
+    reason: "system calls of a save are met with signals and errors by strace",
+    packages: &["strace"],
+    otherwise: "on Linux, install strace, with your package manager; elsewhere there is none",
+    // As the tests use it: it may be there and not be allowed to trace.
+    is_there: |_| {
+        let inject = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync", "-e", "inject=fsync:error=EIO"];
+        succeeds("strace", &[&inject[..], &["true"]].concat())
+    },
+};
+
 impl Need {
     /// Whether it is there; installs it on Debian and Ubuntu as root. `environment` is what the tests have beside this process's.
     pub(crate) fn bring(&self, environment: &[(&str, String)]) -> bool {

@@ -378,6 +378,7 @@ fn run_to_the_end(name: &str, text: &str) -> Evaluation {
         burn: String::new(),
         retry_diverged: true,
         git: None,
+        patience: std::time::Duration::ZERO,
         stop: Stop::new(),
     };
     let directory = RunDir::new(&path);

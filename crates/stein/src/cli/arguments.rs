@@ -7,6 +7,8 @@ use clap::builder::TypedValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use stein_device::DeviceRequest;
 
+use super::say;
+
 /// A workbench for score-based generative modelling.
 ///
 /// An experiment is a TOML file. `stein run` trains the score network that it describes, draws samples, measures them and
@@ -46,14 +48,14 @@ impl Voice {
     /// Says a line, unless told to be quiet.
     pub(crate) fn say(self, line: &str) {
         if !self.quiet {
-            eprintln!("{line}");
+            say(line);
         }
     }
 
     /// Says a line if told to say more.
     pub(crate) fn more(self, line: &str) {
         if self.verbose {
-            eprintln!("{line}");
+            say(line);
         }
     }
 }

@@ -7,7 +7,7 @@ use stein_record::run_dir;
 use stein_record::source::{list_of, nearest};
 
 use super::arguments::{List, What};
-use super::{Failure, Outcome, print, print_json};
+use super::{Failure, Outcome, print, print_json, say};
 
 pub(crate) fn list(arguments: &List, registry: &Registry) -> Outcome {
     match arguments.what {
@@ -165,7 +165,7 @@ fn runs(arguments: &List) -> Outcome {
         match directory.read_record() {
             Ok(Some(record)) => rows.push((directory, record)),
             Ok(None) => {}
-            Err(error) => eprintln!("warning: {error}"),
+            Err(error) => say(format_args!("warning: {error}")),
         }
     }
     if arguments.json {

@@ -48,6 +48,7 @@ use arguments::{Arguments, Command};
 /// Runs the command line with the built-in components and those that `register` adds.
 pub fn main(register: impl FnOnce(&mut Registry)) -> ExitCode {
     let arguments = Arguments::parse();
+    signals::outlive_limits();
     let mut registry = stein_experiment::builtin();
     register(&mut registry);
     let voice = arguments.voice;
@@ -113,10 +114,10 @@ impl Failure {
         let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
         match self {
             Self::Experiment(source, diagnostics) => {
-                eprint!("{}", source.render(diagnostics, color));
+                say(source.render(diagnostics, color).trim_end_matches('\n'));
             }
-            Self::Run(error) => eprintln!("error: {error}"),
-            Self::Message(message, _) => eprintln!("error: {message}"),
+            Self::Run(error) => say(format_args!("error: {error}")),
+            Self::Message(message, _) => say(format_args!("error: {message}")),
             Self::Silent(_) => {}
         }
     }
@@ -138,6 +139,12 @@ impl From<RecordError> for Failure {
 pub(crate) fn print(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stdout().lock(), "{}", text.trim_end());
+}
+
+/// Says a line on stderr. One that cannot be written, to a log on a full disk say, is no reason to end.
+pub(crate) fn say(line: impl std::fmt::Display) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 /// Prints a value as JSON.

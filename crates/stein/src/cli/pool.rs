@@ -14,7 +14,7 @@ use stein_train::{RunError, Stop};
 use super::arguments::{Run, Voice};
 use super::check::duration;
 use super::command::{self, option};
-use super::signals;
+use super::{say, signals};
 
 /// Between looks at the processes.
 const TICK: Duration = Duration::from_millis(20);
@@ -166,7 +166,7 @@ impl<'a> Pool<'a> {
             _ if cell.killed => {
                 let reason = format!("timed out and was killed after {took}");
                 if let Err(error) = stein_train::record_timeout(cell.job.directory, &reason) {
-                    eprintln!("warning: {error}");
+                    say(format_args!("warning: {error}"));
                 }
                 self.fail(&cell.job, &reason);
             }

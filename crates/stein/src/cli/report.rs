@@ -7,7 +7,7 @@ use stein_core::Registry;
 use stein_record::{RunDir, run_dir};
 
 use super::arguments::Report;
-use super::{Failure, Outcome, load, pictures, print, print_json};
+use super::{Failure, Outcome, load, pictures, print, print_json, say};
 
 pub(crate) fn report(arguments: &Report, registry: &Registry) -> Outcome {
     let runs = &arguments.folders.runs;
@@ -23,7 +23,7 @@ pub(crate) fn report(arguments: &Report, registry: &Registry) -> Outcome {
         run_dir::directories(&folder)?.into_par_iter().for_each(|cell| {
             // A damaged cell must not keep the others from their pages; the page names what is wrong with it.
             if let Err(error) = pictures::draw(&RunDir::new(cell)) {
-                eprintln!("warning: {error}");
+                say(format_args!("warning: {error}"));
             }
         });
         let page = stein_report::write(&folder, &arguments.folders.reports)?;

@@ -1,5 +1,7 @@
 //! `stein run`.
 
+use std::time::Duration;
+
 use stein_core::Registry;
 use stein_device::{DeviceRequest, choose};
 use stein_record::{GitRecord, RunDir};
@@ -7,6 +9,10 @@ use stein_train::{Outcome as Ended, RunOptions};
 
 use super::arguments::{Run, Voice};
 use super::{Failure, Outcome, cells, launch, load, pictures, print, signals, sweep};
+
+/// A sweep's process that was killed leaves those of its cells behind, which save a checkpoint and end: for so long the cells of the
+/// next one wait.
+const ORPHAN: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(arguments: &Run, registry: &Registry, voice: Voice) -> Outcome {
     let source = load::source(&arguments.experiment.file, &arguments.experiment.set)?;
@@ -61,6 +67,7 @@ pub(crate) fn run(arguments: &Run, registry: &Registry, voice: Voice) -> Outcome
             burn: env!("STEIN_BURN_VERSION").into(),
             retry_diverged: !arguments.keep_diverged,
             git: git(),
+            patience: if arguments.attended { ORPHAN } else { Duration::ZERO },
             stop,
         };
         let ended = stein_train::run(&plan, &directory, &chosen, &options)?;

@@ -52,6 +52,15 @@ pub(crate) fn attended() -> std::io::Result<Stop> {
     Ok(stop)
 }
 
+/// Lets a write beyond the size that files may have (`ulimit -f`) fail as on a full disk: the signal that comes with it would end the
+/// process without a word.
+pub(crate) fn outlive_limits() {
+    #[cfg(unix)]
+    if let Err(error) = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false))) {
+        super::say(format_args!("note    cannot handle SIGXFSZ: {error}"));
+    }
+}
+
 /// Takes a scheduler's notice that time is running out, where there is such a signal.
 fn notice(stop: &Stop) -> std::io::Result<()> {
     #[cfg(unix)]

@@ -25,7 +25,7 @@ use super::arguments::{Run, Voice};
 use super::cells::Cells;
 use super::launch::Task;
 use super::pool::is_trained;
-use super::{Failure, Outcome, command, print};
+use super::{Failure, Outcome, command, print, say};
 use queue::{Job, Queue};
 use script::Scripts;
 
@@ -81,7 +81,7 @@ fn queued(all: &Path, queue: &Queue, voice: Voice) -> Result<BTreeMap<String, St
     for folder in run_dir::directories(all)? {
         match queue::read(&folder) {
             Ok(jobs) => before.extend(jobs),
-            Err(error) => eprintln!("warning: {error}"),
+            Err(error) => say(format_args!("warning: {error}")),
         }
     }
     if before.is_empty() {

@@ -10,7 +10,7 @@ use stein_record::{RunDir, State};
 
 use super::arguments::{Run, Voice};
 use super::pool::{Job, Pool};
-use super::{Failure, Outcome, cells, pictures, print, run, signals};
+use super::{Failure, Outcome, cells, pictures, print, run, say, signals};
 
 /// Failures that are listed again at the end.
 const LISTED: usize = 20;
@@ -45,7 +45,7 @@ pub(crate) fn run(arguments: &Run, source: &Source, sweep: &Sweep<'_>, registry:
         if !directory.sample("final.png").is_file()
             && let Err(error) = pictures::draw(directory)
         {
-            eprintln!("warning: {error}");
+            say(format_args!("warning: {error}"));
         }
     }
     let (finished, failed) = (pool.finished, pool.failed);

@@ -9,7 +9,7 @@ use stein_record::{RecordError, file};
 use stein_train::{VectorError, Verified, VerifiedSamples, holds_samples, verify_samples};
 
 use super::arguments::Verify;
-use super::{Failure, Outcome, print, print_json};
+use super::{Failure, Outcome, print, print_json, say};
 
 pub(crate) fn verify(arguments: &Verify, registry: &Registry) -> Outcome {
     let (mut rows, mut failed, mut wrong) = (Vec::new(), 0usize, 0usize);
@@ -28,7 +28,7 @@ pub(crate) fn verify(arguments: &Verify, registry: &Registry) -> Outcome {
                     print(&found.line(&name, pass));
                 }
                 for tensor in found.unused() {
-                    eprintln!("note: {name}: nothing reads the tensor `{tensor}`");
+                    say(format_args!("note: {name}: nothing reads the tensor `{tensor}`"));
                 }
                 rows.push(found.row(&name, pass));
             }

@@ -16,12 +16,14 @@
 //!   network.safetensors  EMA weights
 //!   samples/             final.npy, final.png, held-out.npy, nearest.npy, trajectory.npy, trajectory.gif
 //!   evaluation.json      Evaluation
+//!   diverged/step-N/     which of its samples were not finite
 //!   evaluation/field.safetensors   density and score fields on a grid, for 2-D data
 //! runs/<experiment>/trained/<name>/      a training of one cell or several
 //!   experiment.toml      what training reads of it
 //!   run.json             RunRecord of the training
 //!   metrics.jsonl        as the cells', who have it too
 //!   checkpoints/step-N/  a checkpoint set, manifest.json written last
+//!   diverged/step-N/     the same of the step that something was not finite in, with its batches
 //!   network.safetensors  as the cells', who have it too
 //! ```
 
@@ -30,6 +32,7 @@ pub mod atomic;
 pub mod checkpoint;
 pub mod configuration;
 pub mod csv;
+pub mod diverged;
 pub mod evaluation;
 pub mod file;
 pub mod float;
@@ -43,6 +46,7 @@ pub mod sweep;
 pub mod tensorboard;
 
 pub use arrays::Array;
+pub use diverged::{BatchRecord, DivergedRecord, Divergent, Drawing, SamplesRecord, StepRecord};
 pub use evaluation::{
     AtLevel, Better, ClassRecord, Estimate, EstimatorRecord, Evaluation, InverseRecord, LevelRecord, MetricRecord,
     Modes,

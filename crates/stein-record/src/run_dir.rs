@@ -74,6 +74,11 @@ impl RunDir {
         self.path.join("checkpoints")
     }
 
+    /// What was not finite, to be done again.
+    pub fn diverged(&self) -> PathBuf {
+        self.path.join("diverged")
+    }
+
     /// The trained weights.
     pub fn network(&self) -> PathBuf {
         self.path.join("network.safetensors")

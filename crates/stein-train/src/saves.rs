@@ -30,7 +30,7 @@ impl Place {
         let cell = (self.cell != self.directory).then_some(&self.cell);
         for directory in std::iter::once(&self.directory).chain(cell) {
             if let Some(mut record) = directory.read_record()? {
-                record.progress.step = state.step;
+                (record.progress.step, record.progress.skipped) = (state.step, state.skipped);
                 record.timings.steps_per_second = steps_per_second.unwrap_or(record.timings.steps_per_second);
                 directory.write_record(&record)?;
             }

@@ -6,6 +6,8 @@ mod broken;
 mod compare;
 #[path = "program/conditioning.rs"]
 mod conditioning;
+#[path = "program/diverged.rs"]
+mod diverged;
 #[path = "program/errors.rs"]
 mod errors;
 #[path = "program/export.rs"]

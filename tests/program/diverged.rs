@@ -5,7 +5,9 @@ use std::path::Path;
 
 use serde_json::Value;
 use stein_record::arrays::ArrayFile;
-use stein_record::{Array, DivergedRecord, Divergent, Drawing, RunDir, State, StepRecord, checkpoint, diverged};
+use stein_record::{
+    Array, DivergedRecord, Divergent, Drawing, RunDir, SamplesRecord, State, StepRecord, checkpoint, diverged, hash,
+};
 
 use crate::harness::{Folder, SMALL, Said, newest_step};
 use crate::resume::LONG;
@@ -59,7 +61,7 @@ fn the_step_is_found_wherever_the_log_looks() {
         let (record, files) = kept(&training);
         let about = step(&record).clone();
         assert!(said.err().contains(&format!("diverged at step {}: {} is", about.step, about.what)), "{}", said.err());
-        assert!(about.repeated && about.step > 1 && about.step % 20 != 0, "{about:?}");
+        assert!(about.repeated && about.step > 1 && !about.step.is_multiple_of(20), "{about:?}");
         assert!(!about.value.is_finite());
         assert_eq!(
             (about.batches.len(), about.batches[0].position, about.batches[0].rows.len()),
@@ -359,10 +361,68 @@ fn what_was_kept_and_is_damaged_is_named() {
         forge(&training, before, &hash, &files);
         damaged(&folder, &training, "step-");
     }
+    // Whole, but about something that does not happen.
+    for (from, to, words) in [
+        (
+            "\"what\": \"the gradient norm\"",
+            "\"what\": \"the loss\"",
+            "the loss is finite: what was seen then is not seen again",
+        ),
+        ("\"repeated\": true", "\"repeated\": false", "there is no step to take"),
+    ] {
+        assert!(text.contains(from), "{from} in {text}");
+        let mut files = files.clone();
+        files.insert("diverged.json".into(), text.replace(from, to).into_bytes());
+        forge(&training, before, &hash, &files);
+        assert_eq!(replayed(&folder, &cell, 1)["reproduced"], false);
+        let said = folder.stein(&["replay", cell.path().to_str().unwrap()]).exits(1);
+        assert!(said.out().contains(words), "{}", said.out());
+    }
     forge(&training, before, "of another", &files);
     damaged(&folder, &training, "another configuration");
     // It is in nobody's way.
     folder.stein(&["report"]).exits(0);
     folder.stein(&["run", "small.toml"]).exits(5);
     replayed(&folder, &cell, 0);
+}
+
+#[test]
+fn chains_that_do_not_diverge_again_are_said_not_to() {
+    let inverse = "[inverse]\nkind = \"inpainting\"\nknown = { coordinates = [0] }\nsigma-y = 0.05\nobserved = 4\nrepeats = 5\n[evaluation]\nchunk = 8";
+    let folder = Folder::with(&SMALL.replace("[evaluation]", inverse));
+    folder.stein(&["run", "small.toml", "--set", "training.steps=20"]).exits(0);
+    let cell = folder.cell();
+    let record = |drawing, first, chains| {
+        let about = cell.read_record().unwrap().unwrap();
+        let weights = hash::sha256(&std::fs::read(cell.network()).unwrap());
+        DivergedRecord {
+            schema: diverged::SCHEMA,
+            configuration: about.hash,
+            seed: about.seed,
+            reason: "it was said so".into(),
+            at: Divergent::Samples(SamplesRecord { drawing, first, chains, step: Some(3), sigma: Some(1.0), weights }),
+        }
+    };
+    for (drawing, first, chains) in
+        [(Drawing::Samples, 96, 4), (Drawing::Completions, 8, 8), (Drawing::Completions, 16, 4)]
+    {
+        diverged::write(&cell, 20, &record(drawing, first, chains), BTreeMap::new()).unwrap();
+        let found = replayed(&folder, &cell, 1);
+        assert_eq!((&found["reproduced"], &found["ended"]), (&false.into(), &Value::Null));
+        let steps = found["steps"].as_array().unwrap();
+        assert_eq!(steps.last().unwrap()["step"], steps.last().unwrap()["steps"], "to the end");
+        assert!(steps.iter().all(|step| step["score"]["largest"].as_f64().unwrap() > 0.0), "{steps:?}");
+        let said = folder.stein(&["replay", cell.path().to_str().unwrap(), "--all"]).exits(1);
+        assert!(said.out().contains("not seen again") && said.out().lines().count() > steps.len(), "{}", said.out());
+    }
+    for (drawing, first, chains) in [
+        (Drawing::Samples, 0, 0),
+        (Drawing::Samples, 96, 5),
+        (Drawing::Samples, 0, 9),
+        (Drawing::Samples, usize::MAX, 1),
+        (Drawing::Completions, 17, 4),
+    ] {
+        diverged::write(&cell, 20, &record(drawing, first, chains), BTreeMap::new()).unwrap();
+        damaged(&folder, &cell, "it is about");
+    }
 }

@@ -143,6 +143,12 @@ impl TrainingState {
         Self { spare: self.parameters.clone(), ..self.clone() }
     }
 
+    /// Whether all parameters are finite, to go by the sum of their squares, which leaves them where they lie. Enormous ones are not
+    /// sound either.
+    pub(crate) fn is_sound(&self) -> bool {
+        to_host(self.parameters.clone().square().sum())[0].is_finite()
+    }
+
     /// A parameter that is not finite.
     pub(crate) fn not_finite(&self) -> Option<NotFinite> {
         let parameters = to_host(self.parameters.clone());

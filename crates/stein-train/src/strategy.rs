@@ -117,7 +117,7 @@ impl Steps {
                 }
                 let item = Measurement { step: state.step, values: self.measure(state, norm, rate) };
                 send(&interrupter, events.process_train(event(item, state.step, training.steps)));
-                if state.step >= kept.step + KEEP {
+                if state.step >= kept.step + KEEP && state.is_sound() {
                     kept = state.kept();
                 }
             }

@@ -58,8 +58,14 @@ fn show_step(step: &StepReplay, all: bool) {
         }
     }
     print(&aligned(&table));
+    if !record.repeated {
+        print(
+            "\nnow     there is no step to take: it was not found then; the state is that of the last look, when all was finite",
+        );
+        return;
+    }
     let Some(first) = step.first() else {
-        print("\nnow     all of it is finite");
+        print("\nnow     all of it is finite: what was seen then is not seen again on this device");
         return;
     };
     let at = first.first.as_deref().map_or_else(String::new, |at| format!(" at {at:?}"));

@@ -134,6 +134,18 @@ fn a_step_is_taken_again_and_nothing_is_written() {
 }
 
 #[test]
+fn an_update_that_leaves_the_numbers_is_found_before_any_loss_is() {
+    for every in [1, 20] {
+        let folder = Folder::with(&wild().replace("700.0", "1e39"));
+        let said = folder.stein(&["run", "small.toml", "--set", &format!("training.log-every={every}")]).exits(5);
+        assert!(said.err().contains("diverged at step 1: a parameter is"), "{}", said.err());
+        let found = replayed(&folder, &folder.cell(), 0);
+        assert_eq!((&found["first"]["stage"], &found["first"]["name"]), (&"update".into(), &"layers.0.weight".into()));
+        assert!(!folder.training().checkpoints().exists(), "no such state is saved");
+    }
+}
+
+#[test]
 fn where_nothing_diverged_there_is_nothing_to_replay() {
     let folder = Folder::with(SMALL);
     folder.stein(&["run", "small.toml", "--set", "training.steps=20"]).exits(0);

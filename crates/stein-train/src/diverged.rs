@@ -343,6 +343,7 @@ mod tests {
         let clean = |text: String| {
             text.replace("levels = 5\nsigma-max = 4.0\nsigma-min = 0.1", "kind = \"none\"")
                 .replace("kind = \"mlp\"", "kind = \"mlp\"\nembedding = \"none\"\nparameterization = \"score\"")
+                + "[sampler]\nkind = \"langevin\"\nstep-size = 0.05\nsteps = 4\n"
         };
         let classes = |text: String| text.replace("kind = \"mlp\"", "kind = \"mlp\"\nclasses = true");
         let noisy = objectives.map(|objective| (objective, plan(1e-3, objective)));

@@ -60,7 +60,7 @@ impl StepReplay {
 /// How many numbers of an array are not finite.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tally {
-    /// Where it belongs to: "batch", "parameters", "forward", …
+    /// Where it belongs to: "batch", "state", "forward", …
     pub stage: &'static str,
     /// Its name there.
     pub name: String,

@@ -47,7 +47,8 @@ fn show_step(step: &StepReplay, all: bool) {
     let mut table = vec![head];
     for stage in step.tallies.chunk_by(|a, b| a.stage == b.stage) {
         table.push(summary(stage));
-        let wrong = || stage.iter().filter(|tally| all || tally.not_finite > 0);
+        // One array is on the stage's own line.
+        let wrong = || stage.iter().filter(|tally| stage.len() > 1 && (all || tally.not_finite > 0));
         let shown = if all { usize::MAX } else { SHOWN };
         table.extend(wrong().take(shown).map(row));
         let more = wrong().count().saturating_sub(shown);
@@ -68,8 +69,7 @@ fn show_step(step: &StepReplay, all: bool) {
         print("\nnow     all of it is finite: what was seen then is not seen again on this device");
         return;
     };
-    let at = first.first.as_deref().map_or_else(String::new, |at| format!(" at {at:?}"));
-    print(&format!("\nfirst   {}: {}{at}", first.stage, first.name));
+    print(&format!("\nfirst   {}: {} at {}", first.stage, first.name, place(first)));
     if !first.examples.is_empty() {
         print(&format!("        in the examples {}", examples(first)));
     }
@@ -83,13 +83,18 @@ fn summary(stage: &[Tally]) -> Vec<String> {
     let numbers: usize = stage.iter().map(|tally| tally.shape.iter().product::<usize>()).sum();
     let wrong: usize = stage.iter().map(|tally| tally.not_finite).sum();
     let largest = stage.iter().map(|tally| tally.largest).fold(0.0, f64::max);
-    vec![stage[0].stage.into(), numbers.to_string(), count(wrong), String::new(), number(largest)]
+    let at = if let [alone] = stage { place(alone) } else { String::new() };
+    vec![stage[0].stage.into(), numbers.to_string(), count(wrong), at, number(largest)]
 }
 
 fn row(tally: &Tally) -> Vec<String> {
     let numbers: usize = tally.shape.iter().product();
-    let at = tally.first.as_ref().map_or_else(String::new, |at| format!("{at:?}"));
-    vec![format!("  {}", tally.name), numbers.to_string(), count(tally.not_finite), at, number(tally.largest)]
+    let name = format!("  {}", tally.name);
+    vec![name, numbers.to_string(), count(tally.not_finite), place(tally), number(tally.largest)]
+}
+
+fn place(tally: &Tally) -> String {
+    tally.first.as_ref().map_or_else(String::new, |at| format!("{at:?}"))
 }
 
 fn count(wrong: usize) -> String {

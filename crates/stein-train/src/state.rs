@@ -69,6 +69,13 @@ impl Interval {
         self.count += 1;
     }
 
+    fn note(&mut self, norm: &Tensor<1>) {
+        // On the host a look waits for nothing, and is cheaper than a sum.
+        if !is_host(&norm.device()) || !to_host(norm.clone())[0].is_finite() {
+            self.norms = self.norms.clone() + norm.clone();
+        }
+    }
+
     /// What in it is not finite.
     pub(crate) fn not_finite(&self) -> Option<NotFinite> {
         let host = |sum: &Tensor<1>| f64::from(to_host(sum.clone())[0]);
@@ -101,7 +108,7 @@ impl TrainingState {
     pub fn update(&mut self, gradient: impl Into<Gradient>, training: &Training) -> Tensor<1> {
         let gradient = gradient.into();
         let (factor, norm) = clip(&gradient, training.clip);
-        self.interval.norms = self.interval.norms.clone() + norm.clone();
+        self.interval.note(&norm);
         self.advance(gradient, factor, training);
         norm
     }

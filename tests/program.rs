@@ -8,6 +8,8 @@ mod compare;
 mod conditioning;
 #[path = "program/data.rs"]
 mod data;
+#[path = "program/diverged.rs"]
+mod diverged;
 #[path = "program/errors.rs"]
 mod errors;
 #[path = "program/export.rs"]

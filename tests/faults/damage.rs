@@ -29,7 +29,7 @@ fn newest(training: &RunDir) -> (PathBuf, Vec<PathBuf>) {
 
 fn found(training: &RunDir) -> Found {
     let hash = training.read_record().unwrap().expect("a record").hash;
-    checkpoint::newest(&training.checkpoints(), &hash).unwrap()
+    checkpoint::newest(&training.checkpoints(), &hash, stein_record::file::ARRAYS).unwrap()
 }
 
 /// Damages a file, by a bit that is flipped or by a length that is not its own.

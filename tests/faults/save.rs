@@ -114,7 +114,7 @@ impl Half {
 fn keeps_a_checkpoint(folder: &Folder) {
     let training = folder.training();
     let hash = training.read_record().unwrap().expect("a record").hash;
-    let found = checkpoint::newest(&training.checkpoints(), &hash).unwrap();
+    let found = checkpoint::newest(&training.checkpoints(), &hash, stein_record::file::ARRAYS).unwrap();
     assert!(found.skipped.is_empty(), "{:?}", found.skipped);
     assert!(found.set.is_some(), "the last good set is gone");
 }

@@ -96,6 +96,11 @@ impl Dataset {
         (squares.sum::<f64>() / (n * self.dimension()).max(1) as f64 + shift * shift / 3.0).sqrt()
     }
 
+    /// Which rows a training batch has, drawn with replacement.
+    pub fn indices(&self, batch: usize, noise: &mut Noise) -> Vec<usize> {
+        (0..batch).map(|_| noise.index(self.train.rows())).collect()
+    }
+
     /// Draws a training batch, row major `[batch, D]`: rows with replacement, dequantised.
     pub fn batch(&self, batch: usize, noise: &mut Noise) -> Vec<f32> {
         self.batch_with_labels(batch, noise).0
@@ -103,7 +108,7 @@ impl Dataset {
 
     /// The same with the rows' classes, where they have any.
     pub fn batch_with_labels(&self, batch: usize, noise: &mut Noise) -> (Vec<f32>, Option<Vec<u32>>) {
-        let indices: Vec<usize> = (0..batch).map(|_| noise.index(self.train.rows())).collect();
+        let indices = self.indices(batch, noise);
         let mut out = Vec::with_capacity(batch * self.dimension());
         for &i in &indices {
             out.extend_from_slice(self.train.row(i));

@@ -42,6 +42,10 @@ pub struct Training {
     /// Checkpoints to keep.
     #[schemars(range(min = 1))]
     pub keep_checkpoints: usize,
+    /// Steps of a run that are left out, at most, because their loss or gradient is not finite: network, optimiser and average stay
+    /// as they are, and the step counts. One more ends the run, as the first does at 0. Above 0 each step is waited for, which
+    /// costs time on a GPU.
+    pub skip_non_finite: u64,
     /// Where training noise is drawn.
     pub noise: WhereNoise,
     /// The probability with which an example's class is hidden from a network of classes: what it then learns is the score of
@@ -66,6 +70,7 @@ impl Default for Training {
             patience: 0,
             checkpoint_every: 200,
             keep_checkpoints: 2,
+            skip_non_finite: 0,
             noise: WhereNoise::Host,
             class_dropout: 0.1,
         }

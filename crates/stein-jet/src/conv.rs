@@ -3,6 +3,7 @@
 use burn::nn::conv::{Conv2d, ConvTranspose2d};
 
 use crate::jet::Jet;
+use crate::watch::seen;
 
 /// A 2D convolution: `[B, channels_in, H, W]` to `[B, channels_out, H', W']`, with the layer's own stride, dilation, groups
 /// and padding.
@@ -11,6 +12,10 @@ use crate::jet::Jet;
 ///
 /// If the channels of `x` are not the layer's.
 pub fn conv2d(layer: &Conv2d, x: Jet<4>) -> Jet<4> {
+    seen("conv2d", layer.weight.id, convolved(layer, x))
+}
+
+fn convolved(layer: &Conv2d, x: Jet<4>) -> Jet<4> {
     let bias = match &layer.bias {
         Some(bias) if x.directions() > 0 => bias.val(),
         _ => return x.linear_map(|rows| stein_kernels::conv2d(layer, rows)),
@@ -28,6 +33,10 @@ pub fn conv2d(layer: &Conv2d, x: Jet<4>) -> Jet<4> {
 ///
 /// If the channels of `x` are not the layer's.
 pub fn conv_transpose2d(layer: &ConvTranspose2d, x: Jet<4>) -> Jet<4> {
+    seen("conv_transpose2d", layer.weight.id, convolved_back(layer, x))
+}
+
+fn convolved_back(layer: &ConvTranspose2d, x: Jet<4>) -> Jet<4> {
     let bias = match &layer.bias {
         Some(bias) if x.directions() > 0 => bias.val(),
         _ => return x.linear_map(|rows| layer.forward(rows)),

@@ -11,6 +11,7 @@ mod map;
 mod norm;
 mod resample;
 mod shape;
+mod watch;
 
 pub use activation::{Activation, elu, exp, gelu, sigmoid, silu, softplus, square, tanh};
 pub use attention::{attention, softmax};
@@ -19,3 +20,4 @@ pub use jet::Jet;
 pub use linear::linear;
 pub use norm::{group_norm, group_norm_silu, instance_norm, layer_norm};
 pub use resample::{avg_pool2d, pixel_shuffle, pixel_unshuffle, resize_bilinear2d, upsample_nearest2d};
+pub use watch::{LayerOutput, watched};

@@ -3,6 +3,7 @@
 use burn::nn::Linear;
 
 use crate::jet::Jet;
+use crate::watch::seen;
 
 /// A dense layer: `[B, ..., d_input]` to `[B, ..., d_output]`.
 ///
@@ -10,6 +11,10 @@ use crate::jet::Jet;
 ///
 /// If the last dimension of `x` is not the layer's `d_input`.
 pub fn linear<const D: usize>(layer: &Linear, x: Jet<D>) -> Jet<D> {
+    seen("linear", layer.weight.id, taken(layer, x))
+}
+
+fn taken<const D: usize>(layer: &Linear, x: Jet<D>) -> Jet<D> {
     if let Some(data) = stein_kernels::linear(layer, &x.data, x.batch) {
         return Jet { data, batch: x.batch, k: x.k, order: x.order };
     }

@@ -7,6 +7,7 @@ use stein_kernels::Function;
 
 use crate::activation::silu;
 use crate::jet::{Blocks, Jet, Order, plus};
+use crate::watch::seen;
 
 /// Group normalisation of images, `[B, C, H, W]` to the same.
 ///
@@ -18,6 +19,18 @@ use crate::jet::{Blocks, Jet, Order, plus};
 ///
 /// If C is not the layer's number of channels.
 pub fn group_norm(layer: &GroupNorm, x: Jet<4>) -> Jet<4> {
+    noted("group_norm", layer.gamma.as_ref(), grouped(layer, x))
+}
+
+/// Layers without a parameter of their own have no name to be seen by.
+fn noted<const D: usize>(kind: &'static str, gamma: Option<&Param<Tensor<1>>>, y: Jet<D>) -> Jet<D> {
+    match gamma {
+        Some(gamma) => seen(kind, gamma.id, y),
+        None => y,
+    }
+}
+
+fn grouped(layer: &GroupNorm, x: Jet<4>) -> Jet<4> {
     let dims @ [batch, channels, height, width] = x.dims();
     assert_eq!(channels, layer.num_channels, "a normalisation of {} channels got {dims:?}", layer.num_channels);
     if x.directions() == 0 {
@@ -54,7 +67,7 @@ pub fn group_norm_silu(layer: &GroupNorm, modulation: Option<[Tensor<4>; 2]>, x:
         && let Some(affine) = affine(layer, modulation.as_ref())
         && let Some(y) = stein_kernels::normalised(layer, affine, Some(Function::Silu), &x.data)
     {
-        return Jet::plain(y);
+        return noted("group_norm_silu", layer.gamma.as_ref(), Jet::plain(y));
     }
     let h = group_norm(layer, x);
     silu(match modulation {
@@ -89,6 +102,10 @@ pub fn instance_norm(layer: &InstanceNorm, x: Jet<4>) -> Jet<4> {
 ///
 /// If the last dimension is the batch or is not the layer's.
 pub fn layer_norm<const D: usize>(layer: &LayerNorm, x: Jet<D>) -> Jet<D> {
+    seen("layer_norm", layer.gamma.id, normed(layer, x))
+}
+
+fn normed<const D: usize>(layer: &LayerNorm, x: Jet<D>) -> Jet<D> {
     let (dims, [d]) = (x.dims(), layer.gamma.dims());
     assert!(D >= 2 && dims[D - 1] == d, "layer norm of [B, ..., {d}] got {dims:?}");
     if x.directions() == 0 {

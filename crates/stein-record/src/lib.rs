@@ -17,6 +17,7 @@
 //!   network.safetensors  EMA weights
 //!   samples/             final.npy, final.png, held-out.npy, nearest.npy, trajectory.npy, trajectory.gif
 //!   evaluation.json      Evaluation
+//!   diverged/step-N/     which of its samples were not finite
 //!   evaluation/field.safetensors   density and score fields on a grid, for 2-D data
 //!   drawn/<name>/        samples that were drawn later
 //! runs/<experiment>/trained/<name>/      a training of one cell or several
@@ -24,6 +25,7 @@
 //!   run.json             RunRecord of the training
 //!   metrics.jsonl        as the cells', who have it too
 //!   checkpoints/step-N/  a checkpoint set, manifest.json written last
+//!   diverged/step-N/     the same of the step that something was not finite in, with its batches
 //!   network.safetensors  as the cells', who have it too
 //! ```
 
@@ -34,6 +36,7 @@ pub mod atomic;
 pub mod checkpoint;
 pub mod configuration;
 pub mod csv;
+pub mod diverged;
 pub mod evaluation;
 pub mod file;
 pub mod float;
@@ -48,6 +51,7 @@ pub mod sweep;
 pub mod tensorboard;
 
 pub use arrays::Array;
+pub use diverged::{BatchRecord, DivergedRecord, Divergent, Drawing, SamplesRecord, StepRecord};
 pub use evaluation::{
     AtLevel, Better, ClassRecord, Estimate, EstimatorRecord, Evaluation, InverseRecord, LevelRecord, MetricRecord,
     Modes,

@@ -10,7 +10,7 @@ const TRAINED: &str = "trained";
 const FILES: [&str; 7] =
     ["experiment.toml", "run.json", ".lock", "log.txt", "metrics.jsonl", "network.safetensors", "evaluation.json"];
 /// The folders, all that is in them included.
-const FOLDERS: [&str; 4] = ["checkpoints", "samples", "evaluation", "drawn"];
+const FOLDERS: [&str; 5] = ["checkpoints", "samples", "evaluation", "drawn", "diverged"];
 
 /// The directory of one cell, `runs/<experiment>/<cell>/`, or of a training that several share,
 /// `runs/<experiment>/trained/<name>/`.
@@ -82,6 +82,11 @@ impl RunDir {
     /// The checkpoint sets.
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")
+    }
+
+    /// What was not finite, to be done again.
+    pub fn diverged(&self) -> PathBuf {
+        self.path.join("diverged")
     }
 
     /// The trained weights.

@@ -174,6 +174,13 @@ pub struct Progress {
     pub step: u64,
     /// Steps to do.
     pub steps: u64,
+    /// Of those that are done, steps that were left out because something was not finite.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Where the time went, in seconds, over all sessions. Of a shared training, what it took whichever cells worked on it.

@@ -186,13 +186,12 @@ impl Observer for Guard<'_> {
         if let Some(probability) = info.acceptance {
             self.acceptance.add(Mean { sum: probability, weight: 1.0 }, 1.0);
         }
+        // Who watches sees the step too that it ends at.
+        let goes_on = self.inner.step(info, x);
         if look {
             self.divergence = self.judge(&to_host(x.clone()));
         }
-        if self.divergence.is_some() {
-            return ControlFlow::Break(());
-        }
-        self.inner.step(info, x)
+        if self.divergence.is_some() { ControlFlow::Break(()) } else { goes_on }
     }
 
     fn project(&mut self, level: Level, x: Tensor<2>) -> Tensor<2> {

@@ -114,6 +114,18 @@ impl Batches {
         self.noised(rows, labels, index)
     }
 
+    /// Which training rows it has.
+    pub(crate) fn rows_of(&self, index: u64) -> Vec<usize> {
+        self.dataset.indices(self.size, &mut self.streams.at("batch", index))
+    }
+
+    /// The noise streams that it is made of.
+    pub(crate) fn streams(&self) -> Vec<&'static str> {
+        let noise = (self.noise == WhereNoise::Host).then_some("noise");
+        let dropout = self.classes.map(|_| "class dropout");
+        ["batch", "levels"].into_iter().chain(noise).chain(["objective"]).chain(dropout).collect()
+    }
+
     /// Its rows, row major, and their classes, where they have any.
     pub(crate) fn drawn(&self, index: u64) -> (Vec<f32>, Option<Vec<u32>>) {
         self.dataset.batch_with_labels(self.size, &mut self.streams.at("batch", index))

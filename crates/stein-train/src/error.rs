@@ -22,7 +22,10 @@ pub enum RunError {
     #[error("its time was over; the same command goes on from here")]
     TimedOut,
     /// A loss or gradient is not a finite number.
-    #[error("diverged at step {step}: the {what} is {value}; try a smaller learning rate, or clip the gradient")]
+    #[error(
+        "diverged at step {step}: {what} is {value}{}; `stein replay` shows where; try a smaller learning rate, or clip the gradient",
+        if *repeated { "" } else { ", or became so before, but not when the steps since the last look were taken again" }
+    )]
     Diverged {
         /// The step.
         step: u64,
@@ -30,6 +33,8 @@ pub enum RunError {
         what: &'static str,
         /// Its value.
         value: f64,
+        /// Whether it was seen again when the steps were taken again one by one.
+        repeated: bool,
     },
     /// The training that a cell shares with others has diverged, and is not tried again.
     #[error("{reason}")]
@@ -95,7 +100,9 @@ impl RunError {
             Self::TimedOut => 124,
             Self::Diverged { .. }
             | Self::DivergedBefore { .. }
-            | Self::Sampling(SampleError::Diverged { .. } | SampleError::Unsolved { .. }) => 5,
+            | Self::Sampling(
+                SampleError::Diverged { .. } | SampleError::NotFinite { .. } | SampleError::Unsolved { .. },
+            ) => 5,
             Self::Sampling(_) => 130,
             Self::Checkpoint { .. } => 6,
             Self::Locked { .. } => 7,

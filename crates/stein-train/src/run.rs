@@ -1,5 +1,6 @@
 //! One cell, from wherever it is to finished.
 
+use std::cell::Cell;
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant, SystemTime};
@@ -9,14 +10,15 @@ use stein_device::Chosen;
 use stein_experiment::{Plan, WhereNoise};
 use stein_networks::Parameterized;
 use stein_record::{
-    Conventions, DataRecord, DeviceRecord, EstimatorRecord, GitRecord, LevelRecord, MetricRecord, NetworkRecord,
-    Progress, RecordError, RunDir, RunRecord, State, Timings, Versions, run_record,
+    Conventions, DataRecord, DeviceRecord, Drawing, EstimatorRecord, GitRecord, LevelRecord, MetricRecord,
+    NetworkRecord, Progress, RecordError, RunDir, RunRecord, State, Timings, Versions, diverged, run_record,
 };
 use stein_samplers::Start;
 
 use crate::evaluate::{Measured, evaluate};
 use crate::lock::Lock;
 use crate::progress::{Bar, say};
+use crate::replay_samples::keep;
 use crate::sampling::{draw_completions, draw_samples, stopped};
 use crate::shared::trained;
 use crate::training::Trained;
@@ -91,6 +93,11 @@ pub fn run(plan: &Plan, directory: &RunDir, chosen: &Chosen, options: &RunOption
 
     let result = train_sample_evaluate(plan, directory, chosen, options, &mut record);
     end(&mut record, result.as_ref().err());
+    if let Err(RunError::Sampling(error)) = &result
+        && directory.diverged().is_dir()
+    {
+        record.reason = Some(format!("{error}; `stein replay` shows where"));
+    }
     let written = directory.write_record(&record);
     result?;
     written?;
@@ -148,13 +155,18 @@ fn train_sample_evaluate(
     let Trained { network, layout, average, step } = trained(plan, directory, device, options, record)?;
     directory.write_record(record)?;
 
-    let drawn = draw_samples(plan, &network, step, device, &options.stop, options.quiet)?;
+    let chunk = Cell::new(0);
+    let drawn = draw_samples(plan, &network, step, device, options, &chunk);
+    let drawn = drawn.inspect_err(|e| keep(e, plan, directory, (Drawing::Samples, chunk.get(), step), options))?;
     record.timings.sampling += drawn.seconds;
     // Training took a while. Before anything that can fail: samples are what was paid for.
     directory.check_for_writing()?;
     drawn.samples.write_npy(&directory.sample("final.npy"))?;
-    let completed = draw_completions(plan, &network, device, &options.stop, options.quiet)?;
+    let completed = draw_completions(plan, &network, device, options, &chunk);
+    let completed =
+        completed.inspect_err(|e| keep(e, plan, directory, (Drawing::Completions, chunk.get(), step), options))?;
     record.timings.sampling += completed.as_ref().map_or(0.0, |c| c.seconds);
+    diverged::remove(directory)?;
 
     let started = Instant::now();
     // What was not learned has no loss: a true score's is its floor.
@@ -292,7 +304,10 @@ fn new_record(
         conventions: conventions(plan),
         trained: before.and_then(|b| b.trained.clone()),
         trainer: before.and_then(|b| b.trainer.clone()),
-        progress: Progress { step: before.map_or(0, |b| b.progress.step), steps: experiment.training.steps },
+        progress: Progress {
+            steps: experiment.training.steps,
+            ..before.map_or_else(Progress::default, |before| before.progress)
+        },
         timings: before.map_or_else(Timings::default, |b| b.timings),
         peak_memory: before.and_then(|b| b.peak_memory),
     }

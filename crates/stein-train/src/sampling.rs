@@ -1,6 +1,6 @@
 //! Drawing samples of a trained network, with their way recorded.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::time::Instant;
@@ -13,6 +13,7 @@ use stein_samplers::inverse::{Given, Measurement, complete};
 use stein_samplers::{Draw, Guided, Starts, draw, draw_classes, interpolate, interpolates};
 
 use crate::progress::Bar;
+use crate::run::RunOptions;
 use crate::{RunError, Stop, load_network};
 
 /// Samples, and the way of the first chains.
@@ -60,15 +61,16 @@ pub(crate) fn draw_of(
     }
 }
 
-/// Draws what `[evaluation]` asks for.
+/// Draws what `[evaluation]` asks for. `chunk` has the first of the chains that are drawn.
 pub(crate) fn draw_samples(
     plan: &Plan,
     network: &dyn ScoreNetwork,
     step: u64,
     device: &Device,
-    stop: &Stop,
-    quiet: bool,
+    options: &RunOptions,
+    chunk: &Cell<usize>,
 ) -> Result<Drawn, RunError> {
+    let (stop, quiet) = (&options.stop, options.quiet);
     let started = Instant::now();
     let evaluation = &plan.experiment.evaluation;
     let recording = Rc::new(RefCell::new(Recording::default()));
@@ -89,6 +91,7 @@ pub(crate) fn draw_samples(
             device,
         },
         |first| {
+            chunk.set(first);
             Box::new(Watch {
                 recording: (first == 0).then(|| recording.clone()),
                 chains: evaluation.trajectories.min(evaluation.samples).min(evaluation.chunk),
@@ -139,14 +142,33 @@ pub(crate) struct Completed {
     pub(crate) seconds: f64,
 }
 
-/// Draws what `[inverse]` asks for; nothing if there is none. Where samples are of several classes, what was measured says which.
+/// Draws what `[inverse]` asks for; nothing if there is none. `chunk` has the first of the chains that are drawn.
 pub(crate) fn draw_completions(
     plan: &Plan,
     network: &dyn ScoreNetwork,
     device: &Device,
-    stop: &Stop,
-    quiet: bool,
+    options: &RunOptions,
+    chunk: &Cell<usize>,
 ) -> Result<Option<Completed>, RunError> {
+    let Some(inverse) = &plan.experiment.inverse else { return Ok(None) };
+    let count = inverse.conditioning.observed * inverse.conditioning.repeats;
+    let bar = Rc::new(RefCell::new(None));
+    let drawn = completions(plan, network, device, |first| {
+        chunk.set(first);
+        let chains = (first, plan.experiment.evaluation.chunk, count);
+        Box::new(Watch::unrecorded(chains, &bar, &options.stop, options.quiet))
+    });
+    finish(&bar);
+    drawn.map_err(|e| stopped(e, &options.stop))
+}
+
+/// The same with observers of one's own. Where samples are of several classes, what was measured says which.
+pub(crate) fn completions(
+    plan: &Plan,
+    network: &dyn ScoreNetwork,
+    device: &Device,
+    observe: impl FnMut(usize) -> Box<dyn Observer>,
+) -> Result<Option<Completed>, SampleError> {
     let (Some(inverse), Some(a)) = (&plan.experiment.inverse, &plan.inverse) else { return Ok(None) };
     let Conditioning { method, sigma_y, observed, repeats, iterations } = inverse.conditioning;
     let started = Instant::now();
@@ -158,7 +180,6 @@ pub(crate) fn draw_completions(
     let measured = measurement.measure(&truth, sigma_y, &mut streams.at("measurement", 0));
     let starts = Starts::new(&plan.experiment.start, data);
     let count = observed * repeats;
-    let bar = Rc::new(RefCell::new(None));
     let what = Draw { samples: count, first: 0, chunk, starts: &starts, streams, device };
     let given = Given {
         measurement: &measurement,
@@ -171,11 +192,8 @@ pub(crate) fn draw_completions(
     };
     let guided = of_one_class(plan, network, device);
     let score = guided.as_ref().map_or(network, |guided| guided as &dyn ScoreNetwork);
-    let drawn = complete(&*plan.sampler, score, &*plan.schedule, what, given, |first| {
-        Box::new(Watch::unrecorded((first, chunk, count), &bar, stop, quiet))
-    });
-    finish(&bar);
-    let stein_samplers::Drawn { samples, evaluations, .. } = drawn.map_err(|e| stopped(e, stop))?;
+    let drawn = complete(&*plan.sampler, score, &*plan.schedule, what, given, observe)?;
+    let stein_samplers::Drawn { samples, evaluations, .. } = drawn;
     let seconds = started.elapsed().as_secs_f64();
     Ok(Some(Completed { measurement, truth, measured, samples, evaluations, seconds }))
 }

@@ -30,7 +30,7 @@ impl Place {
         let cell = (self.cell != self.directory).then_some(&self.cell);
         for directory in std::iter::once(&self.directory).chain(cell) {
             if let Some(mut record) = directory.read_record()? {
-                record.progress.step = state.step;
+                (record.progress.step, record.progress.skipped) = (state.step, state.skipped);
                 record.timings.steps_per_second = steps_per_second.unwrap_or(record.timings.steps_per_second);
                 directory.write_record(&record)?;
             }
@@ -141,7 +141,7 @@ mod tests {
             saves.begin(save).unwrap();
             saves
         };
-        let diverged = || Err(RunError::Diverged { step: 7, what: "loss", value: f64::NAN });
+        let diverged = || Err(RunError::Diverged { step: 7, what: "loss", value: f64::NAN, repeated: true });
         assert!(matches!(begun(|| Err(failed())).end(diverged()), Err(RunError::Diverged { step: 7, .. })));
         assert!(matches!(begun(|| Ok(())).end(diverged()), Err(RunError::Diverged { step: 7, .. })));
         for training in [Ok(()), Err(RunError::TimedOut)] {

@@ -47,7 +47,7 @@ pub(crate) fn trained(
     };
     record.trained = Some(id.name);
     record.trainer = training.trainer;
-    record.progress.step = training.progress.step;
+    (record.progress.step, record.progress.skipped) = (training.progress.step, training.progress.skipped);
     record.timings.training = training.timings.training;
     record.timings.steps_per_second = training.timings.steps_per_second;
     record.peak_memory = record.peak_memory.max(training.peak_memory);

@@ -32,15 +32,35 @@ pub struct TrainingState {
     spare: Tensor<1>,
     /// Steps that Adam has taken.
     optimizer_steps: u64,
+    /// Steps that were left out, because something was not finite.
+    pub(crate) skipped: u64,
     pub(crate) interval: Interval,
 }
 
-/// The mean loss of the batches since it was last logged, summed on the device. Part of the state: a resumed run logs the same
+/// The losses of the batches since their mean was last logged, summed on the device. Part of the state: a resumed run logs the same
 /// means.
 #[derive(Debug, Clone)]
 pub(crate) struct Interval {
     sum: Tensor<1>,
     count: u64,
+    /// The norms of the steps' gradients, summed too: one that is not finite may leave no other trace, since clipping multiplies
+    /// its gradient by 0. No part of what is saved, which is finite.
+    norms: Tensor<1>,
+}
+
+/// A number that is not finite.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct NotFinite {
+    /// What it is.
+    pub(crate) what: &'static str,
+    pub(crate) value: f64,
+}
+
+impl NotFinite {
+    /// The first of some numbers that is not finite.
+    pub(crate) fn among(numbers: impl IntoIterator<Item = (&'static str, f64)>) -> Option<Self> {
+        numbers.into_iter().find(|(_, value)| !value.is_finite()).map(|(what, value)| Self { what, value })
+    }
 }
 
 impl Interval {
@@ -49,12 +69,28 @@ impl Interval {
         self.count += 1;
     }
 
+    fn note(&mut self, norm: &Tensor<1>) {
+        // On the host a look waits for nothing, and is cheaper than a sum.
+        if !is_host(&norm.device()) || !to_host(norm.clone())[0].is_finite() {
+            self.norms = self.norms.clone() + norm.clone();
+        }
+    }
+
+    /// What in it is not finite.
+    pub(crate) fn not_finite(&self) -> Option<NotFinite> {
+        let host = |sum: &Tensor<1>| f64::from(to_host(sum.clone())[0]);
+        NotFinite::among([("the loss", host(&self.sum)), ("the gradient norm", host(&self.norms))])
+    }
+
+    /// The mean loss, NaN of none, and a new beginning.
     pub(crate) fn take(&mut self) -> f64 {
-        let sum = f64::from(to_host(self.sum.clone())[0]);
-        let mean = sum / self.count.max(1) as f64;
-        self.sum = self.sum.zeros_like();
-        self.count = 0;
+        let mean = f64::from(to_host(self.sum.clone())[0]) / self.count as f64;
+        *self = Self::new(self.sum.zeros_like());
         mean
+    }
+
+    fn new(zero: Tensor<1>) -> Self {
+        Self { sum: zero.clone(), count: 0, norms: zero }
     }
 }
 
@@ -62,22 +98,29 @@ impl TrainingState {
     /// The state before the first step.
     pub fn new<M: Module>(layout: &Layout, module: &M) -> Self {
         let parameters = layout.flatten(module);
-        let interval = Interval { sum: Tensor::zeros([1], &parameters.device()), count: 0 };
+        let interval = Interval::new(Tensor::zeros([1], &parameters.device()));
         let (mean, square) = (parameters.zeros_like(), parameters.zeros_like());
         let (average, spare) = (parameters.clone(), parameters.clone());
-        Self { step: 0, parameters, average, mean, square, spare, optimizer_steps: 0, interval }
+        Self { step: 0, parameters, average, mean, square, spare, optimizer_steps: 0, skipped: 0, interval }
     }
 
     /// One optimiser step with a gradient. Gives the gradient's norm before clipping, `[1]`.
     pub fn update(&mut self, gradient: impl Into<Gradient>, training: &Training) -> Tensor<1> {
         let gradient = gradient.into();
         let (factor, norm) = clip(&gradient, training.clip);
+        self.interval.note(&norm);
+        self.advance(gradient, factor, training);
+        norm
+    }
+
+    /// One optimiser step with `factor` `[1]` times a gradient.
+    pub(crate) fn advance(&mut self, gradient: Gradient, factor: Tensor<1>, training: &Training) {
         let decay = if training.ema == 0.0 { 0.0 } else { training.ema_decay(self.step) };
         self.optimizer_steps += 1;
         let rate = training.learning_rate(self.step);
         let step = numbers(self.optimizer_steps, rate, &training.optimizer, decay);
         // Taken, not shared: what is held once is changed where it lies.
-        let nothing = norm.clone();
+        let nothing = factor.clone();
         let take = |vector: &mut Tensor<1>| std::mem::replace(vector, nothing.clone());
         let state = AdamState {
             parameters: take(&mut self.parameters),
@@ -94,7 +137,34 @@ impl TrainingState {
             spare: self.spare,
         } = adam(step, gradient, factor, state);
         self.step += 1;
-        norm
+    }
+
+    /// A step without anything that the optimiser does.
+    pub(crate) fn leave_out(&mut self) {
+        self.step += 1;
+        self.skipped += 1;
+    }
+
+    /// The state as it is now, to go back to: vectors that the next step would change are copied by it, once.
+    pub(crate) fn kept(&self) -> Self {
+        Self { spare: self.parameters.clone(), ..self.clone() }
+    }
+
+    /// Whether all parameters are finite, to go by the sum of their squares, which leaves them where they lie. Enormous ones are not
+    /// sound either.
+    pub(crate) fn is_sound(&self) -> bool {
+        to_host(self.parameters.clone().square().sum())[0].is_finite()
+    }
+
+    /// A parameter that is not finite.
+    pub(crate) fn not_finite(&self) -> Option<NotFinite> {
+        let parameters = to_host(self.parameters.clone());
+        NotFinite::among(parameters.into_iter().map(|value| ("a parameter", f64::from(value))))
+    }
+
+    /// Its vectors, and what each is of a parameter.
+    pub(crate) fn vectors(&self) -> [(&'static str, &Tensor<1>); 4] {
+        [("", &self.parameters), ("average of ", &self.average), ("mean of ", &self.mean), ("square of ", &self.square)]
     }
 
     /// The state as it is now, on the host: what a thread beside the training can write while the device goes on. Where the vectors lie
@@ -113,7 +183,12 @@ impl TrainingState {
             spare: parameters.clone(),
             parameters,
             optimizer_steps: self.optimizer_steps,
-            interval: Interval { sum: on_host(&self.interval.sum), count: self.interval.count },
+            skipped: self.skipped,
+            interval: Interval {
+                sum: on_host(&self.interval.sum),
+                count: self.interval.count,
+                norms: on_host(&self.interval.norms),
+            },
         }
     }
 
@@ -132,6 +207,7 @@ impl TrainingState {
         let counts = serde_json::json!({
             "step": self.step,
             "optimizer_steps": self.optimizer_steps,
+            "skipped": self.skipped,
             "batches_since_log": self.interval.count,
         });
         BTreeMap::from([
@@ -168,6 +244,9 @@ impl TrainingState {
             |key: &str| state.get(key).and_then(|v| v.as_u64()).ok_or_else(|| format!("state.json has no {key:?}"));
         let all = layout.length();
         let parameters = vector("model.safetensors", "parameters", all)?;
+        let sum = vector("optimizer.safetensors", "loss_since_log", 1)?;
+        // Earlier versions left nothing out.
+        let skipped = if state.get("skipped").is_some() { count("skipped")? } else { 0 };
         Ok(Self {
             step: count("step")?,
             spare: parameters.clone(),
@@ -176,10 +255,8 @@ impl TrainingState {
             mean: vector("optimizer.safetensors", "mean", all)?,
             square: vector("optimizer.safetensors", "square", all)?,
             optimizer_steps: count("optimizer_steps")?,
-            interval: Interval {
-                sum: vector("optimizer.safetensors", "loss_since_log", 1)?,
-                count: count("batches_since_log")?,
-            },
+            skipped,
+            interval: Interval { norms: sum.zeros_like(), sum, count: count("batches_since_log")? },
         })
     }
 
@@ -249,5 +326,47 @@ mod tests {
         assert!(snapshot.to_files(&layout) == then);
         let now = state.to_files(&layout);
         assert!(then.iter().all(|(name, bytes)| now[name] != *bytes), "every file has moved on");
+    }
+
+    #[test]
+    fn what_was_left_out_is_part_of_a_state() {
+        let device = Device::flex();
+        let layer = stein_core::init::zero_linear(3, 2, &device);
+        let layout = Layout::of(&layer);
+        let mut state = TrainingState::new(&layout, &layer);
+        state.leave_out();
+        let mut files = state.to_files(&layout);
+        let read = |files: &BTreeMap<String, Vec<u8>>| {
+            let set = checkpoint::CheckpointSet { step: 1, path: "".into(), files: files.clone() };
+            TrainingState::from_files(&set, &layout, &device)
+        };
+        let again = read(&files).unwrap();
+        assert_eq!((again.step, again.skipped, again.optimizer_steps), (1, 1, 0));
+        assert!(again.to_files(&layout) == files);
+        // As earlier versions wrote it.
+        let counts = |text: &str| text.as_bytes().to_vec();
+        files.insert("state.json".into(), counts(r#"{"step":1,"optimizer_steps":1,"batches_since_log":1}"#));
+        assert_eq!(read(&files).unwrap().skipped, 0);
+        files.insert(
+            "state.json".into(),
+            counts(r#"{"step":1,"optimizer_steps":1,"batches_since_log":1,"skipped":-1}"#),
+        );
+        assert!(read(&files).unwrap_err().contains("skipped"));
+    }
+
+    #[test]
+    fn a_norm_that_leaves_no_trace_is_seen() {
+        let device = Device::flex();
+        let layer = stein_core::init::zero_linear(3, 2, &device);
+        let mut state = TrainingState::new(&Layout::of(&layer), &layer);
+        let training = Training { warm_up: 0, ..Training::default() };
+        state.update(vector(vec![1e20; 8], &device), &training);
+        state.update(vector(vec![1.0; 8], &device), &training);
+        assert_eq!(state.not_finite(), None, "clipped to nothing");
+        let found = state.interval.not_finite().unwrap();
+        assert_eq!((found.what, found.value), ("the gradient norm", f64::INFINITY));
+        state.interval.take();
+        assert_eq!(state.interval.not_finite(), None);
+        assert!(state.interval.take().is_nan(), "of no batch there is no mean");
     }
 }

@@ -15,7 +15,10 @@ use burn_train::{
 use stein_core::to_host;
 use stein_experiment::Training;
 
+use crate::diverged::Diverged;
 use crate::saves::{Place, Saves};
+use crate::state::NotFinite;
+use crate::step::{Looked, looked_step};
 use crate::trainee::Measurement;
 use crate::{Layout, RunError, Stop, Trainee, TrainingBatch, TrainingState, training_step};
 
@@ -39,7 +42,13 @@ pub(crate) struct Slot {
     pub(crate) stepping: Duration,
     pub(crate) state: Option<TrainingState>,
     pub(crate) error: Option<RunError>,
+    /// What the error needs to be done again, if it is that something was not finite.
+    pub(crate) diverged: Option<Diverged>,
 }
+
+/// Steps from one kept state to the next at least. To keep one costs the next step a copy of four vectors, which Adam would
+/// otherwise change where they lie.
+const KEEP: u64 = 50;
 
 type Events = SupervisedTrainingEventProcessor<Trainee>;
 
@@ -48,10 +57,10 @@ impl Steps {
         self.slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Begins to write a checkpoint set, after the metrics that belong to it.
+    /// Begins to write a checkpoint set of a [snapshot](TrainingState::snapshot), after the metrics that belong to it.
     fn save(
         &self,
-        state: &TrainingState,
+        state: TrainingState,
         events: &mut Events,
         store: &EventStoreClient,
         saves: &mut Saves,
@@ -61,7 +70,7 @@ impl Steps {
         let _ = store.find_metric("loss", 0, Aggregate::Mean, &Split::Train);
         let (seconds, steps) = (self.slot().stepping.as_secs_f64(), state.step - self.first);
         let speed = (steps > 0 && seconds > 0.0).then(|| steps as f64 / seconds);
-        let (place, state) = (self.place.clone(), state.snapshot());
+        let place = self.place.clone();
         saves.begin(move || place.write(&state, speed))
     }
 
@@ -92,16 +101,25 @@ impl Steps {
         );
 
         let mut batches = train.iter();
+        let mut kept = state.kept();
         while state.step < training.steps {
             let started = Instant::now();
             let rate = training.learning_rate(state.step);
-            let norm = training_step(model, state, &self.layout, training, || next(&mut *batches))?;
+            let norm = match self.step(model, state, || next(&mut *batches))? {
+                Looked::Taken(norm) | Looked::LeftOut(norm) => norm,
+                Looked::NotFinite(found) => return Err(self.diverged(model, kept, state.step + 1, found, train)?),
+            };
 
             let last = state.step == training.steps;
             if state.step.is_multiple_of(training.log_every) || last {
-                let values = self.measure(state, norm.clone(), rate)?;
-                let item = Measurement { step: state.step, values };
+                if let Some(found) = state.interval.not_finite() {
+                    return Err(self.diverged(model, kept, state.step, found, train)?);
+                }
+                let item = Measurement { step: state.step, values: self.measure(state, norm, rate) };
                 send(&interrupter, events.process_train(event(item, state.step, training.steps)));
+                if state.step >= kept.step + KEEP && state.is_sound() {
+                    kept = state.kept();
+                }
             }
             self.slot().stepping += started.elapsed();
             let mut stopping = false;
@@ -119,8 +137,11 @@ impl Steps {
             let interrupted = asked.is_some() || interrupter.should_stop();
             if due || last || interrupted || stopping {
                 // A state that is no number any more must not push out one that is.
-                finite(state.step, "gradient norm", f64::from(to_host(norm)[0]))?;
-                self.save(state, events, &store, saves)?;
+                let snapshot = state.snapshot();
+                if let Some(found) = snapshot.interval.not_finite().or_else(|| snapshot.not_finite()) {
+                    return Err(self.diverged(model, kept, state.step, found, train)?);
+                }
+                self.save(snapshot, events, &store, saves)?;
             }
             saves.ended()?;
             if let Some(error) = interrupter.error() {
@@ -137,17 +158,48 @@ impl Steps {
         Ok(())
     }
 
-    /// The mean loss since the last measurement, the last gradient norm and the learning rate.
-    fn measure(
+    /// One step. Where none may be left out, nothing of it is looked at: a look waits for the device.
+    fn step(
         &self,
+        model: &mut Trainee,
         state: &mut TrainingState,
-        norm: Tensor<1>,
-        rate: f64,
-    ) -> Result<Vec<(&'static str, f64)>, RunError> {
-        let (step, loss, norm) = (state.step, state.interval.take(), f64::from(to_host(norm)[0]));
-        finite(step, "loss", loss)?;
-        finite(step, "gradient norm", norm)?;
-        Ok(vec![("loss", loss), ("gradient-norm", norm), ("learning-rate", rate)])
+        next: impl FnMut() -> Result<TrainingBatch, RunError>,
+    ) -> Result<Looked, RunError> {
+        if self.training.skip_non_finite > 0 {
+            return looked_step(model, state, &self.layout, &self.training, next);
+        }
+        training_step(model, state, &self.layout, &self.training, next).map(Looked::Taken)
+    }
+
+    /// The error of a training of which something up to the step `until` is not finite. What it needs to be done again goes into the
+    /// slot.
+    fn diverged(
+        &self,
+        model: &Trainee,
+        kept: TrainingState,
+        until: u64,
+        seen: NotFinite,
+        train: &TrainLoader<Trainee>,
+    ) -> Result<RunError, RunError> {
+        let batch = |step: u64| ((step - self.first) * self.training.accumulate as u64) as usize;
+        let again = train.slice(batch(kept.step), batch(until));
+        let mut batches = again.iter();
+        let diverged =
+            Diverged::find(model, kept, (until, seen), &self.layout, &self.training, || next(&mut *batches))?;
+        let error = diverged.error();
+        self.slot().diverged = Some(diverged);
+        Ok(error)
+    }
+
+    /// The mean loss since the last measurement, the last gradient norm, the learning rate, and the number of steps that were left
+    /// out, where any may be.
+    fn measure(&self, state: &mut TrainingState, norm: Tensor<1>, rate: f64) -> Vec<(&'static str, f64)> {
+        let (loss, norm) = (state.interval.take(), f64::from(to_host(norm)[0]));
+        let mut values = vec![("loss", loss), ("gradient-norm", norm), ("learning-rate", rate)];
+        if self.training.skip_non_finite > 0 {
+            values.push(("skipped", state.skipped as f64));
+        }
+        values
     }
 
     /// A resumed run's early stopping must know what it saw before: the log still has it. Gives whether it has struck.
@@ -184,10 +236,6 @@ pub(crate) fn held_out(
 pub(crate) fn next(batches: &mut dyn DataLoaderIterator<TrainingBatch>) -> Result<TrainingBatch, RunError> {
     let batch = batches.next().ok_or_else(|| RunError::Training("the data ended early".into()))?;
     batch.map_err(|e| RunError::Training(e.to_string()))
-}
-
-fn finite(step: u64, what: &'static str, value: f64) -> Result<(), RunError> {
-    if value.is_finite() { Ok(()) } else { Err(RunError::Diverged { step, what, value }) }
 }
 
 fn event(item: Measurement, step: u64, steps: u64) -> LearnerEvent<Measurement> {

@@ -13,9 +13,10 @@ use burn_train::{
 };
 use stein_experiment::Plan;
 use stein_networks::Parameterized;
-use stein_record::{MetricsLog, RecordError, RunDir, RunRecord, atomic};
+use stein_record::{MetricsLog, RecordError, RunDir, RunRecord, atomic, diverged};
 
 use crate::batches::truth;
+use crate::diverged::Diverged;
 use crate::loader::{HeldOutLoader, TrainingLoader};
 use crate::metric_log::{JsonLines, Series};
 use crate::progress::OneLine;
@@ -66,7 +67,8 @@ pub(crate) fn train(
     let ended = train_to_the_end(plan, site, device, options, record);
     record.timings.training += started.elapsed().as_secs_f64();
     let (network, state) = ended?;
-    record.progress.step = state.step;
+    (record.progress.step, record.progress.skipped) = (state.step, state.skipped);
+    diverged::remove(site.directory)?;
     let layout = Layout::of(&network);
     let resolved = plan.experiment.resolved();
     let table = resolved.get("network").cloned().unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
@@ -111,7 +113,7 @@ fn train_to_the_end(
     let trainee = layout.unflatten(trainee, state.parameters.clone());
     let accumulate = training.accumulate as u64;
     let batches = Batches::new(plan, &on_tape);
-    let loader = TrainingLoader { batches, from: first * accumulate, to: training.steps * accumulate };
+    let loader = TrainingLoader { batches: batches.clone(), from: first * accumulate, to: training.steps * accumulate };
     let held_out = HeldOutLoader::of(plan, device);
     let strategy = Arc::new(Steps {
         place: Arc::new(Place {
@@ -146,6 +148,9 @@ fn train_to_the_end(
     if truth(plan).is_some() {
         supervised = supervised.metric_valid_numeric(Series::new("fisher"));
     }
+    if training.skip_non_finite > 0 {
+        supervised = supervised.metric_train_numeric(Series::new("skipped"));
+    }
     if training.patience > 0 {
         supervised = supervised.early_stopping(MetricEarlyStoppingStrategy::new(
             &Series::new("loss"),
@@ -161,7 +166,11 @@ fn train_to_the_end(
     let mut slot = strategy.slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(error) = slot.error.take() {
         if let Some(state) = &slot.state {
-            record.progress.step = state.step;
+            (record.progress.step, record.progress.skipped) = (state.step, state.skipped);
+        }
+        if let Some(diverged) = slot.diverged.take() {
+            (record.progress.step, record.progress.skipped) = diverged.done();
+            keep(&diverged, plan, site, &batches, options);
         }
         return Err(error);
     }
@@ -173,6 +182,18 @@ fn train_to_the_end(
         record.timings.steps_per_second = (state.step - first) as f64 / slot.stepping.as_secs_f64();
     }
     Ok((plain, state))
+}
+
+/// Writes what diverged. Where that fails, the run has still ended for the other reason.
+fn keep(diverged: &Diverged, plan: &Plan, site: &Site<'_>, batches: &Batches, options: &RunOptions) {
+    match diverged.write(plan, site, batches) {
+        Ok(path) => options.say(&format!(
+            "note    what that step needs is in {}; stein replay {} takes it again",
+            path.display(),
+            site.cell.path().display()
+        )),
+        Err(error) => options.say(&format!("note    what that step needs could not be kept: {error}")),
+    }
 }
 
 #[cfg_attr(not(feature = "tui"), expect(unused_variables, reason = "only the terminal interface stops training"))]

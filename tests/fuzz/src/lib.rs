@@ -9,7 +9,9 @@ use stein_record::arrays::ArrayFile;
 use stein_record::checkpoint::Manifest;
 use stein_record::series::{self, Series};
 use stein_record::source::{Diagnostic, Source, Span, list_of, nearest};
-use stein_record::{Array, Evaluation, Idx, RunDir, RunRecord, SweepRecord, configuration, metrics_log, tensorboard};
+use stein_record::{
+    Array, DivergedRecord, Evaluation, Idx, RunDir, RunRecord, SweepRecord, configuration, metrics_log, tensorboard,
+};
 use toml::de::{DeTable, DeValue};
 
 /// A kind of file, and what is done with the bytes of one.
@@ -84,7 +86,7 @@ fn behind(span: Span) -> Span {
     span.end..span.end
 }
 
-/// `run.json`, `evaluation.json` or `sweep.json`.
+/// `run.json`, `evaluation.json`, `sweep.json` or `diverged.json`.
 pub fn record(bytes: &[u8]) {
     if let Ok(record) = serde_json::from_slice::<RunRecord>(bytes) {
         let text = serde_json::to_vec(&record).expect("what was read can be written");
@@ -93,6 +95,10 @@ pub fn record(bytes: &[u8]) {
     }
     if let Ok(evaluation) = serde_json::from_slice::<Evaluation>(bytes) {
         serde_json::to_vec(&evaluation).expect("what was read can be written");
+    }
+    if let Ok(diverged) = serde_json::from_slice::<DivergedRecord>(bytes) {
+        let text = serde_json::to_vec(&diverged).expect("what was read can be written");
+        serde_json::from_slice::<DivergedRecord>(&text).expect("what was written can be read");
     }
     if let Ok(sweep) = serde_json::from_slice::<SweepRecord>(bytes) {
         assert!(

@@ -102,6 +102,9 @@ fn facts(run: &Run) -> Vec<(&'static str, String)> {
             let (step, steps) = (grouped(progress.step as f64), grouped(progress.steps as f64));
             facts.push(("steps", if step == steps { step } else { format!("{step} / {steps}") }));
         }
+        if progress.skipped > 0 {
+            facts.push(("steps left out, not finite", grouped(progress.skipped as f64)));
+        }
         if run.is_trained() && timings.training > 0.0 {
             facts.push(("training", duration(timings.training)));
         }

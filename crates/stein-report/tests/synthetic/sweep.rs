@@ -203,7 +203,7 @@ pub(crate) fn exact_sweep(runs: &Path, experiment: &str, measures: &[&str]) -> P
                     about.network = NetworkRecord { kind: "exact".into(), parameters: 0 };
                     about.timings.training = 0.0;
                     about.timings.steps_per_second = 0.0;
-                    about.progress = Progress { step: 0, steps: 0 };
+                    about.progress = Progress::default();
                     if (sampler, size, step, seed) == ("ula", "0.4", "10", 1) {
                         about.state = State::Diverged;
                     }

@@ -68,6 +68,8 @@ pub(crate) enum Command {
     Check(Check),
     /// Say where the time of a training step goes
     Profile(Profile),
+    /// Do again what diverged in a run, and show where the first number is that is not finite
+    Replay(Replay),
     /// List the cells of an experiment with a [sweep], how far they are and what they cost
     Plan(Plan),
     /// How far the cells of an experiment are, from the run directories alone
@@ -234,6 +236,31 @@ pub(crate) struct Profile {
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0, value_parser = positive)]
     pub(crate) seconds: f64,
     /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  stein replay runs/digits/seed-0-1a2b3c4d
+  stein replay runs/digits/trained/5e6f708192a3b4c5 --json
+
+A run that ends with exit code 5 keeps what it needs to do that step again in the folder `diverged` of the training, or, if samples
+diverged, of the run: the state before it, its batches with their noise, the positions of the noise streams; or which chains it
+was. A later session that passes removes it. Nothing is written.
+
+A step is looked at from its batch and the state before it over each layer's output, the score and the losses to the gradient of each
+parameter and what the optimiser makes of them; samples step by step. A stage whose numbers are all finite is one line.
+
+Exits 0 if it diverges again, 1 if not, 2 if nothing is kept, 6 if what is kept is damaged.")]
+pub(crate) struct Replay {
+    /// The directory of a run, or of a training that runs share
+    pub(crate) run: PathBuf,
+    /// Every array of a step, and every step of the chains
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// As JSON: {reason, reproduced, step, what, first, tallies}, or for samples {reason, reproduced, chains, ended, steps}
     #[arg(long)]
     pub(crate) json: bool,
 }

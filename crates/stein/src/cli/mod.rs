@@ -20,6 +20,7 @@ mod pictures;
 mod plan;
 mod pool;
 mod profile;
+mod replay;
 mod report;
 mod run;
 mod runs;
@@ -56,6 +57,7 @@ pub fn main(register: impl FnOnce(&mut Registry)) -> ExitCode {
         Command::Run(run) => run::run(&run, &registry, voice),
         Command::Check(check) => check::check(&check, &registry, voice),
         Command::Profile(profile) => profile::profile(&profile, &registry, voice),
+        Command::Replay(replay) => replay::replay(&replay, &registry, voice),
         Command::Plan(plan) => plan::plan(&plan, &registry, voice),
         Command::Status(status) => status::status(&status, &registry),
         Command::List(list) => list::list(&list, &registry),

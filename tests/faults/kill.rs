@@ -1,19 +1,43 @@
 //! Signals at any moment.
 
+use std::cmp::Ordering;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::harness::{Folder, SMALL, newest_step};
-use crate::scenario::{BUSY, Scenario, kill, signal};
+use crate::scenario::{BUSY, kill, signal};
 use crate::tally::{Random, Tally, repetitions};
 
 const SIGKILL: i32 = 9;
 
-/// Starts a run and signals it after a random part of what it takes undisturbed. Gives how it ended.
-fn disturb(scenario: &Scenario, folder: &Folder, name: &str, random: &mut Random) -> ExitStatus {
-    let moment = scenario.time().mul_f64(random.unit());
-    let mut child = scenario.start(folder);
+/// Disturbs one process after another, each at a random moment of the time that it takes undisturbed, until so many were met.
+/// Told that a moment was too early or too late for that, it lets the next one be later or before it.
+fn at_random_moments(
+    wanted: usize,
+    time: Duration,
+    random: &mut Random,
+    mut disturb: impl FnMut(Duration) -> Ordering,
+) {
+    let (mut met, mut latest) = (0, time);
+    for _ in 0..50 * wanted {
+        let moment = latest.mul_f64(random.unit());
+        match disturb(moment) {
+            Ordering::Less => latest *= 2,
+            Ordering::Equal => (met, latest) = (met + 1, time),
+            // On a machine that had more to do before.
+            Ordering::Greater => latest = moment,
+        }
+        if met == wanted {
+            return;
+        }
+    }
+    panic!("met {met} processes of {wanted} in {} tries: the others were not ready yet or had ended", 50 * wanted);
+}
+
+/// Starts a run and signals it at a moment. Gives how it ended.
+fn disturb(folder: &Folder, name: &str, moment: Duration) -> ExitStatus {
+    let mut child = BUSY.start(folder);
     std::thread::sleep(moment);
     if child.try_wait().unwrap().is_none() {
         signal(child.id(), name);
@@ -24,26 +48,26 @@ fn disturb(scenario: &Scenario, folder: &Folder, name: &str, random: &mut Random
 #[test]
 fn killed_at_any_moment_a_run_ends_as_if_it_had_not_been() {
     let (mut tally, mut random) = (Tally::of("SIGKILL at a random moment"), Random::of(1));
-    let wanted = repetitions(12, 100);
-    for _ in 0..20 * wanted {
+    at_random_moments(repetitions(12, 100), BUSY.time(), &mut random, |moment| {
         let folder = BUSY.folder();
         // It may have been faster than it was undisturbed.
-        if disturb(&BUSY, &folder, "KILL", &mut random).signal() == Some(SIGKILL) {
-            tally.injected();
-            BUSY.ends_alike(&folder);
-            tally.survived();
+        let ended = disturb(&folder, "KILL", moment);
+        if ended.signal() != Some(SIGKILL) {
+            assert!(ended.success(), "{ended}");
+            return Ordering::Greater;
         }
-        if tally.injected == wanted {
-            return;
-        }
-    }
-    panic!("a run is hardly ever met before its end");
+        tally.injected();
+        BUSY.ends_alike(&folder);
+        tally.survived();
+        Ordering::Equal
+    });
 }
 
 #[test]
 fn killed_again_and_again_a_run_ends() {
     let (mut tally, mut random) = (Tally::of("SIGKILL again and again"), Random::of(2));
-    for _ in 0..repetitions(1, 10) {
+    let (wanted, mut met) = (repetitions(1, 10), 0);
+    for _ in 0..20 * wanted {
         let (folder, before) = (BUSY.folder(), tally.injected);
         let newest = || folder.trainings().iter().filter_map(|training| newest_step(&training.checkpoints())).max();
         while newest().is_none_or(|step| step < 250) && tally.injected < before + 10 {
@@ -51,12 +75,19 @@ fn killed_again_and_again_a_run_ends() {
             let child = BUSY.start(&folder);
             folder.wait_for_checkpoint(next);
             std::thread::sleep(Duration::from_millis(random.below(30) as u64));
-            kill(child);
-            tally.injected();
+            // It may have come to its end meanwhile.
+            if kill(child).signal() == Some(SIGKILL) {
+                tally.injected();
+            }
         }
         BUSY.ends_alike(&folder);
         (before..tally.injected).for_each(|_| tally.survived());
+        met += usize::from(tally.injected > before);
+        if met == wanted {
+            return;
+        }
     }
+    panic!("a run is hardly ever met before its end");
 }
 
 #[test]
@@ -65,16 +96,25 @@ fn asked_to_stop_at_any_moment_a_run_goes_on_later() {
         [(3, "SIGTERM at a random moment", "TERM", 15), (4, "SIGINT at a random moment", "INT", 2)]
     {
         let (mut tally, mut random) = (Tally::of(kind), Random::of(test));
-        for _ in 0..repetitions(4, 30) {
+        at_random_moments(repetitions(4, 30), BUSY.time(), &mut random, |moment| {
             let folder = BUSY.folder();
-            let ended = disturb(&BUSY, &folder, name, &mut random);
-            tally.injected();
+            let ended = disturb(&folder, name, moment);
             // Before there is anything to save the signal's default holds; it may also come too late.
-            let code = ended.code();
-            assert!(code == Some(128 + number) || code == Some(0) || ended.signal() == Some(number), "{ended}");
+            let met = match ended.signal() {
+                Some(by) if by == number => Ordering::Less,
+                _ if ended.success() => Ordering::Greater,
+                _ => Ordering::Equal,
+            };
+            if met.is_eq() {
+                tally.injected();
+                assert_eq!(ended.code(), Some(128 + number), "{ended}");
+            }
             BUSY.ends_alike(&folder);
-            tally.survived();
-        }
+            if met.is_eq() {
+                tally.survived();
+            }
+            met
+        });
     }
 }
 
@@ -83,13 +123,17 @@ fn the_cells_of_a_sweep_outlive_who_started_them() {
     let (mut tally, mut random) = (Tally::of("SIGKILL of a sweep"), Random::of(5));
     let text = format!("[sweep]\nseed = [0, 1]\n{SMALL}");
     let arguments = [BUSY.arguments(), vec!["--jobs", "2"]].concat();
-    let whole = Folder::with(&text);
+    let (whole, begun) = (Folder::with(&text), Instant::now());
     whole.stein(&arguments).exits(0);
-    for _ in 0..repetitions(2, 20) {
+    at_random_moments(repetitions(2, 20), begun.elapsed(), &mut random, |moment| {
         let folder = Folder::with(&text);
         let child = folder.start(&arguments);
-        std::thread::sleep(BUSY.time().mul_f64(2.0 * random.unit()));
-        kill(child);
+        std::thread::sleep(moment);
+        let ended = kill(child);
+        if ended.signal() != Some(SIGKILL) {
+            assert!(ended.success(), "{ended}");
+            return Ordering::Greater;
+        }
         tally.injected();
         // The cells that nobody attends any more save a checkpoint first.
         folder.stein(&arguments).exits(0);
@@ -97,7 +141,8 @@ fn the_cells_of_a_sweep_outlive_who_started_them() {
             assert!(*ours == theirs, "the weights differ");
         }
         tally.survived();
-    }
+        Ordering::Equal
+    });
 }
 
 /// The weights of each cell.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -122,10 +122,10 @@ pub(crate) fn signal(process: u32, name: &str) {
     assert!(sent.success());
 }
 
-/// Kills a process and waits until it is gone.
-pub(crate) fn kill(mut child: Child) {
+/// Kills a process and waits until it is gone. Gives how it ended: it may have done so before.
+pub(crate) fn kill(mut child: Child) -> ExitStatus {
     child.kill().unwrap();
-    child.wait().unwrap();
+    child.wait().unwrap()
 }
 
 /// The sessions that worked on a run, and on its training.

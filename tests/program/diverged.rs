@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use stein_record::arrays::ArrayFile;
+use stein_record::file::ARRAYS;
 use stein_record::{
     Array, DivergedRecord, Divergent, Drawing, RunDir, SamplesRecord, State, StepRecord, checkpoint, diverged, hash,
 };
@@ -22,7 +23,7 @@ fn wild() -> String {
 /// Of a training that ended as it should not.
 fn kept(training: &RunDir) -> (DivergedRecord, BTreeMap<String, Vec<u8>>) {
     let hash = training.read_record().unwrap().unwrap().hash;
-    let (record, set) = diverged::read(training, &hash).unwrap().expect("something diverged");
+    let (record, set) = diverged::read(training, &hash, ARRAYS).unwrap().expect("something diverged");
     (record, set.files)
 }
 
@@ -194,7 +195,7 @@ fn trained(folder: &Folder) -> (Vec<u8>, String) {
 #[test]
 fn steps_are_left_out_the_same_ones_over_kills_and_no_more_than_may_be() {
     let whole = Folder::with(&outliers());
-    whole.stein(LONG);
+    whole.stein(LONG).exits(0);
     let skipped = left_out(&whole);
     assert!((5..1000).contains(&skipped), "{skipped}");
     let lines = whole.training().read_metrics().unwrap();
@@ -209,7 +210,7 @@ fn steps_are_left_out_the_same_ones_over_kills_and_no_more_than_may_be() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    folder.stein(LONG);
+    folder.stein(LONG).exits(0);
     assert_eq!(left_out(&folder), skipped);
     let (ours, theirs) = (trained(&folder), trained(&whole));
     assert!(ours.0 == theirs.0, "the weights differ");
@@ -218,7 +219,7 @@ fn steps_are_left_out_the_same_ones_over_kills_and_no_more_than_may_be() {
     // Exactly as many may be left out; one less ends the run, at the step that was the last to be left out.
     let most = |count: u64| format!("training.skip-non-finite={count}");
     let exactly = Folder::with(&outliers());
-    exactly.stein(&[LONG, &["--set", &most(skipped)]].concat());
+    exactly.stein(&[LONG, &["--set", &most(skipped)]].concat()).exits(0);
     assert!(trained(&exactly) == trained(&whole));
     let less = Folder::with(&outliers());
     let said = less.stein(&[LONG, &["--set", &most(skipped - 1)]].concat()).exits(5);
@@ -268,7 +269,7 @@ fn chains_that_diverge_are_drawn_again() {
     let about = cell.read_record().unwrap().unwrap();
     assert_eq!(about.state, State::Diverged);
     assert!(about.reason.as_ref().unwrap().ends_with("`stein replay` shows where"), "{:?}", about.reason);
-    let (record, set) = diverged::read(&cell, &about.hash).unwrap().unwrap();
+    let (record, set) = diverged::read(&cell, &about.hash, ARRAYS).unwrap().unwrap();
     let Divergent::Samples(samples) = &record.at else { panic!("{record:?}") };
     assert_eq!((samples.drawing, samples.first, samples.chains, set.step), (Drawing::Samples, 0, 60, 20));
     let before = contents(folder.path());
@@ -280,6 +281,14 @@ fn chains_that_diverge_are_drawn_again() {
     let text = folder.stein(&["replay", cell.path().to_str().unwrap()]).exits(0);
     assert!(text.out().contains("chains  0 to 59") && text.out().contains("now     "), "{}", text.out());
     assert!(contents(folder.path()) == before, "a replay writes nothing");
+    // After another step it is not what was seen then.
+    let later = SamplesRecord { step: samples.step.map(|step| step + 1), ..samples.clone() };
+    let later = DivergedRecord { at: Divergent::Samples(later), ..record.clone() };
+    diverged::write(&cell, 20, &later, BTreeMap::new()).unwrap();
+    let found = replayed(&folder, &cell, 1);
+    assert!(found["reproduced"] == false && found["ended"].is_string(), "{found}");
+    let said = folder.stein(&["replay", cell.path().to_str().unwrap()]).exits(1);
+    assert!(said.out().contains("not seen again"), "{}", said.out());
     // Other weights are not theirs.
     let network = std::fs::read(cell.network()).unwrap();
     std::fs::remove_file(cell.network()).unwrap();
@@ -398,23 +407,54 @@ fn what_was_kept_and_is_damaged_is_named() {
     replayed(&folder, &cell, 0);
 }
 
+/// That chains diverged which did not.
+fn untrue(cell: &RunDir, drawing: Drawing, first: usize, chains: usize) -> DivergedRecord {
+    let about = cell.read_record().unwrap().unwrap();
+    let weights = hash::sha256(&std::fs::read(cell.network()).unwrap());
+    DivergedRecord {
+        schema: diverged::SCHEMA,
+        configuration: about.hash,
+        seed: about.seed,
+        reason: "it was said so".into(),
+        at: Divergent::Samples(SamplesRecord { drawing, first, chains, step: Some(3), sigma: Some(1.0), weights }),
+    }
+}
+
+#[test]
+fn proposals_that_are_rejected_are_no_divergence() {
+    // So far out there is no score.
+    for sampler in [
+        "kind = \"hmc\"\nleapfrog-steps = 3\nsteps = 4\nstep-size = 1e38",
+        "kind = \"mala\"\nsteps = 4\nstep-size = 1e76",
+    ] {
+        let text = SMALL
+            .replace("kind = \"mlp\"", "kind = \"energy-mlp\"")
+            .replace("kind = \"annealed-langevin\"\nsteps-per-level = 3", sampler);
+        assert!(text.contains("energy-mlp") && text.contains(sampler));
+        let folder = Folder::with(&text);
+        folder.stein(&["run", "small.toml", "--set", "training.steps=20"]).exits(0);
+        let cell = folder.cell();
+        assert!(!cell.diverged().exists());
+        diverged::write(&cell, 20, &untrue(&cell, Drawing::Samples, 0, 100), BTreeMap::new()).unwrap();
+        let found = replayed(&folder, &cell, 1);
+        assert_eq!((&found["reproduced"], &found["ended"]), (&false.into(), &Value::Null));
+        let steps = found["steps"].as_array().unwrap();
+        assert_eq!(steps.len(), 4, "to the end: {steps:?}");
+        for step in steps {
+            assert!(step["score"]["not_finite"].as_u64().unwrap() > 0 && step["x"]["not_finite"] == 0, "{step}");
+        }
+        let said = folder.stein(&["replay", cell.path().to_str().unwrap()]).exits(1);
+        assert!(said.out().contains("the chains end as samples"), "{}", said.out());
+    }
+}
+
 #[test]
 fn chains_that_do_not_diverge_again_are_said_not_to() {
     let inverse = "[inverse]\nkind = \"inpainting\"\nknown = { coordinates = [0] }\nsigma-y = 0.05\nobserved = 4\nrepeats = 5\n[evaluation]\nchunk = 8";
     let folder = Folder::with(&SMALL.replace("[evaluation]", inverse));
     folder.stein(&["run", "small.toml", "--set", "training.steps=20"]).exits(0);
     let cell = folder.cell();
-    let record = |drawing, first, chains| {
-        let about = cell.read_record().unwrap().unwrap();
-        let weights = hash::sha256(&std::fs::read(cell.network()).unwrap());
-        DivergedRecord {
-            schema: diverged::SCHEMA,
-            configuration: about.hash,
-            seed: about.seed,
-            reason: "it was said so".into(),
-            at: Divergent::Samples(SamplesRecord { drawing, first, chains, step: Some(3), sigma: Some(1.0), weights }),
-        }
-    };
+    let record = |drawing, first, chains| untrue(&cell, drawing, first, chains);
     for (drawing, first, chains) in
         [(Drawing::Samples, 96, 4), (Drawing::Completions, 8, 8), (Drawing::Completions, 16, 4)]
     {

@@ -63,6 +63,16 @@ fn raw_weights_are_the_last_checkpoints() {
     let weight = &raw.arrays["layers.0.weight"];
     assert_eq!((weight.data[1], weight.data[3]), (vector.data[32], vector.data[1]));
 
+    // The training lies beside the run, not beside a link to it, nor beside where the user is.
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(&path, folder.path().join("best")).unwrap();
+        folder.stein(&["export", "best", "--raw", "--out", "linked.safetensors"]).exits(0);
+        let mut here = folder.command(&["export", ".", "--raw", "--out", "here.safetensors"]);
+        crate::harness::Said(here.current_dir(folder.cell().path()).output().unwrap()).exits(0);
+        assert!(weights(&folder, "linked.safetensors").arrays == raw.arrays);
+    }
+
     std::fs::remove_dir_all(training.checkpoints()).unwrap();
     let none = folder.stein(&["export", &path, "--raw", "--force"]).exits(6);
     assert!(none.err().contains("there is no checkpoint"), "{}", none.err());

@@ -141,17 +141,20 @@ impl Files<'_> {
         Ok((Array::new([rows, size * size], data), labels.data[..rows].iter().map(|&label| label.into()).collect()))
     }
 
+    /// The command that brings them.
+    fn fetch(&self) -> String {
+        let usual = crate::files::set(self.kind).is_some_and(|set| Path::new(set.folder) == self.folder);
+        let to = if usual { String::new() } else { format!(" --to {}", self.folder.display()) };
+        format!("stein data fetch {}{to}", self.kind)
+    }
+
     fn file(&self, name: &str) -> Result<Idx, Invalid> {
         let path = self.folder.join(name);
         match Idx::read(&path) {
             Ok(Some(idx)) => Ok(idx),
             Ok(None) => Err(Invalid::key(
                 "folder",
-                format!(
-                    "there is no {} or {name}.gz; `stein data fetch {}` brings the four files",
-                    path.display(),
-                    self.kind
-                ),
+                format!("there is no {} or {name}.gz; `{}` brings the four files", path.display(), self.fetch()),
             )),
             Err(error) => Err(Invalid::key("folder", error.to_string())),
         }
@@ -245,7 +248,7 @@ mod tests {
         let write =
             |name: &'static str, bytes: Vec<u8>| move |at: &Path| std::fs::write(at.join(name), &bytes).unwrap();
         let absent = said(&|at| std::fs::remove_file(at.join("t10k-labels-idx1-ubyte")).unwrap(), &same);
-        assert!(absent.contains("stein data fetch mnist"), "{absent}");
+        assert!(absent.contains("`stein data fetch mnist --to /"), "{absent}");
         let images = "train-images-idx3-ubyte";
         assert!(said(&write(images, idx(&[1, 8, 8], &[0; 64])), &same).contains("28×28"));
         assert!(said(&write(images, idx(&[784], &[0; 784])), &same).contains("28×28"));

@@ -102,7 +102,12 @@ pub fn save(
 
 /// Whether there is any set, whole or not.
 pub fn exist(checkpoints: &Path) -> Result<bool, RecordError> {
-    Ok(!sets(checkpoints)?.is_empty())
+    count(checkpoints).map(|sets| sets > 0)
+}
+
+/// How many sets there are, whole or not.
+pub fn count(checkpoints: &Path) -> Result<usize, RecordError> {
+    sets(checkpoints).map(|sets| sets.len())
 }
 
 /// Reads the newest set that verifies and belongs to that configuration, of files of at most `most` bytes.
@@ -150,6 +155,7 @@ fn sets(checkpoints: &Path) -> Result<Vec<(u64, PathBuf)>, RecordError> {
     };
     let mut out: Vec<(u64, PathBuf)> = entries
         .filter_map(Result::ok)
+        .filter(|e| e.file_type().is_ok_and(|kind| kind.is_dir()))
         .filter_map(|e| Some((e.file_name().to_str()?.strip_prefix("step-")?.parse().ok()?, e.path())))
         .collect();
     out.sort();
@@ -164,14 +170,27 @@ fn remove_old(checkpoints: &Path, keep: usize) -> Result<(), RecordError> {
     Ok(())
 }
 
-fn remove_partial(checkpoints: &Path) -> Result<(), RecordError> {
-    let entries = fs::read_dir(checkpoints).map_err(|e| RecordError::io(checkpoints, "list", e))?;
-    for entry in entries.filter_map(Result::ok) {
-        if entry.file_name().to_string_lossy().starts_with(".partial-") {
-            fs::remove_dir_all(entry.path()).map_err(|e| RecordError::io(entry.path(), "remove", e))?;
-        }
+/// Removes sets that were begun and not ended. For whoever alone writes there: nothing if there is no such folder.
+pub fn remove_partial(checkpoints: &Path) -> Result<(), RecordError> {
+    for path in partial(checkpoints)? {
+        fs::remove_dir_all(&path).map_err(|e| RecordError::io(&path, "remove", e))?;
     }
     Ok(())
+}
+
+/// Whether there are sets that were begun and not ended.
+pub fn has_partial(checkpoints: &Path) -> Result<bool, RecordError> {
+    Ok(!partial(checkpoints)?.is_empty())
+}
+
+fn partial(checkpoints: &Path) -> Result<Vec<PathBuf>, RecordError> {
+    let entries = match fs::read_dir(checkpoints) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(RecordError::io(checkpoints, "list", e)),
+    };
+    let is_partial = |e: &fs::DirEntry| e.file_name().to_string_lossy().starts_with(".partial-");
+    Ok(entries.filter_map(Result::ok).filter(is_partial).map(|e| e.path()).collect())
 }
 
 #[cfg(test)]
@@ -214,6 +233,9 @@ mod tests {
         }
         fs::write(at.join("step-30/manifest.json"), manifest).unwrap();
 
+        // A file is no set.
+        fs::write(at.join("step-98"), "").unwrap();
+        assert_eq!(count(&at).unwrap(), 2);
         // A damaged later set must not push out the good one that is saved after it.
         fs::create_dir(at.join("step-99")).unwrap();
         save(&at, 40, "c", &files(b"good"), 1).unwrap();
@@ -227,6 +249,7 @@ mod tests {
         save(&at, 10, "c", &files(b"x"), 3).unwrap();
         fs::create_dir(at.join(".partial-step-20")).unwrap();
         fs::write(at.join(".partial-step-20/model"), b"half").unwrap();
+        assert!(has_partial(&at).unwrap() && !has_partial(&dir.path().join("absent")).unwrap());
         assert_eq!(newest(&at, "c", 9000).unwrap().set.unwrap().step, 10);
         save(&at, 20, "c", &files(b"y"), 3).unwrap();
         assert_eq!(newest(&at, "c", 9000).unwrap().set.unwrap().step, 20);

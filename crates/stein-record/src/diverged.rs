@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{self, CheckpointSet};
-use crate::{RecordError, RunDir, file};
+use crate::{RecordError, RunDir};
 
 /// The version of the record that this crate writes.
 pub const SCHEMA: u32 = 1;
@@ -115,12 +115,16 @@ pub fn write(
     checkpoint::save(&path, step, &record.configuration, &files, 1)
 }
 
-/// Reads what diverged in a run of that configuration; `None` if nothing did.
+/// Reads what diverged in a run of that configuration, of files of at most `most` bytes; `None` if nothing did.
 ///
 /// # Errors
 /// If there is something, but it is damaged or of another configuration.
-pub fn read(run: &RunDir, configuration: &str) -> Result<Option<(DivergedRecord, CheckpointSet)>, RecordError> {
-    let found = checkpoint::newest(&run.diverged(), configuration, file::ARRAYS)?;
+pub fn read(
+    run: &RunDir,
+    configuration: &str,
+    most: u64,
+) -> Result<Option<(DivergedRecord, CheckpointSet)>, RecordError> {
+    let found = checkpoint::newest(&run.diverged(), configuration, most)?;
     let Some(set) = found.set else {
         return found
             .skipped
@@ -175,18 +179,18 @@ mod tests {
     fn the_last_one_takes_the_place_of_those_before() {
         let folder = tempfile::tempdir().unwrap();
         let run = RunDir::new(folder.path());
-        assert!(read(&run, "c").unwrap().is_none());
+        assert!(read(&run, "c", 9000).unwrap().is_none());
         for step in [7, 9, 4] {
             let files = BTreeMap::from([("state".to_owned(), vec![step as u8])]);
             write(&run, step - 1, &record(step), files).unwrap();
-            let (read, set) = read(&run, "c").unwrap().unwrap();
+            let (read, set) = read(&run, "c", 9000).unwrap().unwrap();
             assert_eq!((read, &set.files["state"]), (record(step), &vec![step as u8]));
             assert_eq!(fs::read_dir(run.diverged()).unwrap().count(), 1);
         }
-        assert!(read(&run, "other").unwrap_err().to_string().contains("another configuration"));
+        assert!(read(&run, "other", 9000).unwrap_err().to_string().contains("another configuration"));
         remove(&run).unwrap();
         remove(&run).unwrap();
-        assert!(read(&run, "c").unwrap().is_none() && !run.diverged().exists());
+        assert!(read(&run, "c", 9000).unwrap().is_none() && !run.diverged().exists());
     }
 
     #[test]
@@ -195,16 +199,16 @@ mod tests {
         let run = RunDir::new(folder.path());
         let path = write(&run, 6, &record(7), BTreeMap::new()).unwrap();
         fs::write(path.join(RECORD), "{}").unwrap();
-        assert!(read(&run, "c").unwrap_err().to_string().contains("checksum"));
+        assert!(read(&run, "c", 9000).unwrap_err().to_string().contains("checksum"));
         for (text, problem) in [("{}", "not what stein writes"), ("", "not what stein writes")] {
             let files = BTreeMap::from([(RECORD.to_owned(), text.as_bytes().to_vec())]);
             checkpoint::save(&run.diverged(), 6, "c", &files, 1).unwrap();
-            assert!(read(&run, "c").unwrap_err().to_string().contains(problem));
+            assert!(read(&run, "c", 9000).unwrap_err().to_string().contains(problem));
         }
         let later = DivergedRecord { schema: 99, ..record(7) };
         write(&run, 6, &later, BTreeMap::new()).unwrap();
-        assert!(read(&run, "c").unwrap_err().to_string().contains("its schema is 99"));
+        assert!(read(&run, "c", 9000).unwrap_err().to_string().contains("its schema is 99"));
         checkpoint::save(&run.diverged(), 6, "c", &BTreeMap::new(), 1).unwrap();
-        assert!(read(&run, "c").unwrap_err().to_string().contains("does not name it"));
+        assert!(read(&run, "c", 9000).unwrap_err().to_string().contains("does not name it"));
     }
 }

@@ -165,6 +165,7 @@ fn refuse_within(folder: &Path, depth: usize) -> Result<(), RecordError> {
 fn refuse_unless(right: bool, path: &Path, about: &Metadata) -> Result<(), RecordError> {
     let problem = match about {
         _ if right => return Ok(()),
+        _ if about.is_symlink() && !path.exists() => "it is a link that leads nowhere",
         _ if about.is_symlink() => {
             "it is a link, which may lead anywhere: put what it leads to in its place. (runs/, runs/<experiment>/ and what --runs \
              names may be links.)"

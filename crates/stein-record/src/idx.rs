@@ -46,12 +46,19 @@ impl Idx {
     /// # Errors
     /// What is wrong with them. Nothing is allocated that the bytes do not fill.
     pub fn parse(bytes: Vec<u8>) -> Result<Self, String> {
-        let mut bytes = if bytes.starts_with(&GZIP) { inflate(&bytes, MOST)? } else { bytes };
-        let (shape, start) = header(&bytes)?;
-        let wanted = shape.iter().try_fold(1usize, |n, &extent| n.checked_mul(extent));
-        let there = bytes.len() - start;
-        if wanted != Some(there) {
-            return Err(format!("its header promises {shape:?} values of a byte, behind it are {there} bytes"));
+        let compressed = bytes.starts_with(&GZIP);
+        let head = if compressed { inflate(&bytes, HEAD)? } else { bytes[..bytes.len().min(HEAD as usize)].to_vec() };
+        let (shape, start) = header(&head)?;
+        let wanted = shape.iter().try_fold(1u64, |n, &extent| n.checked_mul(extent as u64));
+        let Some(wanted) = wanted.filter(|&wanted| wanted <= MOST) else {
+            return Err(format!("its header promises {shape:?} values of a byte; at most {MOST} are read"));
+        };
+        // No more than was promised, but for what tells that there is more.
+        let mut bytes = if compressed { inflate(&bytes, start as u64 + wanted + 1)? } else { bytes };
+        let there = (bytes.len() - start) as u64;
+        if wanted != there {
+            let more = if compressed && there > wanted { " or more" } else { "" };
+            return Err(format!("its header promises {shape:?} values of a byte, behind it are {there} bytes{more}"));
         }
         bytes.drain(..start);
         Ok(Self { shape, data: bytes })
@@ -79,15 +86,14 @@ fn header(bytes: &[u8]) -> Result<(Vec<usize>, usize), String> {
 }
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// The most bytes of a header.
+const HEAD: u64 = 4 + 4 * MOST_DIMENSIONS as u64;
 
-/// What gzip compressed, of at most `most` bytes.
+/// What gzip compressed: its first bytes, `most` of them.
 fn inflate(bytes: &[u8], most: u64) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
-    let read = MultiGzDecoder::new(bytes).take(most + 1).read_to_end(&mut out);
+    let read = MultiGzDecoder::new(bytes).take(most).read_to_end(&mut out);
     read.map_err(|e| format!("what gzip compressed is damaged: {e}"))?;
-    if out.len() as u64 > most {
-        return Err(format!("it has more than {most} bytes when it is uncompressed"));
-    }
     Ok(out)
 }
 
@@ -157,8 +163,10 @@ mod tests {
 
     #[test]
     fn what_grows_without_end_is_cut() {
-        let said = inflate(&gzip(&vec![0; 100_000]), 1000).unwrap_err();
-        assert!(said.contains("more than 1000 bytes"), "{said}");
-        assert_eq!(inflate(&gzip(&[5; 1000]), 1000).unwrap(), [5; 1000]);
+        assert_eq!(inflate(&gzip(&vec![5; 100_000]), 1000).unwrap(), [5; 1000]);
+        let said = Idx::parse(gzip(&file(8, &[2, 3], &[7; 100_000]))).unwrap_err();
+        assert!(said.contains("behind it are 7 bytes or more"), "{said}");
+        let said = Idx::parse(gzip(&file(8, &[1 << 31, 1 << 31], &[]))).unwrap_err();
+        assert!(said.contains("at most"), "{said}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{Evaluation, MetricLine, RecordError, RunRecord, atomic, file, metrics_log};
+use crate::{Evaluation, MetricLine, RecordError, RunRecord, atomic, checkpoint, file, metrics_log};
 
 /// The folder in `runs/<experiment>/` of the trainings that cells share.
 const TRAINED: &str = "trained";
@@ -143,7 +143,7 @@ impl RunDir {
         for folder in [self.path.clone(), self.path.join("samples"), self.path.join("evaluation")] {
             atomic::remove_partial(&folder)?;
         }
-        Ok(())
+        [self.checkpoints(), self.diverged()].iter().try_for_each(|sets| checkpoint::remove_partial(sets))
     }
 
     /// Reads `run.json`; `None` if there is none.
@@ -221,6 +221,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_half_written_goes_wherever_it_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDir::new(folder.path().join("run"));
+        run.remove_partial().unwrap();
+        let whole = run.checkpoints().join("step-2/model");
+        let half = [
+            run.checkpoints().join(".partial-step-4/model"),
+            run.diverged().join(".partial-step-3/model"),
+            run.sample(".stein-aB3.partial"),
+        ];
+        for path in half.iter().chain([&whole]) {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "x").unwrap();
+        }
+        run.remove_partial().unwrap();
+        assert!(whole.is_file() && half.iter().all(|path| !path.exists()));
+    }
+
+    #[test]
     fn links_are_refused_where_stein_looks() {
         let folder = tempfile::tempdir().unwrap();
         let run = RunDir::of_training(folder.path(), "a");
@@ -232,7 +251,11 @@ mod tests {
         let places =
             [run.experiment(), run.record(), run.lock(), run.log(), run.metrics(), run.network(), run.evaluation()];
         let folders = [run.checkpoints(), run.checkpoints().join("step-1/model.safetensors"), run.sample("final.npy")];
-        for place in places.into_iter().chain(folders).chain([run.field(), run.drawn("more").join("samples.npy")]) {
+        for place in places.into_iter().chain(folders).chain([
+            run.field(),
+            run.drawn("more").join("samples.npy"),
+            run.diverged().join("step-3/diverged.json"),
+        ]) {
             let within = place.strip_prefix(run.path()).unwrap();
             let above: Vec<&Path> = within.ancestors().filter(|name| !name.as_os_str().is_empty()).collect();
             for refused in above.into_iter().rev().map(|name| run.path().join(name)) {

@@ -3,12 +3,12 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
-use stein_record::{RecordError, atomic};
+use stein_record::{RecordError, atomic, file};
 
 /// Writes a file so that a reader sees the old content or the new, unless it has that content.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), RecordError> {
     // A report is written again and again, and most of a sweep's pages stay as they are: waiting for the disk is what costs.
-    if std::fs::read(path).is_ok_and(|there| there == bytes) {
+    if matches!(file::read(path, bytes.len() as u64), Ok(Some(there)) if there == bytes) {
         return Ok(());
     }
     atomic::write(path, bytes)

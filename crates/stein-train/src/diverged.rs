@@ -12,7 +12,7 @@ use stein_record::{Array, BatchRecord, DivergedRecord, Divergent, RecordError, S
 use crate::state::NotFinite;
 use crate::step::{Looked, looked_step};
 use crate::training::Site;
-use crate::{Batches, Layout, RunError, Trainee, TrainingBatch, TrainingState};
+use crate::{Batches, Layout, RunError, Stop, Trainee, TrainingBatch, TrainingState};
 
 /// A step in which something was not finite, and all that it needs to be taken again.
 #[derive(Debug)]
@@ -31,18 +31,21 @@ impl Diverged {
     /// Takes the steps after a kept state again, up to `until`, by which something was `seen`, and looks at each.
     ///
     /// # Errors
-    /// Those of `next`, which gives the batches after that state.
+    /// Those of `next`, which gives the batches after that state; that somebody asks to stop.
     pub(crate) fn find(
         trainee: &Trainee,
         kept: TrainingState,
         (until, seen): (u64, NotFinite),
         layout: &Layout,
-        training: &Training,
+        (training, stop): (&Training, &Stop),
         mut next: impl FnMut() -> Result<TrainingBatch, RunError>,
     ) -> Result<Self, RunError> {
         let mut trainee = layout.unflatten(trainee.clone(), kept.parameters.clone());
         let mut state = kept.clone();
         while state.step < until {
+            if let Some(asked) = stop.requested() {
+                return Err(asked);
+            }
             let before = state.clone();
             let batches = (0..training.accumulate).map(|_| next()).collect::<Result<Vec<_>, _>>()?;
             let mut given = batches.iter().cloned();
@@ -56,6 +59,10 @@ impl Diverged {
             };
             if let Some(seen) = found {
                 return Ok(Self { step: before.step + 1, before, batches, seen, layout: layout.clone() });
+            }
+            // As the training did.
+            if state.step.is_multiple_of(training.log_every) {
+                state.interval.take();
             }
         }
         Ok(Self { before: kept, batches: Vec::new(), step: until, seen, layout: layout.clone() })
@@ -71,9 +78,10 @@ impl Diverged {
         (self.before.step, self.before.skipped)
     }
 
+    /// Nothing of it is written yet.
     pub(crate) fn error(&self) -> RunError {
         let NotFinite { what, value } = self.seen;
-        RunError::Diverged { step: self.step, what, value, repeated: self.repeated() }
+        RunError::Diverged { step: self.step, what, value, repeated: self.repeated(), kept: false }
     }
 
     /// Writes it into the directory of the training. Gives where it lies.
@@ -272,10 +280,17 @@ mod tests {
         fn find(&self, kept: TrainingState, until: u64, batches: &Batches) -> Diverged {
             let mut index = 2 * kept.step;
             let seen = NotFinite { what: "what was seen", value: f64::NAN };
-            Diverged::find(&self.trainee, kept, (until, seen), &self.layout, &self.plan.experiment.training, || {
-                index += 1;
-                Ok(batches.training(index - 1))
-            })
+            Diverged::find(
+                &self.trainee,
+                kept,
+                (until, seen),
+                &self.layout,
+                (&self.plan.experiment.training, &Stop::new()),
+                || {
+                    index += 1;
+                    Ok(batches.training(index - 1))
+                },
+            )
             .unwrap()
         }
     }
@@ -322,12 +337,24 @@ mod tests {
             calm.state.kept(),
             (4, seen),
             &calm.layout,
-            &calm.plan.experiment.training,
+            (&calm.plan.experiment.training, &Stop::new()),
             || Ok(calm.batches.training(0)),
         );
         let gentle = gentle.unwrap();
         assert!(!gentle.repeated() && gentle.before.step == 0 && gentle.step == 4);
         assert!(gentle.error().to_string().contains("but not when"), "{}", gentle.error());
+    }
+
+    #[test]
+    fn who_asks_to_stop_is_heard_while_the_step_is_looked_for() {
+        let steps = Steps::new(plan(1e-3, ""));
+        let (seen, stop) = (NotFinite { what: "the loss", value: f64::NAN }, Stop::new());
+        stop.interrupt();
+        let asked = (&steps.plan.experiment.training, &stop);
+        let ended = Diverged::find(&steps.trainee, steps.state.kept(), (1 << 40, seen), &steps.layout, asked, || {
+            Ok(steps.batches.training(0))
+        });
+        assert!(matches!(ended, Err(RunError::Interrupted { .. })), "{:?}", ended.map(|found| found.step));
     }
 
     /// The loss of a batch, and what it is made of.

@@ -23,8 +23,9 @@ pub enum RunError {
     TimedOut,
     /// A loss or gradient is not a finite number.
     #[error(
-        "diverged at step {step}: {what} is {value}{}; `stein replay` shows where; try a smaller learning rate, or clip the gradient",
-        if *repeated { "" } else { ", or became so before, but not when the steps since the last look were taken again" }
+        "diverged at step {step}: {what} is {value}{}{}; try a smaller learning rate, or clip the gradient",
+        if *repeated { "" } else { ", or became so before, but not when the steps since the last look were taken again" },
+        if *kept { "; `stein replay` shows where" } else { "" }
     )]
     Diverged {
         /// The step.
@@ -35,6 +36,8 @@ pub enum RunError {
         value: f64,
         /// Whether it was seen again when the steps were taken again one by one.
         repeated: bool,
+        /// Whether what the step needs to be taken again was written.
+        kept: bool,
     },
     /// The training that a cell shares with others has diverged, and is not tried again.
     #[error("{reason}")]

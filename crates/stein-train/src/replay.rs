@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use stein_core::{Jet, Perturbed, ScoreNetwork, to_host};
 use stein_experiment::Plan;
 use stein_jet::{LayerOutput, watched};
-use stein_record::arrays::ArrayFile;
+use stein_record::arrays::{self, ArrayFile};
 use stein_record::checkpoint::CheckpointSet;
 use stein_record::{DivergedRecord, Divergent, RecordError, RunDir, StepRecord, diverged};
 
@@ -118,7 +118,11 @@ fn indices(mut place: usize, shape: &[usize]) -> Vec<usize> {
 /// # Errors
 /// If what was kept of it is damaged or of another network, or the device fails.
 pub fn replay(plan: &Plan, run: &RunDir, device: &Device) -> Result<Option<Replay>, RunError> {
-    let Some((directory, (record, set))) = find(plan, run)? else { return Ok(None) };
+    let Some((directory, (record, set))) = find(plan, run, device)? else { return Ok(None) };
+    // Other data draw and give other numbers.
+    if directory.read_record()?.is_some_and(|record| record.data.sha256 != plan.dataset.sha256()) {
+        return Err(RunError::OtherData { path: directory.path().to_owned() });
+    }
     let DivergedRecord { reason, at, .. } = record;
     Ok(Some(match at {
         Divergent::Step(step) => Replay::Step(replay_step(plan, (reason, step), &set, device)?),
@@ -131,8 +135,14 @@ pub fn replay(plan: &Plan, run: &RunDir, device: &Device) -> Result<Option<Repla
 type Kept = (DivergedRecord, CheckpointSet);
 
 /// What was kept of a run itself, else of the training that it shares.
-fn find(plan: &Plan, run: &RunDir) -> Result<Option<(RunDir, Kept)>, RunError> {
-    let with = |run: &RunDir, hash: &str| Ok(diverged::read(run, hash)?.map(|kept| (run.clone(), kept)));
+fn find(plan: &Plan, run: &RunDir, device: &Device) -> Result<Option<(RunDir, Kept)>, RunError> {
+    // The largest file is the optimiser's, or a batch with all its directions.
+    let trainee = Trainee::new(plan.network(device)?, plan.objective.clone());
+    let (training, d) = (&plan.experiment.training, plan.dataset.dimension());
+    let row = d.saturating_mul(plan.objective.probes().saturating_add(8)).saturating_add(8);
+    let most =
+        arrays::bytes_of(Layout::of(&trainee).length().max(training.batch_size.saturating_mul(row)).saturating_mul(2));
+    let with = |run: &RunDir, hash: &str| Ok(diverged::read(run, hash, most)?.map(|kept| (run.clone(), kept)));
     let training = plan.experiment.training_id();
     if let Some(id) = &training
         && run.name() == id.name

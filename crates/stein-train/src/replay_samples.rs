@@ -1,15 +1,15 @@
 //! Samples that diverged: kept, and drawn again under a look.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use burn::tensor::{Device, Tensor};
-use stein_core::{Condition, Jet, Observer, SampleError, ScoreNetwork, StepInfo, to_host};
+use stein_core::{Condition, Jet, NoObserver, Observer, SampleError, ScoreNetwork, StepInfo, to_host};
 use stein_experiment::Plan;
-use stein_record::file::{ARRAYS, read};
+use stein_record::file::{ARRAYS, open_at_most};
 use stein_record::{DivergedRecord, Divergent, Drawing, RecordError, RunDir, SamplesRecord, diverged, hash};
 use stein_samplers::{Draw, Starts};
 
@@ -24,16 +24,18 @@ pub struct SamplesReplay {
     pub record: SamplesRecord,
     /// What the run said then.
     pub reason: String,
-    /// The steps up to the first number that is not finite, or to the end.
+    /// The steps up to the first after which a chain is not finite, or to the end.
     pub steps: Vec<SampleStep>,
     /// How it ended now; `None` if the chains ended as samples.
     pub ended: Option<String>,
+    /// Whether it is what was seen then, after the same step.
+    again: bool,
 }
 
 impl SamplesReplay {
     /// Whether they diverged again.
     pub fn reproduced(&self) -> bool {
-        self.ended.is_some()
+        self.again
     }
 }
 
@@ -48,7 +50,7 @@ pub struct SampleStep {
     pub sigma: f64,
     /// ‖x‖ of the chains.
     pub x: Norms,
-    /// ‖s‖ where the score was evaluated for this step.
+    /// ‖s‖ where the score was evaluated for this step, be it for a proposal that was rejected.
     pub score: Norms,
 }
 
@@ -57,11 +59,11 @@ pub struct SampleStep {
 pub struct Norms {
     /// The largest of those that are finite.
     pub largest: f64,
-    /// The row that is so long.
-    pub longest: usize,
+    /// The row that is so long, where rows are the chains.
+    pub longest: Option<usize>,
     /// Rows with a number that is not finite.
     pub not_finite: usize,
-    /// The first of these.
+    /// The first of these, where rows are the chains.
     pub first: Option<usize>,
 }
 
@@ -72,7 +74,7 @@ impl Norms {
         for (i, row) in to_host(x.clone()).chunks(d).enumerate() {
             let norm = row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
             if norm.is_finite() {
-                norms = norms.and(Self { largest: norm, longest: i, ..Self::default() });
+                norms = norms.and(Self { largest: norm, longest: Some(i), ..Self::default() });
             } else {
                 norms.not_finite += 1;
                 norms.first.get_or_insert(i);
@@ -87,25 +89,25 @@ impl Norms {
             largest: longer.largest,
             longest: longer.longest,
             not_finite: self.not_finite.max(other.not_finite),
-            first: self.first.or(other.first),
+            first: if self.not_finite > 0 { self.first } else { other.first },
         }
     }
 }
 
 /// Keeps what chains that diverged need to be drawn again: what was drawn, the first of them, the network's training steps.
-/// Any other error keeps nothing.
+/// Any other error keeps nothing. Gives whether they are kept.
 pub(crate) fn keep(
     error: &RunError,
     plan: &Plan,
     directory: &RunDir,
     (drawing, first, step): (Drawing, usize, u64),
     options: &RunOptions,
-) {
-    let RunError::Sampling(error) = error else { return };
+) -> bool {
+    let RunError::Sampling(error) = error else { return false };
     let (at, sigma) = match error {
         SampleError::Diverged(divergence) => (Some(divergence.step), Some(divergence.sigma)),
         SampleError::NotFinite { .. } => (None, None),
-        _ => return,
+        _ => return false,
     };
     let written = || -> Result<_, RecordError> {
         let all = samples(plan, drawing);
@@ -127,10 +129,12 @@ pub(crate) fn keep(
         diverged::write(directory, step, &record, BTreeMap::new())
     };
     let shown = directory.path().display();
-    match written() {
-        Ok(_) => options.say(&format!("note    stein replay {shown} draws these chains again")),
-        Err(error) => options.say(&format!("note    what these chains were could not be kept: {error}")),
-    }
+    let (kept, note) = match written() {
+        Ok(_) => (true, format!("stein replay {shown} draws these chains again")),
+        Err(error) => (false, format!("what these chains were could not be kept: {error}")),
+    };
+    options.say(&format!("note    {note}"));
+    kept
 }
 
 /// How many samples are drawn in all.
@@ -145,8 +149,9 @@ fn samples(plan: &Plan, drawing: Drawing) -> usize {
 /// SHA-256 of a run's weights.
 fn weights(directory: &RunDir) -> Result<String, RecordError> {
     let path = directory.network();
-    let bytes = read(&path, ARRAYS)?.ok_or_else(|| RecordError::damaged(&path, "there are no trained weights"))?;
-    Ok(hash::sha256(&bytes))
+    let file = open_at_most(&path, ARRAYS)?;
+    let (file, _) = file.ok_or_else(|| RecordError::damaged(&path, "there are no trained weights"))?;
+    hash::sha256_of(file).map_err(|e| RecordError::io(path, "read", e))
 }
 
 /// Draws the chains of a record again, each step looked at.
@@ -173,8 +178,10 @@ pub(crate) fn replay(
     }
     let network = load_network(plan, run, device)?;
     let (score, steps) = (Arc::new(Mutex::new(Norms::default())), Rc::new(RefCell::new(Vec::new())));
-    let watched = Watched { network: &network, seen: score.clone() };
+    let watched = Watched { network: &network, chains, seen: score.clone() };
     let look = || Look { score: score.clone(), steps: steps.clone() };
+    // The first of the chains that are drawn.
+    let at = Cell::new(first);
     let ended = match drawing {
         Drawing::Samples => {
             let starts = Starts::new(&plan.experiment.start, &plan.dataset);
@@ -183,28 +190,39 @@ pub(crate) fn replay(
             draw_of(plan, &*plan.sampler, &watched, &*plan.schedule, what, |_| Box::new(look())).err()
         }
         Drawing::Completions => completions(plan, &watched, device, |chunk| {
-            if chunk == first { Box::new(look()) } else { Box::new(stein_core::NoObserver) }
+            at.set(chunk);
+            if chunk == first { Box::new(look()) } else { Box::new(NoObserver) }
         })
         .err(),
     };
-    let ended = ended.map(|error| match error {
-        SampleError::Stopped { step } => format!("not finite after step {step}"),
-        other => other.to_string(),
-    });
-    let steps = steps.take();
-    Ok(SamplesReplay { record, reason, steps, ended })
+    // How the chains behind these end is not asked.
+    let ended = ended.filter(|_| at.get() <= first);
+    let again = at.get() == first
+        && match &ended {
+            Some(SampleError::Diverged(divergence)) => record.step == Some(divergence.step),
+            Some(SampleError::NotFinite { .. }) => record.step.is_none(),
+            _ => false,
+        };
+    let (steps, ended) = (steps.take(), ended.map(|error| error.to_string()));
+    Ok(SamplesReplay { record, reason, steps, ended, again })
 }
 
 /// A network that notes how long its scores are.
 struct Watched<'a> {
     network: &'a dyn ScoreNetwork,
+    chains: usize,
     seen: Arc<Mutex<Norms>>,
 }
 
 impl Watched<'_> {
     fn note(&self, score: &Tensor<2>) {
+        let mut norms = Norms::of(score);
+        // Whoever asks for some of the chains does not say for which.
+        if score.dims()[0] != self.chains {
+            (norms.longest, norms.first) = (None, None);
+        }
         let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *seen = seen.and(Norms::of(score));
+        *seen = seen.and(norms);
     }
 }
 
@@ -226,7 +244,8 @@ impl ScoreNetwork for Watched<'_> {
     }
 }
 
-/// Notes each step; stops at the first number that is not finite.
+/// Notes each step up to the first after which a chain is not finite. A score that is not may be asked for, and rejected. It stops
+/// nothing: how it ends is told by who told it then.
 struct Look {
     score: Arc<Mutex<Norms>>,
     steps: Rc<RefCell<Vec<SampleStep>>>,
@@ -235,9 +254,53 @@ struct Look {
 impl Observer for Look {
     fn step(&mut self, info: StepInfo, x: &Tensor<2>) -> ControlFlow<()> {
         let score = std::mem::take(&mut *self.score.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
-        let StepInfo { step, steps, level, .. } = info;
-        let seen = SampleStep { step, steps, sigma: level.sigma, x: Norms::of(x), score };
-        self.steps.borrow_mut().push(seen);
-        if seen.x.not_finite + seen.score.not_finite > 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let mut seen = self.steps.borrow_mut();
+        if seen.last().is_none_or(|last| last.x.not_finite == 0) {
+            let StepInfo { step, steps, level, .. } = info;
+            seen.push(SampleStep { step, steps, sigma: level.sigma, x: Norms::of(x), score });
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stein_core::matrix;
+
+    use super::*;
+
+    /// s(x) = x.
+    struct Itself;
+
+    impl ScoreNetwork for Itself {
+        fn jet(&self, x: Jet<2>, _: &Condition) -> Jet<2> {
+            x
+        }
+
+        fn log_density(&self, _: Tensor<2>, _: &Condition) -> Option<Tensor<1>> {
+            None
+        }
+    }
+
+    /// What is noted of three chains whose score is asked for at one place after another.
+    fn noted(places: &[&[f32]]) -> Norms {
+        let (device, seen) = (Device::flex(), Arc::new(Mutex::new(Norms::default())));
+        let watched = Watched { network: &Itself, chains: 3, seen: seen.clone() };
+        for x in places {
+            watched.score(matrix(x.to_vec(), 2, &device), &Condition::clean());
+        }
+        *seen.lock().unwrap()
+    }
+
+    #[test]
+    fn no_chain_is_told_where_not_all_are_asked_for() {
+        let all: &[f32] = &[3.0, 4.0, 6.0, 8.0, f32::NAN, 0.0];
+        let some: &[f32] = &[0.0, f32::INFINITY, f32::NAN, 1.0];
+        let far: &[f32] = &[30.0, 40.0];
+        let norms = |largest, longest, not_finite, first| Norms { largest, longest, not_finite, first };
+        assert_eq!(noted(&[all]), norms(10.0, Some(1), 1, Some(2)));
+        assert_eq!(noted(&[some]), norms(0.0, None, 2, None));
+        assert_eq!(noted(&[some, all]), norms(10.0, Some(1), 2, None));
+        assert_eq!(noted(&[far, all]), norms(50.0, None, 1, Some(2)));
     }
 }

@@ -11,7 +11,8 @@ use stein_experiment::{Plan, WhereNoise};
 use stein_networks::Parameterized;
 use stein_record::{
     Conventions, DataRecord, DeviceRecord, Drawing, EstimatorRecord, GitRecord, LevelRecord, MetricRecord,
-    NetworkRecord, Progress, RecordError, RunDir, RunRecord, State, Timings, Versions, diverged, run_record,
+    NetworkRecord, Progress, RecordError, RunDir, RunRecord, State, Timings, Versions, checkpoint, diverged,
+    run_record,
 };
 use stein_samplers::Start;
 
@@ -20,7 +21,7 @@ use crate::lock::Lock;
 use crate::progress::{Bar, say};
 use crate::replay_samples::keep;
 use crate::sampling::{draw_completions, draw_samples, stopped};
-use crate::shared::trained;
+use crate::shared::{self, trained};
 use crate::training::Trained;
 use crate::{Layout, RunError, Stop, space};
 
@@ -87,14 +88,16 @@ pub fn run(plan: &Plan, directory: &RunDir, chosen: &Chosen, options: &RunOption
         }
     }
     tidy(directory)?;
+    tidy_training(plan, directory)?;
     space::check(plan, directory, &record)?;
     stein_record::atomic::write(&directory.experiment(), plan.experiment.to_toml().as_bytes())?;
     directory.write_record(&record)?;
 
-    let result = train_sample_evaluate(plan, directory, chosen, options, &mut record);
+    let kept = Cell::new(false);
+    let result = train_sample_evaluate(plan, directory, chosen, options, &mut record, &kept);
     end(&mut record, result.as_ref().err());
     if let Err(RunError::Sampling(error)) = &result
-        && directory.diverged().is_dir()
+        && kept.get()
     {
         record.reason = Some(format!("{error}; `stein replay` shows where"));
     }
@@ -113,6 +116,17 @@ fn tidy(directory: &RunDir) -> Result<(), RecordError> {
             Err(e) if e.kind() != ErrorKind::NotFound => return Err(RecordError::io(picture, "remove", e)),
             _ => {}
         }
+    }
+    Ok(())
+}
+
+/// Removes what a training that was killed has half written, if nobody works on it now: it may be what leaves no room.
+fn tidy_training(plan: &Plan, cell: &RunDir) -> Result<(), RunError> {
+    if let Some((_, training)) = shared::directory(plan, cell)?
+        && checkpoint::has_partial(&training.checkpoints())?
+        && let Ok(_lock) = Lock::take(training.path())
+    {
+        training.remove_partial()?;
     }
     Ok(())
 }
@@ -144,27 +158,29 @@ pub fn record_timeout(directory: &RunDir, reason: &str) -> Result<(), RunError> 
     Ok(())
 }
 
+/// `kept` has whether chains that diverged are kept.
 fn train_sample_evaluate(
     plan: &Plan,
     directory: &RunDir,
     chosen: &Chosen,
     options: &RunOptions,
     record: &mut RunRecord,
+    kept: &Cell<bool>,
 ) -> Result<(), RunError> {
     let device = &chosen.device;
     let Trained { network, layout, average, step } = trained(plan, directory, device, options, record)?;
     directory.write_record(record)?;
 
     let chunk = Cell::new(0);
+    let keep_chains = |e: &RunError, drawing| kept.set(keep(e, plan, directory, (drawing, chunk.get(), step), options));
     let drawn = draw_samples(plan, &network, step, device, options, &chunk);
-    let drawn = drawn.inspect_err(|e| keep(e, plan, directory, (Drawing::Samples, chunk.get(), step), options))?;
+    let drawn = drawn.inspect_err(|e| keep_chains(e, Drawing::Samples))?;
     record.timings.sampling += drawn.seconds;
     // Training took a while. Before anything that can fail: samples are what was paid for.
     directory.check_for_writing()?;
     drawn.samples.write_npy(&directory.sample("final.npy"))?;
     let completed = draw_completions(plan, &network, device, options, &chunk);
-    let completed =
-        completed.inspect_err(|e| keep(e, plan, directory, (Drawing::Completions, chunk.get(), step), options))?;
+    let completed = completed.inspect_err(|e| keep_chains(e, Drawing::Completions))?;
     record.timings.sampling += completed.as_ref().map_or(0.0, |c| c.seconds);
     diverged::remove(directory)?;
 

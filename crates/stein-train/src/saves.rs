@@ -141,7 +141,8 @@ mod tests {
             saves.begin(save).unwrap();
             saves
         };
-        let diverged = || Err(RunError::Diverged { step: 7, what: "loss", value: f64::NAN, repeated: true });
+        let diverged =
+            || Err(RunError::Diverged { step: 7, what: "loss", value: f64::NAN, repeated: true, kept: false });
         assert!(matches!(begun(|| Err(failed())).end(diverged()), Err(RunError::Diverged { step: 7, .. })));
         assert!(matches!(begun(|| Ok(())).end(diverged()), Err(RunError::Diverged { step: 7, .. })));
         for training in [Ok(()), Err(RunError::TimedOut)] {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use stein_experiment::{Plan, Training};
-use stein_record::{RunDir, RunRecord, run_dir};
+use stein_record::{RunDir, RunRecord, checkpoint};
 
 use crate::{RunError, shared};
 
@@ -26,19 +26,19 @@ pub(crate) fn check(plan: &Plan, cell: &RunDir, record: &RunRecord) -> Result<()
     }
 }
 
-/// The least that the rest of a run takes: checkpoint sets, network, metrics, samples. Pictures and fields are not counted.
+/// The least that the rest of a run takes: checkpoint sets, network, metrics, samples. Trajectories, of as many moments as the sampler
+/// has, pictures and fields are not counted.
 fn needed(plan: &Plan, cell: &RunDir, record: &RunRecord) -> Result<u64, RunError> {
     let directory = shared::directory(plan, cell)?.map_or_else(|| cell.clone(), |(_, directory)| directory);
     let training = if directory.network().is_file() {
         0
     } else {
-        let there = run_dir::directories(&directory.checkpoints())?.len() as u64;
+        let there = checkpoint::count(&directory.checkpoints())? as u64;
         of_training(&plan.experiment.training, plan.parameters() as u64, record.progress.step, there)
     };
     let evaluation = &plan.experiment.evaluation;
     let held_out = plan.dataset.held_out.rows().min(evaluation.samples);
-    let trajectories = evaluation.trajectories.min(evaluation.samples) * evaluation.frames;
-    let rows = (evaluation.samples + held_out + trajectories) as u64;
+    let rows = (evaluation.samples as u64).saturating_add(held_out as u64);
     Ok(training.saturating_add(rows.saturating_mul(plan.dataset.dimension() as u64 * NUMBER)))
 }
 

@@ -58,7 +58,8 @@ pub(crate) fn looked_step<E>(
         let host = |value: &Tensor<1>| f64::from(to_host(value.clone())[0]);
         let numbers = losses.iter().map(|loss| ("the loss", host(loss))).chain([("the gradient norm", host(&norm))]);
         if let Some(found) = NotFinite::among(numbers) {
-            if state.skipped == training.skip_non_finite {
+            // Where an update has left the numbers, every step after it would be left out.
+            if state.skipped >= training.skip_non_finite || !state.is_sound() {
                 return Looked::NotFinite(found);
             }
             state.leave_out();

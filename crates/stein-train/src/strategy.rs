@@ -141,6 +141,10 @@ impl Steps {
                 if let Some(found) = snapshot.interval.not_finite().or_else(|| snapshot.not_finite()) {
                     return Err(self.diverged(model, kept, state.step, found, train)?);
                 }
+                // All was just found finite.
+                if state.step >= kept.step + KEEP {
+                    kept = state.kept();
+                }
                 self.save(snapshot, events, &store, saves)?;
             }
             saves.ended()?;
@@ -184,8 +188,9 @@ impl Steps {
         let batch = |step: u64| ((step - self.first) * self.training.accumulate as u64) as usize;
         let again = train.slice(batch(kept.step), batch(until));
         let mut batches = again.iter();
-        let diverged =
-            Diverged::find(model, kept, (until, seen), &self.layout, &self.training, || next(&mut *batches))?;
+        let diverged = Diverged::find(model, kept, (until, seen), &self.layout, (&self.training, &self.stop), || {
+            next(&mut *batches)
+        })?;
         let error = diverged.error();
         self.slot().diverged = Some(diverged);
         Ok(error)

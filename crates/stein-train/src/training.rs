@@ -164,13 +164,16 @@ fn train_to_the_end(
     let result = supervised.launch(Learner::new(trainee, AdamConfig::new().init(), 0.0));
 
     let mut slot = strategy.slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some(error) = slot.error.take() {
+    if let Some(mut error) = slot.error.take() {
         if let Some(state) = &slot.state {
             (record.progress.step, record.progress.skipped) = (state.step, state.skipped);
         }
         if let Some(diverged) = slot.diverged.take() {
             (record.progress.step, record.progress.skipped) = diverged.done();
-            keep(&diverged, plan, site, &batches, options);
+            let written = keep(&diverged, plan, site, &batches, options);
+            if let RunError::Diverged { kept, .. } = &mut error {
+                *kept = written;
+            }
         }
         return Err(error);
     }
@@ -184,16 +187,17 @@ fn train_to_the_end(
     Ok((plain, state))
 }
 
-/// Writes what diverged. Where that fails, the run has still ended for the other reason.
-fn keep(diverged: &Diverged, plan: &Plan, site: &Site<'_>, batches: &Batches, options: &RunOptions) {
-    match diverged.write(plan, site, batches) {
-        Ok(path) => options.say(&format!(
-            "note    what that step needs is in {}; stein replay {} takes it again",
-            path.display(),
-            site.cell.path().display()
-        )),
-        Err(error) => options.say(&format!("note    what that step needs could not be kept: {error}")),
-    }
+/// Writes what diverged, and gives whether that went well. Where it fails, the run has still ended for the other reason.
+fn keep(diverged: &Diverged, plan: &Plan, site: &Site<'_>, batches: &Batches, options: &RunOptions) -> bool {
+    let (kept, note) = match diverged.write(plan, site, batches) {
+        Ok(path) => {
+            let (path, cell) = (path.display(), site.cell.path().display());
+            (true, format!("is in {path}; stein replay {cell} takes it again"))
+        }
+        Err(error) => (false, format!("could not be kept: {error}")),
+    };
+    options.say(&format!("note    what that step needs {note}"));
+    kept
 }
 
 #[cfg_attr(not(feature = "tui"), expect(unused_variables, reason = "only the terminal interface stops training"))]

@@ -12,7 +12,9 @@ pub(crate) struct Strides {
 impl Strides {
     /// One past the last element's index of an m×n matrix.
     fn end(self, m: usize, n: usize) -> usize {
-        if m == 0 || n == 0 { 0 } else { (m - 1) * self.rows + (n - 1) * self.columns + 1 }
+        let last = |count: usize, stride: usize| (count - 1).saturating_mul(stride);
+        // Saturated, no slice is long enough.
+        if m == 0 || n == 0 { 0 } else { last(m, self.rows).saturating_add(last(n, self.columns)).saturating_add(1) }
     }
 }
 
@@ -68,7 +70,7 @@ fn multiply(
 ) {
     assert!(out.len() >= so.end(m, n) && a.len() >= sa.end(m, k) && b.len() >= sb.end(k, n));
     // Two elements of `out` must not be one.
-    assert!(so.columns > 0 && so.rows >= n * so.columns || n <= 1 || m <= 1);
+    assert!((n <= 1 || so.columns > 0) && (m <= 1 || so.rows > n.saturating_sub(1).saturating_mul(so.columns)));
     let stride = |s: usize| s as isize;
     // SAFETY: every element that the strides reach lies within its slice (asserted above); `out` is borrowed mutably, so it
     // does not overlap the others.

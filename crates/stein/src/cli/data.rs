@@ -1,10 +1,12 @@
 //! `stein data fetch`.
 
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use stein_data::files::{FileSet, RemoteFile, SETS, set};
 use stein_record::source::list_of;
+use stein_record::{RecordError, file};
 
 use super::arguments::{Data, Fetch, Voice};
 use super::{Failure, Outcome, print};
@@ -17,101 +19,165 @@ pub(crate) fn data(arguments: &Data, voice: Voice) -> Outcome {
     };
     let folder = to.clone().unwrap_or_else(|| PathBuf::from(set.folder));
     match from {
-        Some(from) => take(set, from, &folder, voice),
-        None => fetch(set, &folder, voice, curl),
+        Some(from) => take(set, from, &folder, voice)?,
+        None => fetch(set, &folder, voice, curl)?,
     }
-    .map_err(|problem| Failure::Message(problem, 3))?;
+    for name in set.files.iter().filter_map(|remote| remote.name.strip_suffix(".gz")) {
+        if folder.join(name).exists() {
+            voice.say(&format!(
+                "note    {} is there too, and is read in place of the compressed one",
+                folder.join(name).display()
+            ));
+        }
+    }
     print(&format!("{} is in {}", set.kind, folder.display()));
     Ok(())
 }
 
+/// Why a set is not had.
+#[derive(Debug)]
+enum Problem {
+    /// A file could not be read or written.
+    File(RecordError),
+    /// Nobody has it.
+    Nowhere(String),
+}
+
+impl From<RecordError> for Problem {
+    fn from(error: RecordError) -> Self {
+        Self::File(error)
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        match problem {
+            Problem::File(RecordError::Io { path, action, error }) if error.kind() != std::io::ErrorKind::NotFound => {
+                RecordError::Io { path, action, error }.into()
+            }
+            Problem::File(error) => Self::Message(error.to_string(), 3),
+            Problem::Nowhere(message) => Self::Message(message, 3),
+        }
+    }
+}
+
 /// Takes the files from a folder where somebody has put them.
-fn take(set: &FileSet, from: &Path, to: &Path, voice: Voice) -> Result<(), String> {
+fn take(set: &FileSet, from: &Path, to: &Path, voice: Voice) -> Result<(), Problem> {
     for remote in set.files {
         let at = to.join(remote.name);
         if !is_there(remote, &at, voice)? {
-            remote.take(&from.join(remote.name), &at).map_err(|e| e.to_string())?;
+            remote.take(&from.join(remote.name), &at)?;
         }
     }
     Ok(())
 }
 
-/// Brings the files that are not there yet from the first mirror that has them; `download` puts what is at an address into a file,
-/// behind what is in that already.
+/// Brings the files that are not there yet from the first mirror that has them; `download` puts what is at an address, from so many
+/// bytes on, at the end of a file that is to have so many at most.
 fn fetch(
     set: &FileSet,
     to: &Path,
     voice: Voice,
-    download: impl Fn(&str, &Path, u64) -> Result<(), Failed>,
-) -> Result<(), String> {
+    download: impl Fn(&str, File, u64, u64) -> Result<(), Failed>,
+) -> Result<(), Problem> {
+    std::fs::create_dir_all(to).map_err(|e| RecordError::io(to, "create the directory", e))?;
+    let _lock = lock(to, voice)?;
     for remote in set.files {
         let at = to.join(remote.name);
         if is_there(remote, &at, voice)? {
             continue;
         }
-        std::fs::create_dir_all(to).map_err(|e| format!("{}: cannot create the directory: {e}", to.display()))?;
         let partial = to.join(format!(".{}.partial", remote.name));
         let mut problems = Vec::new();
-        let brought = set.mirrors.iter().any(|mirror| {
+        let mut brought = false;
+        for mirror in set.mirrors {
             let address = format!("{mirror}{}", remote.name);
             voice.say(&format!("fetching {address}"));
-            let result = one(remote, &address, &partial, &at, &download);
-            result.inspect_err(|problem| problems.push(format!("  {address}: {problem}"))).is_ok()
-        });
+            match one(remote, &address, &partial, &at, &download)? {
+                None => brought = true,
+                Some(problem) => problems.push(format!("  {address}: {problem}")),
+            }
+            if brought {
+                break;
+            }
+        }
         if !brought {
             let (problems, name, kind) = (problems.join("\n"), remote.name, set.kind);
             let hint = format!("bring the files otherwise, and take them with: stein data fetch {kind} --from FOLDER");
-            return Err(format!("{name} cannot be had:\n{problems}\n{hint}"));
+            return Err(Problem::Nowhere(format!("{name} cannot be had:\n{problems}\n{hint}")));
         }
     }
     Ok(())
 }
 
-/// Downloads a file beside its place and takes it there if it is whole.
+/// One process at a time fetches into a folder: the tasks of a job array may all begin with it.
+fn lock(folder: &Path, voice: Voice) -> Result<File, Problem> {
+    let path = folder.join(".lock");
+    let lock = file::open_or_make(&path, OpenOptions::new().append(true))?;
+    let taken = match lock.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            voice.say(&format!("waiting for another process that fetches into {}", folder.display()));
+            lock.lock()
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+        Ok(()) => Ok(()),
+    };
+    taken.map_err(|e| RecordError::io(&path, "lock", e))?;
+    Ok(lock)
+}
+
+/// Downloads a file beside its place and takes it there if it is whole. Gives what is wrong with what the mirror has.
 fn one(
     remote: &RemoteFile,
     address: &str,
     partial: &Path,
     at: &Path,
-    download: impl Fn(&str, &Path, u64) -> Result<(), Failed>,
-) -> Result<(), String> {
+    download: impl Fn(&str, File, u64, u64) -> Result<(), Failed>,
+) -> Result<Option<String>, RecordError> {
+    // No link, whose end it would be written to.
+    let part = file::open_or_make(partial, OpenOptions::new().append(true))?;
     // A download may have ended and its process before it was taken.
-    if remote.is_whole(partial).map_err(|e| e.to_string())? != Some(true) {
-        let length = || partial.metadata().map_or(0, |about| about.len());
-        if length() >= remote.bytes {
-            remove(partial);
+    if remote.is_whole(partial)? != Some(true) {
+        let failed = |e| RecordError::io(partial, "write", e);
+        let mut begun = part.metadata().map_err(failed)?.len();
+        if begun >= remote.bytes {
+            part.set_len(0).map_err(failed)?;
+            begun = 0;
         }
-        match download(address, partial, remote.bytes) {
+        match download(address, part, begun, remote.bytes) {
             Ok(()) => {}
             // What is there stays: the next attempt goes on behind it.
-            Err(Failed::Broken(problem)) => return Err(problem),
+            Err(Failed::Broken(problem)) => return Ok(Some(problem)),
             Err(Failed::Refused(problem)) => {
                 remove(partial);
-                return Err(problem);
+                return Ok(Some(problem));
             }
         }
     }
-    let taken = remote.take(partial, at).map_err(|e| e.to_string());
+    let taken = remote.take(partial, at);
     // What is not the file is worth nothing, and what was taken is there twice.
     remove(partial);
-    taken
+    match taken {
+        Err(RecordError::Damaged { problem, .. }) => Ok(Some(problem)),
+        taken => taken.map(|()| None),
+    }
 }
 
 fn remove(path: &Path) {
     let _ = std::fs::remove_file(path);
 }
 
-fn is_there(remote: &RemoteFile, at: &Path, voice: Voice) -> Result<bool, String> {
-    match remote.is_whole(at).map_err(|e| e.to_string())? {
+fn is_there(remote: &RemoteFile, at: &Path, voice: Voice) -> Result<bool, Problem> {
+    match remote.is_whole(at)? {
         Some(true) => {
             voice.more(&format!("{} is there", at.display()));
             Ok(true)
         }
         // Somebody's own file: not ours to overwrite.
-        Some(false) => Err(format!(
+        Some(false) => Err(Problem::Nowhere(format!(
             "{} is there, and is not the file that the mirrors have (its SHA-256 differs); move it away",
             at.display()
-        )),
+        ))),
         None => Ok(false),
     }
 }
@@ -125,14 +191,18 @@ enum Failed {
     Refused(String),
 }
 
-/// By curl, which nearly every system has and which knows its proxies and certificates.
-fn curl(address: &str, partial: &Path, most: u64) -> Result<(), Failed> {
+/// By curl, which nearly every system has and which knows its proxies and certificates. A mirror that is slow to no end is left.
+fn curl(address: &str, part: File, begun: u64, most: u64) -> Result<(), Failed> {
     let mut curl = Command::new("curl");
-    curl.args(["--fail", "--location", "--silent", "--show-error", "--connect-timeout", "20", "--retry", "2"]);
-    curl.args(["--speed-limit", "1", "--speed-time", "60", "--continue-at", "-"]);
-    curl.args(["--max-filesize", &most.to_string(), "--output"]).arg(partial).arg(address);
-    let ended = curl.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().and_then(|child| child.wait_with_output());
-    let said = ended.map_err(|e| Failed::Broken(format!("cannot start curl, which downloads: {e}")))?;
+    curl.args(["--fail", "--location", "--proto-redir", "=http,https", "--silent", "--show-error"]);
+    curl.args(["--connect-timeout", "20", "--retry", "2", "--retry-max-time", "60", "--max-time", "3600"]);
+    curl.args(["--speed-limit", "1000", "--speed-time", "60", "--max-filesize", &most.to_string()]);
+    if begun > 0 {
+        curl.args(["--continue-at", &begun.to_string()]);
+    }
+    curl.args(["--output", "-", address]).stdin(Stdio::null()).stdout(part).stderr(Stdio::piped());
+    let said = curl.spawn().and_then(|child| child.wait_with_output());
+    let said = said.map_err(|e| Failed::Broken(format!("cannot start curl, which downloads: {e}")))?;
     if said.status.success() {
         return Ok(());
     }
@@ -163,11 +233,10 @@ mod tests {
     /// Mirrors that give one of these at a time, behind what is there.
     fn fetched(folder: &Path, given: &[Result<&str, Failed>]) -> (Result<(), String>, Vec<String>) {
         let asked = RefCell::new(Vec::new());
-        let result = fetch(&SET, folder, QUIET, |address, partial, most| {
-            assert_eq!(most, 3);
+        let result = fetch(&SET, folder, QUIET, |address, mut file, begun, most| {
+            assert_eq!((begun, most), (file.metadata().unwrap().len(), 3));
             let i = asked.borrow().len();
             asked.borrow_mut().push(address.to_owned());
-            let mut file = std::fs::OpenOptions::new().append(true).create(true).open(partial).unwrap();
             match &given[i] {
                 Ok(text) => file.write_all(text.as_bytes()).map_err(|e| Failed::Broken(e.to_string())),
                 Err(Failed::Broken(text)) => {
@@ -177,12 +246,34 @@ mod tests {
                 Err(Failed::Refused(why)) => Err(Failed::Refused(why.clone())),
             }
         });
-        (result, asked.into_inner())
+        (result.map_err(told), asked.into_inner())
     }
 
+    fn told(problem: Problem) -> String {
+        match problem {
+            Problem::File(error) => error.to_string(),
+            Problem::Nowhere(message) => message,
+        }
+    }
+
+    /// All but the lock.
     fn names(folder: &Path) -> Vec<String> {
         let entries = std::fs::read_dir(folder).unwrap();
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name != ".lock").collect()
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn nothing_is_written_where_a_link_leads() {
+        let folder = tempfile::tempdir().unwrap();
+        let precious = folder.path().join("precious");
+        std::fs::write(&precious, "a").unwrap();
+        let to = folder.path().join("data");
+        std::fs::create_dir(&to).unwrap();
+        std::os::unix::fs::symlink(&precious, to.join(".abc.partial")).unwrap();
+        assert!(fetched(&to, &[]).0.unwrap_err().contains(".abc.partial: it is a link"));
+        assert_eq!(std::fs::read(&precious).unwrap(), b"a");
     }
 
     #[test]
@@ -233,7 +324,7 @@ mod tests {
         assert!(fetched(folder.path(), &[]).0.unwrap_err().contains("move it away"));
         let from = tempfile::tempdir().unwrap();
         std::fs::write(from.path().join("abc"), "abc").unwrap();
-        assert!(take(&SET, from.path(), folder.path(), QUIET).unwrap_err().contains("move it away"));
+        assert!(told(take(&SET, from.path(), folder.path(), QUIET).unwrap_err()).contains("move it away"));
         assert_eq!(std::fs::read(folder.path().join("abc")).unwrap(), b"mine");
         std::fs::remove_file(folder.path().join("abc")).unwrap();
         take(&SET, from.path(), folder.path(), QUIET).unwrap();

@@ -14,7 +14,7 @@ const SHOWN: usize = 12;
 
 pub(crate) fn replay(arguments: &Replay, registry: &Registry, voice: Voice) -> Outcome {
     let run = runs::one(&arguments.run)?;
-    // Links are refused here.
+    // A record that is damaged is refused, though nothing is read from it.
     run.read_record()?;
     let plan = load::plan(&run.experiment(), &[], registry)?;
     if !plan.experiment.runtime.fusion {
@@ -24,7 +24,9 @@ pub(crate) fn replay(arguments: &Replay, registry: &Registry, voice: Voice) -> O
     voice.say(&format!("device  {}", chosen.description));
     let Some(replayed) = stein_train::replay(&plan, &run, &chosen.device)? else {
         let shown = arguments.run.display();
-        return Err(Failure::usage(format!("{shown} has nothing that diverged, or a later session has passed it")));
+        return Err(Failure::usage(format!(
+            "{shown} has nothing that diverged; or it could not be kept, or a later session has passed it"
+        )));
     };
     if arguments.json {
         print_json(&match &replayed {
@@ -135,10 +137,15 @@ fn show_samples(samples: &SamplesReplay, all: bool) {
         (None, _) => print("\nnow     the chains end as samples: what was seen then is not seen again on this device"),
         (Some(ended), last) => {
             print(&format!("\nnow     {ended}"));
+            if !samples.reproduced() {
+                print("        what was seen then is not seen again on this device");
+            }
             if let Some(last) = last {
                 tell_first("the score", last.score, record.first);
                 tell_first("x", last.x, record.first);
-                print(&format!("        the longest x is that of chain {}", record.first + last.x.longest));
+                if let Some(longest) = last.x.longest {
+                    print(&format!("        the longest x is that of chain {}", record.first + longest));
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use stein_core::Registry;
 use stein_record::{RunDir, run_dir};
 
 use super::arguments::Report;
-use super::{Failure, Outcome, load, pictures, print, print_json, say};
+use super::{Failure, Outcome, load, pictures, print, print_json, runs, say};
 
 pub(crate) fn report(arguments: &Report, registry: &Registry) -> Outcome {
     let runs = &arguments.folders.runs;
@@ -53,10 +53,12 @@ fn is_cell(folder: &Path) -> bool {
 fn named(of: &[PathBuf], runs: &Path, registry: &Registry) -> Result<Vec<PathBuf>, Failure> {
     of.iter()
         .map(|path| {
-            // A run directory stands for its experiment.
-            let folder = match RunDir::new(path).read_record() {
+            // A run directory stands for its experiment, which lies above where it really is.
+            let run = runs::at(path);
+            let path = run.path();
+            let folder = match run.read_record() {
                 Ok(Some(record)) => path.ancestors().nth(if record.is_training() { 2 } else { 1 }),
-                Ok(None) => Some(path.as_path()),
+                Ok(None) => Some(path),
                 Err(_) => path.parent(),
             };
             let folder = folder.unwrap_or(path).to_owned();

@@ -3,13 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use stein_core::Registry;
-use stein_record::{RunDir, SweepRecord, run_dir};
+use stein_record::{RunDir, State, SweepRecord, file, run_dir};
 
 use super::{Failure, load};
 
+/// The run directory that a path names. Where that is a link, or has no name, as `.` has none, it is told by its real path: what
+/// belongs to a run lies beside it.
+pub(crate) fn at(path: &Path) -> RunDir {
+    let plain = path.file_name().is_some() && !path.is_symlink();
+    RunDir::new(if plain { path.to_owned() } else { file::named(path) })
+}
+
 /// The run directory of a command that takes one; it has an experiment, and no links where one is looked for.
 pub(crate) fn one(path: &Path) -> Result<RunDir, Failure> {
-    let run = RunDir::new(path);
+    let run = at(path);
     run.check_for_reading()?;
     if run.experiment().is_file() {
         return Ok(run);
@@ -25,7 +32,11 @@ pub(crate) fn trained(path: &Path) -> Result<RunDir, Failure> {
         return Ok(run);
     }
     let shown = path.display();
-    Err(Failure::usage(format!("{shown} has no trained network yet; stein run goes on with it")))
+    let why = match run.read_record()?.map(|record| record.state) {
+        Some(State::Diverged) => "no trained network: it diverged, stein replay shows where",
+        _ => "no trained network yet; stein run goes on with it",
+    };
+    Err(Failure::usage(format!("{shown} has {why}")))
 }
 
 /// All runs that are meant, for a command that needs each of them: none has links.
@@ -40,7 +51,7 @@ fn all(of: &[PathBuf]) -> Result<Vec<RunDir>, Failure> {
     let is_run = |run: &RunDir| run.record().is_file() || run.experiment().is_file();
     let mut found: Vec<(PathBuf, RunDir)> = Vec::new();
     for path in of {
-        let run = RunDir::new(path);
+        let run = at(path);
         let here = match is_run(&run) {
             true => vec![run],
             false => in_folder(path)?.into_iter().filter(is_run).collect(),

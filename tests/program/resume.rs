@@ -249,8 +249,19 @@ fn a_signal_while_a_checkpoint_is_written_leaves_one_of_the_last_step() {
 }
 
 /// Something at the place of what a checkpoint is written into.
-fn in_the_way(folder: &Folder) -> std::path::PathBuf {
-    folder.training().checkpoints().join(".partial-in-the-way")
+fn in_the_way(checkpoints: &std::path::Path) {
+    for step in (50..=3000).step_by(50) {
+        // A set that is there stays.
+        let _ = std::fs::OpenOptions::new().write(true).create_new(true).open(checkpoints.join(format!("step-{step}")));
+    }
+}
+
+fn out_of_the_way(checkpoints: &std::path::Path) {
+    for entry in std::fs::read_dir(checkpoints).unwrap().map(Result::unwrap) {
+        if entry.file_type().unwrap().is_file() {
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+    }
 }
 
 #[test]
@@ -258,15 +269,16 @@ fn a_checkpoint_that_cannot_be_written_ends_the_run() {
     let folder = Folder::with(SMALL);
     let child = folder.start(LONG);
     folder.wait_for_checkpoint(200);
-    std::fs::write(in_the_way(&folder), "").unwrap();
+    let checkpoints = folder.training().checkpoints();
+    in_the_way(&checkpoints);
     let said = Said(child.wait_with_output().unwrap()).exits(8);
-    assert!(said.err().contains(".partial-in-the-way"), "{}", said.err());
+    assert!(said.err().contains("cannot rename to") && said.err().contains("/step-"), "{}", said.err());
+    out_of_the_way(&checkpoints);
     let record = folder.cell().read_record().unwrap().unwrap();
     assert_eq!(record.state, State::Failed);
-    let newest = newest_step(&folder.training().checkpoints()).unwrap();
+    let newest = newest_step(&checkpoints).unwrap();
     assert!((200..3000).contains(&newest), "{newest}");
     assert!(!folder.cell().network().exists());
-    std::fs::remove_file(in_the_way(&folder)).unwrap();
     let again = folder.stein(LONG).exits(0);
     assert!(again.err().contains(&format!("resuming at step {newest} of")), "{}", again.err());
     same_as_undisturbed(&folder);
@@ -302,12 +314,14 @@ fn a_last_checkpoint_that_cannot_be_written_is_no_end() {
     let once: &[&str] = &["run", "small.toml", "--set", "training.checkpoint-every=0"];
     let folder = Folder::with(SMALL);
     folder.stein(once).exits(0);
-    let place = in_the_way(&folder);
+    let checkpoints = folder.training().checkpoints();
     std::fs::remove_dir_all(folder.path().join("runs")).unwrap();
-    std::fs::create_dir_all(place.parent().unwrap()).unwrap();
-    std::fs::write(&place, "").unwrap();
+    std::fs::create_dir_all(&checkpoints).unwrap();
+    in_the_way(&checkpoints);
+    // What somebody else left there is none of its own.
+    std::fs::write(checkpoints.join(".partial-x"), "").unwrap();
     let said = folder.stein(once).exits(8);
-    assert!(said.err().contains(".partial-in-the-way"), "{}", said.err());
+    assert!(said.err().contains("cannot rename to") && said.err().contains("/step-600"), "{}", said.err());
     assert_eq!(folder.cell().read_record().unwrap().unwrap().state, State::Failed);
     assert!(!folder.cell().network().exists());
 }

@@ -173,7 +173,8 @@ fn remove_old(checkpoints: &Path, keep: usize) -> Result<(), RecordError> {
 /// Removes sets that were begun and not ended. For whoever alone writes there: nothing if there is no such folder.
 pub fn remove_partial(checkpoints: &Path) -> Result<(), RecordError> {
     for path in partial(checkpoints)? {
-        fs::remove_dir_all(&path).map_err(|e| RecordError::io(&path, "remove", e))?;
+        let remove = if path.is_dir() { fs::remove_dir_all } else { fs::remove_file };
+        remove(&path).map_err(|e| RecordError::io(&path, "remove", e))?;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ const OWN_STYLE: &str = "\
 --torch:#d55e00;--torch_compile:#a87000;--jax:#009e73}\
 @media screen and (prefers-color-scheme:dark){:root{--paper:#14171b;--ink:#e8eaed;--muted:#9aa3af;--muted-text:#a9b1bc;\
 --grid:#2b3138;--train:#56b4e9;--train-text:#7cc5ee;--torch:#f08a3c;--torch_compile:#f0c040;--jax:#2ec79b}}\
-.bars{max-width:900px}.bars text{font-size:12px;fill:var(--ink);stroke:none}.bars .aside{fill:var(--muted-text)}\
+.bars{max-width:900px}.bars text{font-size:12px;fill:var(--ink);stroke:none}.bars .aside{fill:var(--muted-text)}.bars tspan{font-size:12px}\
 .swatch{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin:0 .4em 0 0}.legend span{margin-right:1.4em}\
 tbody th{white-space:normal}";
 
@@ -167,6 +167,8 @@ fn table(cases: &[Case], peers: &[usize], unit: &str) -> String {
 const LABELS: f64 = 270.0;
 const BARS: f64 = 480.0;
 const NUMBERS: f64 = 150.0;
+/// The longest bar's ratio: one that is enormous would leave no length to the others.
+const LONGEST: f64 = 6.0;
 /// Heights: of a setting's line, of a bar, and between cases.
 const LINE: f64 = 26.0;
 const BAR: f64 = 14.0;
@@ -177,7 +179,8 @@ fn figure(cases: &[Case], peers: &[usize]) -> String {
         peers.iter().filter_map(|peer| Some((*peer, case.theirs[*peer]?.over(case.ours)))).collect()
     };
     let shown: Vec<Middle> = cases.iter().flat_map(ratios).map(|(_, ratio)| ratio).collect();
-    let most = shown.iter().map(|ratio| ratio.median).fold(1.0, f64::max) * 1.1;
+    let largest = shown.iter().map(|ratio| ratio.median).fold(1.0, f64::max);
+    let most = largest.min(LONGEST) * 1.1;
     let x = |ratio: f64| LABELS + BARS * (ratio / most).min(1.0);
     let (mut drawn, mut y) = (String::new(), 0.0);
     for group in settings(cases) {
@@ -202,12 +205,13 @@ fn figure(cases: &[Case], peers: &[usize]) -> String {
         "Bars of {} medians over stein's, from {} to {}; the table below has every number.",
         shown.len(),
         number(shown.iter().map(|ratio| ratio.median).fold(f64::INFINITY, f64::min)),
-        number(most / 1.1),
+        number(largest),
     );
     let swatch = |peer: &usize| {
         let (name, key) = (PEERS[*peer].name, PEERS[*peer].key);
         format!("<span><i class=\"swatch\" style=\"background:var(--{key})\"></i>{name}</span>")
     };
+    let cut = if largest > LONGEST { format!(" Bars longer than {LONGEST} are cut.") } else { String::new() };
     let legend: String = peers.iter().map(swatch).collect();
     format!(
         "<figure class=\"bars\"><p class=\"legend aside\">{legend}</p>\
@@ -215,7 +219,7 @@ fn figure(cases: &[Case], peers: &[usize]) -> String {
          <line x1=\"{one:.1}\" y1=\"0\" x2=\"{one:.1}\" y2=\"{y:.1}\" stroke=\"var(--ink)\" stroke-dasharray=\"4 4\"/>\
          <text x=\"{one:.1}\" y=\"{:.1}\" text-anchor=\"middle\">1</text></svg>\
          <figcaption>A peer's median over stein's: past the line stein is better. Thin lines go from the peer's lower quartile \
-         over stein's upper one to the opposite.</figcaption></figure>",
+         over stein's upper one to the opposite.{cut}</figcaption></figure>",
         y + 16.0
     )
 }

@@ -70,7 +70,8 @@ fn multiply(
 ) {
     assert!(out.len() >= so.end(m, n) && a.len() >= sa.end(m, k) && b.len() >= sb.end(k, n));
     // Two elements of `out` must not be one.
-    assert!((n <= 1 || so.columns > 0) && (m <= 1 || so.rows > n.saturating_sub(1).saturating_mul(so.columns)));
+    let apart = |n: usize| (n == 1 || so.columns > 0) && (m == 1 || so.rows > (n - 1).saturating_mul(so.columns));
+    assert!(m == 0 || n == 0 || apart(n));
     let stride = |s: usize| s as isize;
     // SAFETY: every element that the strides reach lies within its slice (asserted above); `out` is borrowed mutably, so it
     // does not overlap the others.

@@ -1,5 +1,5 @@
-//! The matrix product of `stein-kernels`, which gives pointers to gemm: matrices of every small size and stride, in allocations that end
-//! where they do, under the address sanitizer.
+//! What is unsafe in `stein-kernels`, under the address sanitizer: the matrix product, which gives pointers to gemm, of matrices of every
+//! small size and stride in allocations that end where they do; and the allocator that counts.
 
 #![no_main]
 
@@ -7,10 +7,24 @@
 #[expect(dead_code, reason = "the kernels want more of it")]
 mod matmul;
 
+#[path = "../../../crates/stein-kernels/src/memory.rs"]
+#[expect(dead_code, reason = "programs want more of it")]
+mod memory;
+
 use matmul::{Strides, matmul, product};
 
+/// What `stein-kernels` has that is unsafe besides: each allocation goes through it.
+#[global_allocator]
+static ALLOCATOR: memory::Counting<std::alloc::System> = memory::Counting(std::alloc::System);
+
 /// A matrix m×n whose rows are `gap` longer than they need be, or that lies transposed; and numbers to its last element, not beyond.
-fn matrix(m: usize, n: usize, gap: usize, transposed: bool, numbers: &mut impl Iterator<Item = u8>) -> (Vec<f32>, Strides) {
+fn matrix(
+    m: usize,
+    n: usize,
+    gap: usize,
+    transposed: bool,
+    numbers: &mut impl Iterator<Item = u8>,
+) -> (Vec<f32>, Strides) {
     let strides =
         if transposed { Strides { rows: 1, columns: m + gap } } else { Strides { rows: n + gap, columns: 1 } };
     let length = if m * n == 0 { 0 } else { (m - 1) * strides.rows + (n - 1) * strides.columns + 1 };
@@ -31,7 +45,11 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let (b, sb) = matrix(k, n, gap(2), flag(1), &mut numbers);
     let (before, add) = (out.clone(), flag(2));
     let of = if flag(3) { product } else { matmul };
-    of([m, n, k], (&mut out, so), (&a, sa), (&b, sb), add);
+    let (_, held) = memory::peak_of(|| {
+        of([m, n, k], (&mut out, so), (&a, sa), (&b, sb), add);
+        drop(std::hint::black_box(vec![0u8; 1 << 12]));
+    });
+    assert!(held.is_some_and(|bytes| bytes >= 1 << 12), "{held:?}");
     let mut touched = vec![false; out.len()];
     for (i, j) in (0..m).flat_map(|i| (0..n).map(move |j| (i, j))) {
         let at = i * so.rows + j * so.columns;
@@ -40,5 +58,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         assert!((f64::from(out[at]) - sum).abs() < 1e-3, "{m}×{k} by {k}×{n} at {i}, {j}: {} and {sum}", out[at]);
         touched[at] = true;
     }
-    assert!((0..out.len()).all(|i| touched[i] || out[i].to_bits() == before[i].to_bits()), "a number between rows was written");
+    assert!(
+        (0..out.len()).all(|i| touched[i] || out[i].to_bits() == before[i].to_bits()),
+        "a number between rows was written"
+    );
 });

@@ -96,11 +96,13 @@ class Residual(torch.nn.Module):
 
 
 class AtSigma(torch.nn.Module):
-    """stein's U-Net as it is by default, at one σ."""
+    """stein's U-Net as it is by default, or from 16 pixels with patches of 2×2, at one σ."""
 
     def __init__(self, side, channels):
         super().__init__()
-        table = {"channels": channels, "groups": 8, "blocks": 2, "multipliers": [1, 2]}
+        table = {"channels": channels, "groups": 8, "blocks": 2, "multipliers": [1, 2], "patch": 2 if side > 16 else 1}
+        table |= {"attention": [], "heads": 1, "skips": "resolution", "resampling": "mean", "scale-skips": False}
+        table |= {"embedding": "sine-cosine"}
         self.unet = Unet({"network": table, "image": [side, side, 1], "classes": None})
 
     def forward(self, x):

@@ -52,8 +52,13 @@ pub fn conv(inputs: usize, outputs: usize, k: usize, noise: &mut Noise, device: 
 
 /// A 3×3 convolution of zeros.
 pub fn zero_conv3x3(inputs: usize, outputs: usize, device: &Device) -> Conv2d {
-    let mut layer = conv_config(inputs, outputs, 3).init(device);
-    layer.weight = zeros([outputs, inputs, 3, 3], device);
+    zero_conv(inputs, outputs, 3, device)
+}
+
+/// A k×k convolution of zeros, k odd, that keeps the size.
+pub fn zero_conv(inputs: usize, outputs: usize, k: usize, device: &Device) -> Conv2d {
+    let mut layer = conv_config(inputs, outputs, k).init(device);
+    layer.weight = zeros([outputs, inputs, k, k], device);
     layer.bias = Some(zeros([outputs], device));
     layer
 }

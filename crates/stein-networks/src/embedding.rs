@@ -16,7 +16,7 @@ impl LogSigma {
     }
 }
 
-/// Sines and cosines of ln(σ/α) at frequencies in geometric progression.
+/// Sines and cosines of ln(σ/α), at frequencies in geometric progression or at those of a normal.
 #[derive(Module, Debug)]
 pub struct SineCosine {
     frequencies: Tensor<1>,
@@ -35,6 +35,14 @@ impl SineCosine {
         Self { frequencies: vector(frequencies, device) }
     }
 
+    /// `pairs` sine and cosine pairs at frequencies 2π·`scale`·z: random Fourier features (Tancik et al. 2020, arXiv 2006.10739) with the
+    /// quantiles (i + ½)/`pairs` of the standard normal as z in place of draws, so that weights alone tell the network.
+    pub fn fourier(pairs: usize, scale: f64, device: &Device) -> Self {
+        let z = (0..pairs).map(|i| normal_quantile((i as f64 + 0.5) / pairs as f64));
+        let frequencies = z.map(|z| (z * scale * std::f64::consts::TAU) as f32).collect();
+        Self { frequencies: vector(frequencies, device) }
+    }
+
     /// `[B, 2·pairs]`.
     pub fn features(&self, levels: &Levels) -> Tensor<2> {
         let log_sigma = LogSigma::features(levels);
@@ -42,6 +50,17 @@ impl SineCosine {
         let phase = log_sigma * frequencies;
         Tensor::cat(vec![phase.clone().sin(), phase.cos()], 1)
     }
+}
+
+/// The z below which a standard normal lies with probability `p`, 0 < p < 1, by halving an interval.
+fn normal_quantile(p: f64) -> f64 {
+    let below = |z: f64| 0.5 * libm::erfc(-z * std::f64::consts::FRAC_1_SQRT_2);
+    let (mut low, mut high) = (-40.0, 40.0);
+    for _ in 0..100 {
+        let middle = 0.5 * (low + high);
+        if below(middle) < p { low = middle } else { high = middle }
+    }
+    high
 }
 
 /// The class as one of K + 1 numbers, the last of them for the null token.
@@ -90,6 +109,18 @@ mod tests {
     use stein_core::{class_tensor, to_host};
 
     use super::*;
+
+    #[test]
+    fn quantiles_of_the_normal() {
+        // 0, ±1 and ±1.96 standard deviations.
+        for (p, z) in [(0.5, 0.0), (0.841_344_746_068_542_9, 1.0), (0.025, -1.959_963_984_540_054)] {
+            assert!((normal_quantile(p) - z).abs() < 1e-12, "{p}: {}", normal_quantile(p));
+        }
+        let four = to_host(SineCosine::fourier(4, 1.0, &Device::flex()).frequencies);
+        // Φ⁻¹ of 1/8 and 3/8.
+        let (far, near) = (-1.150_349_4 * std::f32::consts::TAU, -0.318_639_36 * std::f32::consts::TAU);
+        assert!(four.iter().zip([far, near, -near, -far]).all(|(a, b)| (a - b).abs() < 1e-5), "{four:?}");
+    }
 
     #[test]
     fn the_last_number_is_the_null_token() {

@@ -24,7 +24,7 @@ pub use energy_mlp::{EnergyMlp, EnergyMlpConfig};
 pub use exact::{Exact, ExactConfig};
 pub use mlp::{Embedding, Mlp, MlpConfig};
 pub use parameterization::{Parameterization, Parameterized, SIGMA_DATA};
-pub use unet::{Unet, UnetConfig};
+pub use unet::{Resampling, SigmaEmbedding, Skips, Unet, UnetConfig};
 
 use stein_core::{Catalogue, NetworkPart};
 

@@ -75,5 +75,7 @@ fn unet(side: usize, channels: usize, device: &Device) -> Result<AnyNetwork, Str
     let schedule = Geometric { levels: 1.into(), ..Geometric::default() }.build(&dataset).map_err(said)?;
     let noise = &mut Streams::new(0).at("network", 0);
     let context = NetworkContext { dataset: &dataset, schedule: &*schedule, device, noise, conservative: false };
-    UnetConfig { channels, ..UnetConfig::default() }.build(context).map_err(said)
+    // That of the digits, and that of MNIST.
+    let patch = if side > 16 { 2 } else { 1 };
+    UnetConfig { channels, patch, ..UnetConfig::default() }.build(context).map_err(said)
 }

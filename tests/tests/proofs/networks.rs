@@ -27,6 +27,11 @@ pub(crate) fn planned(text: &str) -> Result<Plan, String> {
 const MLP: &str = "[data]\nkind = \"gaussian-mixture\"\nmeans = [[0.0, 1.0, 2.0]]\n[network]\nkind = \"mlp\"\n";
 const UNET: &str = "[data]\nkind = \"digits\"\n[network]\nkind = \"unet\"\nchannels = 8\ngroups = 4\nblocks = 1\n";
 
+/// All that a U-Net can have: DDPM++ in small, and pixels as channels.
+pub(crate) const LARGE_UNET: &str = "[data]\nkind = \"digits\"\n[network]\nkind = \"unet\"\nchannels = 8\ngroups = 4\nblocks = 1\n\
+    multipliers = [1, 2]\npatch = 2\nattention = [2]\nheads = 2\nskips = \"block\"\nresampling = \"convolution\"\nscale-skips = true\n\
+    embedding = \"fourier\"\n";
+
 /// The network with random numbers in place of its parameters: zero-initialised layers would hide wrong derivatives.
 pub(crate) fn shaken(plan: &Plan, device: &Device) -> Parameterized {
     let network = plan.network(device).expect("builds");
@@ -51,7 +56,7 @@ fn worst(a: &[f32], b: &[f32]) -> f32 {
 
 #[test]
 fn jets_of_networks_are_their_directional_derivatives() {
-    for text in [MLP, UNET] {
+    for text in [MLP, UNET, LARGE_UNET] {
         let plan = plan(text);
         let network = shaken(&plan, &device());
         let n = 4;

@@ -16,12 +16,14 @@ pub(crate) const OUT: &str = "reports/bench-steps.json";
 /// D, H and the batch of an MLP D–H–H–D, or D–H–H–1 as an energy: the short table's, then the others.
 const SHORT: [[usize; 3]; 2] = [[2, 128, 128], [64, 512, 128]];
 const OTHERS: [[usize; 3]; 2] = [[2, 256, 512], [784, 1024, 128]];
-/// Side, channels and batch of images, their networks and objectives; with all shapes only. `unet` is that of the digits.
-const IMAGES: [([usize; 3], &str, &[&str]); 4] = [
+/// Side, channels and batch of images, their networks and objectives; with all shapes only. `unet` is that of the digits, and that of
+/// MNIST.
+const IMAGES: [([usize; 3], &str, &[&str]); 5] = [
     ([8, 32, 128], "residual", &["denoising", "sliced"]),
     ([28, 32, 32], "residual", &["denoising", "sliced"]),
     ([32, 128, 8], "residual", &["denoising"]),
     ([8, 32, 128], "unet", &["denoising"]),
+    ([28, 32, 64], "unet", &["denoising"]),
 ];
 const ACTIVATIONS: [&str; 2] = ["softplus", "silu"];
 /// Objectives, whether energies are asked for too, and the largest D.

@@ -14,8 +14,8 @@ use super::u_statistic::two_sample;
 /// # Errors
 /// With fewer than 4 rows in a set, or sets of different dimension.
 pub fn energy_distance(x: Rows<'_>, y: Rows<'_>) -> Result<Estimate, StatsError> {
-    let estimates = two_sample(x, y, 1, |_, d2, out| {
-        for (out, d2) in out.iter_mut().zip(d2) {
+    let estimates = two_sample(x, y, 1, |_, pairs, out| {
+        for (out, d2) in out.iter_mut().zip(pairs.d2) {
             *out = -d2.sqrt();
         }
     })?;

@@ -62,6 +62,11 @@ fn neighbours(rows: Rows<'_>, count: usize) -> Result<Vec<Neighbours>, StatsErro
     })
 }
 
+/// Squared distance of each row to its k-th nearest other row; there are more than `k`.
+pub(crate) fn kth_distances(rows: Rows<'_>, k: usize) -> Result<Vec<f64>, StatsError> {
+    Ok(neighbours(rows, k)?.into_iter().map(|nearest| nearest[k - 1].0).collect())
+}
+
 /// What the jackknife of the manifold is multiplied by, because its rows act in pairs.
 const INTERACTION: f64 = 0.5;
 

@@ -66,8 +66,8 @@ pub fn mmd_squared(x: Rows<'_>, y: Rows<'_>, bandwidths: &[f64]) -> Result<Vec<E
         return Err(StatsError::Parameter { name: "bandwidth", value, allowed: "positive and finite" });
     }
     let rates: Vec<f64> = bandwidths.iter().map(|h| -0.5 / (h * h)).collect();
-    two_sample(x, y, rates.len(), |q, d2, out| {
-        for (out, d2) in out.iter_mut().zip(d2) {
+    two_sample(x, y, rates.len(), |q, pairs, out| {
+        for (out, d2) in out.iter_mut().zip(pairs.d2) {
             *out = exp(rates[q] * d2);
         }
     })

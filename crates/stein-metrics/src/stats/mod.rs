@@ -12,11 +12,15 @@
 //! - **Nothing panics on data.** Empty sets, sets that don't fit each other, values that are not finite and
 //!   parameters that make no sense come back as a [`StatsError`].
 
+mod coverage;
 mod distances;
+mod eigenvalues;
 mod energy;
 mod error;
 mod estimate;
+mod frechet;
 mod gaussian;
+mod kernel_distance;
 mod manifold;
 mod mixture;
 mod mmd;
@@ -34,10 +38,13 @@ mod calibration;
 #[cfg(test)]
 mod testing;
 
+pub use coverage::{COVERAGE_NEIGHBOURS, DensityCoverage, density_coverage};
 pub use energy::energy_distance;
 pub use error::StatsError;
 pub use estimate::{Estimate, median, median_estimate, standard_error_of_mean};
+pub use frechet::frechet_distance;
 pub use gaussian::{Gaussian, RIDGE};
+pub use kernel_distance::kernel_distance;
 pub use manifold::{NEIGHBOURS, PrecisionRecall, precision_recall};
 pub use mixture::{Mixture, ModeWeights, STRAY_TAIL, mode_weights, stray_radius};
 pub use mmd::{BANDWIDTH_MULTIPLES, bandwidths, median_pairwise_distance, mmd_squared};

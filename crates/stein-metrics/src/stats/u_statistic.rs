@@ -42,20 +42,50 @@ impl Sums {
     }
 }
 
-/// Value and standard error of the U-statistic of each of `kernels` kernels. `kernel(q, d2, out)` writes the values of kernel
-/// `q` at squared distances `d2`.
+/// A row beside some others, as far as a kernel of either distances or products needs to know.
+pub(crate) struct Pairs<'a> {
+    /// Squared distances from the row to each of the others.
+    pub(crate) d2: &'a [f64],
+    /// The row's squared length.
+    row: f64,
+    /// The others' squared lengths.
+    others: &'a [f64],
+}
+
+impl Pairs<'_> {
+    /// Inner products of the row and each of the others.
+    pub(crate) fn products(&self) -> impl Iterator<Item = f64> {
+        self.d2.iter().zip(self.others).map(|(d2, other)| 0.5 * (self.row + other - d2))
+    }
+}
+
+/// Rows with their squared lengths.
+struct Set<'a> {
+    rows: Rows<'a>,
+    squares: Vec<f64>,
+}
+
+impl<'a> Set<'a> {
+    fn new(rows: Rows<'a>) -> Self {
+        let squares = rows.iter().map(|row| row.iter().map(|&v| f64::from(v).powi(2)).sum()).collect();
+        Self { rows, squares }
+    }
+}
+
+/// Value and standard error of the U-statistic of each of `kernels` kernels. `kernel(q, pairs, out)` writes the values of kernel `q`.
 pub(crate) fn two_sample(
     x: Rows<'_>,
     y: Rows<'_>,
     kernels: usize,
-    kernel: impl Fn(usize, &[f64], &mut [f64]) + Sync,
+    kernel: impl Fn(usize, &Pairs<'_>, &mut [f64]) + Sync,
 ) -> Result<Vec<Estimate>, StatsError> {
     x.same_dim(&y)?;
     at_least("first set", x.len(), ROWS)?;
     at_least("second set", y.len(), ROWS)?;
-    let within_x = within(x, kernels, &kernel);
-    let within_y = within(y, kernels, &kernel);
-    let across = across(x, y, kernels, &kernel)?;
+    let (x, y) = (Set::new(x), Set::new(y));
+    let within_x = within(&x, kernels, &kernel);
+    let within_y = within(&y, kernels, &kernel);
+    let across = across(&x, &y, kernels, &kernel)?;
     Ok((0..kernels).map(|q| estimate(&within_x[q], &within_y[q], &across[q])).collect())
 }
 
@@ -96,22 +126,23 @@ fn doubly_centred(sums: &Sums) -> f64 {
 }
 
 /// Sums over the matrix of a set with itself: the upper triangle, mirrored.
-fn within(x: Rows<'_>, kernels: usize, kernel: &(impl Fn(usize, &[f64], &mut [f64]) + Sync)) -> Vec<Sums> {
-    let parts = map_upper_chunks(x, |chunk| {
-        let width = x.len() - chunk.column;
+fn within(x: &Set<'_>, kernels: usize, kernel: &(impl Fn(usize, &Pairs<'_>, &mut [f64]) + Sync)) -> Vec<Sums> {
+    let parts = map_upper_chunks(x.rows, |chunk| {
+        let width = x.rows.len() - chunk.column;
         let mut sums: Vec<Sums> = (0..kernels).map(|_| Sums::new(0, width)).collect();
         let mut k = vec![0.0; width];
         for (i, d2) in chunk.rows() {
             let from = i + 1 - chunk.column;
-            let (d2, k) = (&d2[from..], &mut k[from..]);
+            let pairs = Pairs { d2: &d2[from..], row: x.squares[i], others: &x.squares[i + 1..] };
+            let k = &mut k[from..];
             for (q, sums) in sums.iter_mut().enumerate() {
-                kernel(q, d2, k);
+                kernel(q, &pairs, k);
                 add(sums, k, from);
             }
         }
         (chunk.first, sums)
     });
-    let mut sums: Vec<Sums> = (0..kernels).map(|_| Sums::new(x.len(), 0)).collect();
+    let mut sums: Vec<Sums> = (0..kernels).map(|_| Sums::new(x.rows.len(), 0)).collect();
     for (first, part) in parts {
         for (sums, part) in sums.iter_mut().zip(part) {
             for (sum, part) in sums.rows[first..].iter_mut().zip(&part.rows) {
@@ -127,23 +158,25 @@ fn within(x: Rows<'_>, kernels: usize, kernel: &(impl Fn(usize, &[f64], &mut [f6
 }
 
 fn across(
-    x: Rows<'_>,
-    y: Rows<'_>,
+    x: &Set<'_>,
+    y: &Set<'_>,
     kernels: usize,
-    kernel: &(impl Fn(usize, &[f64], &mut [f64]) + Sync),
+    kernel: &(impl Fn(usize, &Pairs<'_>, &mut [f64]) + Sync),
 ) -> Result<Vec<Sums>, StatsError> {
-    let parts = map_chunks(x, y, |chunk| {
-        let mut sums: Vec<Sums> = (0..kernels).map(|_| Sums::new(0, y.len())).collect();
-        let mut k = vec![0.0; y.len()];
-        for (_, d2) in chunk.rows() {
+    let columns = y.rows.len();
+    let parts = map_chunks(x.rows, y.rows, |chunk| {
+        let mut sums: Vec<Sums> = (0..kernels).map(|_| Sums::new(0, columns)).collect();
+        let mut k = vec![0.0; columns];
+        for (i, d2) in chunk.rows() {
+            let pairs = Pairs { d2, row: x.squares[i], others: &y.squares };
             for (q, sums) in sums.iter_mut().enumerate() {
-                kernel(q, d2, &mut k);
+                kernel(q, &pairs, &mut k);
                 add(sums, &k, 0);
             }
         }
         sums
     })?;
-    let mut sums: Vec<Sums> = (0..kernels).map(|_| Sums::new(0, y.len())).collect();
+    let mut sums: Vec<Sums> = (0..kernels).map(|_| Sums::new(0, columns)).collect();
     for part in parts {
         for (sums, part) in sums.iter_mut().zip(part) {
             sums.rows.extend(part.rows);
@@ -202,8 +235,8 @@ mod tests {
         let (x, y) = (normal(75, 3, 0.0, 1.0, 1), normal(43, 3, 0.4, 1.0, 2));
         let (x, y) = (Rows::new(&x, 3).unwrap(), Rows::new(&y, 3).unwrap());
         let k = |d2: f64| (-0.3 * d2).exp();
-        let got = two_sample(x, y, 2, |q, d2, out| {
-            for (out, &d2) in out.iter_mut().zip(d2) {
+        let got = two_sample(x, y, 2, |q, pairs, out| {
+            for (out, &d2) in out.iter_mut().zip(pairs.d2) {
                 *out = if q == 0 { k(d2) } else { -d2.sqrt() };
             }
         })
@@ -220,8 +253,8 @@ mod tests {
         let (x, y) = (normal(300, 4, 0.0, 1.0, 1), normal(211, 4, 0.1, 1.0, 2));
         assert!(same_on_any_threads(|| {
             let (x, y) = (Rows::new(&x, 4).unwrap(), Rows::new(&y, 4).unwrap());
-            two_sample(x, y, 1, |_, d2, out| {
-                out.iter_mut().zip(d2).for_each(|(out, d2)| *out = d2.sqrt());
+            two_sample(x, y, 1, |_, pairs, out| {
+                out.iter_mut().zip(pairs.d2).for_each(|(out, d2)| *out = d2.sqrt());
             })
         }));
     }

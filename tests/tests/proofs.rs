@@ -6,6 +6,8 @@ mod annealed_importance;
 mod cells;
 #[path = "proofs/classes.rs"]
 mod classes;
+#[path = "proofs/classifier.rs"]
+mod classifier;
 #[path = "proofs/common.rs"]
 mod common;
 #[path = "proofs/conditioning.rs"]

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use stein_jet::Jet;
 
-use crate::Condition;
+use crate::{Condition, taped};
 
 /// A network with an energy E(x, σ): its score is s = −∇ₓE, its density e^{−E} up to a constant.
 ///
@@ -26,12 +26,12 @@ pub fn score_of_energy(energy: &dyn Energy, x: &Jet<2>, condition: &Condition) -
     assert!(x.order() < 2, "a score by reverse mode has first derivatives only");
     let minus_gradient = |of: &dyn Fn(Tensor<2>) -> Tensor<2>| -> Tensor<2> {
         let point = x.value();
-        let taped = point.is_autodiff();
-        let leaf = point.without_autodiff().autodiff().require_grad();
+        let (on_tape, strategy) = (point.is_autodiff(), point.gradient_checkpointing_strategy());
+        let leaf = taped(point.without_autodiff(), strategy).require_grad();
         let gradients = of(leaf.clone()).sum().backward();
         let gradient = leaf.grad(&gradients).unwrap_or_else(|| leaf.clone().without_autodiff().zeros_like());
         let score = gradient.neg();
-        if taped { score.autodiff() } else { score }
+        if on_tape { taped(score, strategy) } else { score }
     };
     let score = minus_gradient(&|leaf| energy.evaluate(Jet::plain(leaf), condition).into_value());
     let derivatives = (0..x.directions()).map(|i| {

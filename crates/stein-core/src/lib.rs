@@ -44,7 +44,7 @@ pub use energy::{Energy, score_of_energy};
 pub use erased::{AnyNetwork, ErasedNetwork};
 pub use exact::ExactScore;
 pub use level::{Condition, Level, Levels, class_tensor, evenly_spread};
-pub use metric::{Metric, MetricContext};
+pub use metric::{Metric, MetricContext, Watch};
 pub use network::{Network, ScoreNetwork};
 pub use noise::{ChainNoise, Noise, Streams};
 pub use objective::{Objective, Perturbed};
@@ -54,7 +54,7 @@ pub use schedule::NoiseSchedule;
 pub use stein_jet::Jet;
 pub use target::{ModesView, Target};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, GradientCheckpointingStrategy, Tensor, TensorData};
 use stein_record::Array;
 
 /// Host rows as a tensor `[N, D]`.
@@ -72,6 +72,15 @@ pub fn matrix(data: Vec<f32>, columns: usize, device: &Device) -> Tensor<2> {
 pub fn vector(data: Vec<f32>, device: &Device) -> Tensor<1> {
     let n = data.len();
     Tensor::from_data(TensorData::new(data, [n]), device)
+}
+
+/// A tensor on the tape, by the strategy of another tensor there: all of a tape must have the same.
+pub fn taped<const D: usize>(plain: Tensor<D>, strategy: Option<GradientCheckpointingStrategy>) -> Tensor<D> {
+    let on_tape = plain.autodiff();
+    match strategy {
+        Some(strategy) => on_tape.with_gradient_checkpointing_strategy(strategy),
+        None => on_tape,
+    }
 }
 
 /// A tensor's values on the host, row major, as `f32`.

@@ -1,6 +1,8 @@
 //! Metrics: how good samples, or a score, are.
 
 use std::fmt::Debug;
+use std::ops::ControlFlow;
+use std::path::Path;
 
 use burn::tensor::Device;
 use stein_record::{Array, LevelRecord, MetricRecord};
@@ -31,6 +33,17 @@ pub struct MetricContext<'a> {
     pub device: &'a Device,
     /// Noise.
     pub streams: Streams,
+    /// A folder where a metric may keep what it has computed of the data, for the next run.
+    pub cache: Option<&'a Path>,
+    /// Hears of long work: what, steps done, steps in all. It may stop it; the metric then fails with whatever error.
+    pub watch: &'a Watch<'a>,
+}
+
+/// Who hears of a metric's long work.
+pub type Watch<'a> = dyn Fn(&'static str, usize, usize) -> ControlFlow<()> + 'a;
+
+fn unwatched(_: &'static str, _: usize, _: usize) -> ControlFlow<()> {
+    ControlFlow::Continue(())
 }
 
 impl<'a> MetricContext<'a> {
@@ -48,7 +61,25 @@ impl<'a> MetricContext<'a> {
         device: &'a Device,
         streams: Streams,
     ) -> Self {
-        Self { samples, held_out, train, gaussian, dataset, network, levels, schedule, device, streams }
+        Self {
+            samples,
+            held_out,
+            train,
+            gaussian,
+            dataset,
+            network,
+            levels,
+            schedule,
+            device,
+            streams,
+            cache: None,
+            watch: &unwatched,
+        }
+    }
+
+    /// The same with a folder for what is worth keeping, and somebody who hears of long work.
+    pub fn with(self, cache: &'a Path, watch: &'a Watch<'a>) -> Self {
+        Self { cache: Some(cache), watch, ..self }
     }
 }
 
@@ -56,6 +87,11 @@ impl<'a> MetricContext<'a> {
 pub trait Metric: Debug + Send + Sync {
     /// Whether it says anything about such data at such levels.
     fn applies(&self, _dataset: &Dataset, _schedule: &dyn NoiseSchedule) -> bool {
+        true
+    }
+
+    /// Whether it is measured of such data where nobody names it.
+    fn by_default(&self, _dataset: &Dataset) -> bool {
         true
     }
 

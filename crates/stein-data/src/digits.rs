@@ -21,11 +21,14 @@ pub struct Digits {
     /// Whether the law is that of the training rows themselves, point masses, whose score is known wherever there is noise: for
     /// samplers without training. Needs `dequantize = false`.
     pub empirical: bool,
+    /// Training rows, the first of 1437; the held-out rows stay the same.
+    #[schemars(range(min = 1, max = 1437))]
+    pub train: usize,
 }
 
 impl Default for Digits {
     fn default() -> Self {
-        Self { dequantize: true, empirical: false }
+        Self { dequantize: true, empirical: false, train: ROWS - HELD_OUT }
     }
 }
 
@@ -47,6 +50,10 @@ impl Component<DataPart> for Digits {
             let message = "`empirical` is about the rows as they are, and `dequantize` adds noise to them; set dequantize = false";
             return Err(Invalid::key("empirical", message));
         }
+        let most = ROWS - HELD_OUT;
+        if !(1..=most).contains(&self.train) {
+            return Err(Invalid::key("train", format!("`train` is {}; it must be from 1 to {most}", self.train)));
+        }
         Ok(())
     }
 
@@ -62,7 +69,8 @@ impl Component<DataPart> for Digits {
             Array::new([indices.len(), SIDE * SIDE], data)
         };
         let of = |indices: &[usize]| indices.iter().map(|&i| digits[i]).collect();
-        let train = pick(&order[HELD_OUT..]);
+        let train_rows = &order[HELD_OUT..][..self.train];
+        let train = pick(train_rows);
         let target = self.empirical.then(|| Arc::new(IsotropicMixture::empirical(&train)) as Arc<dyn Target>);
         Ok(Dataset {
             held_out: pick(&order[..HELD_OUT]),
@@ -71,7 +79,7 @@ impl Component<DataPart> for Digits {
             range: Some([0.0, 1.0]),
             dequantize: self.dequantize.then_some(1.0 / VALUES),
             target,
-            labels: Some(Labels { train: of(&order[HELD_OUT..]), held_out: of(&order[..HELD_OUT]), count: DIGITS }),
+            labels: Some(Labels { train: of(train_rows), held_out: of(&order[..HELD_OUT]), count: DIGITS }),
         })
     }
 }
@@ -126,13 +134,13 @@ mod tests {
 
     #[test]
     fn raw_digits_are_sixteenths() {
-        let data = Digits { dequantize: false, empirical: true }.build(Streams::new(1)).unwrap();
+        let data = Digits { dequantize: false, empirical: true, ..Digits::default() }.build(Streams::new(1)).unwrap();
         assert!(data.train.data.iter().all(|x| (x * 16.0).fract() == 0.0));
         assert_eq!(data.train.data.iter().copied().fold(0.0, f32::max), 1.0);
         assert_eq!(data.batch(4, &mut Streams::new(1).at("batch", 0)).len(), 4 * 64);
         assert!(data.dequantize.is_none());
         assert!(data.target.is_some_and(|t| t.is_empirical() && t.dimension() == 64));
-        assert!(Digits { dequantize: true, empirical: true }.check().is_err());
+        assert!(Digits { empirical: true, ..Digits::default() }.check().is_err());
     }
 
     #[test]
@@ -142,5 +150,18 @@ mod tests {
         assert_eq!(batch.len(), 64 * 64);
         assert!(batch.iter().all(|x| (0.0..1.0).contains(x)));
         assert!(batch.iter().filter(|x| (*x * VALUES).fract() > 1e-3).count() > 3900);
+    }
+
+    #[test]
+    fn fewer_training_rows_leave_the_held_out_ones_alone() {
+        let build = |train| Digits { train, ..Digits::default() }.build(Streams::new(1)).unwrap();
+        let (all, few) = (build(1437), build(50));
+        assert_eq!(few.held_out, all.held_out);
+        assert_eq!(few.train, all.train.slice(0..50));
+        assert_eq!(few.labels.unwrap().train[..], all.labels.unwrap().train[..50]);
+        for train in [0, 1438] {
+            let refused = Digits { train, ..Digits::default() }.check().unwrap_err();
+            assert_eq!(refused.key.as_deref(), Some("train"));
+        }
     }
 }

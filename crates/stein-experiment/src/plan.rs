@@ -491,6 +491,9 @@ fn metrics(
             .map_err(|e| Diagnostic::new(format!("the metric `{}` has no defaults: {}", entry.kind, e.message())))?;
         let metric = config.build(()).map_err(|e| places.diagnostic(&e))?;
         let learned = experiment.network.kind() != ExactConfig::KIND;
+        if named.is_none() && !metric.by_default(dataset) {
+            continue;
+        }
         if metric.applies(dataset, schedule) && (learned || !metric.is_of_learning()) {
             out.push((entry.kind, metric));
         } else if let Some(i) = named.and_then(|names| names.iter().position(|n| n == entry.kind)) {

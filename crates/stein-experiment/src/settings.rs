@@ -448,11 +448,14 @@ impl Evaluation {
 pub struct Runtime {
     /// Whether burn may fuse operations on a GPU.
     pub fusion: bool,
+    /// Whether what is cheap to compute is computed again on the way back instead of being kept: less memory for training, more time
+    /// (gradient checkpointing: Chen et al. 2016, arXiv 1604.06174).
+    pub gradient_checkpointing: bool,
 }
 
 impl Default for Runtime {
     fn default() -> Self {
-        Self { fusion: true }
+        Self { fusion: true, gradient_checkpointing: false }
     }
 }
 

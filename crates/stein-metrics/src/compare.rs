@@ -42,6 +42,18 @@ impl<'a> Sets<'a> {
         })
     }
 
+    /// The same sets in other coordinates: samples, training rows, the Gaussian's, held-out rows, as many as here.
+    pub(crate) fn with<'b>(&self, arrays: [&'b Array; 4]) -> Result<Sets<'b>, Invalid> {
+        let [samples, real, gaussian, held_out] = arrays;
+        Ok(Sets {
+            samples: rows(samples)?,
+            real: rows(real)?,
+            gaussian: rows(gaussian)?,
+            held_out: rows(held_out)?,
+            drawn: self.drawn,
+        })
+    }
+
     /// Measures all three; `measure` gives an estimate for each of `readings`.
     pub(crate) fn compare(
         &self,
@@ -81,6 +93,7 @@ impl Reading {
             estimate,
             floor,
             by_level: Vec::new(),
+            parts: Vec::new(),
             baseline,
         }
     }

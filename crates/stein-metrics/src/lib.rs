@@ -7,6 +7,7 @@
 //! | `mmd` | kernel distance at three bandwidths |
 //! | `energy-distance`, `sliced-wasserstein` | distances between the two laws |
 //! | `nearest-training` | memorisation: how near samples lie to training rows |
+//! | `classifier` | what samples are to a classifier that is trained on the data: Fréchet and kernel distance, precision, recall, density and coverage of its features, confidence, balance of classes |
 //! | `residual-noise` | noise left about point masses |
 //! | `fisher-divergence`, `mode-weights`, `moments` | against a known density |
 //! | `curl` | whether the score is a gradient |
@@ -16,6 +17,7 @@
 
 #![forbid(unsafe_code)]
 
+mod classifier;
 mod compare;
 mod completions;
 mod curl;
@@ -26,6 +28,7 @@ mod residual_noise;
 pub mod stats;
 mod two_sample;
 
+pub use classifier::{Classifier, ClassifierMetrics, FEATURES, Read};
 pub use completions::{Baseline, Completions, completion_metrics};
 pub use curl::Curl;
 pub use known_density::{FisherDivergence, ModeWeights, count_modes};
@@ -49,5 +52,6 @@ pub fn register(catalogue: &mut Catalogue<MetricPart>) {
         .add::<Mmd>()
         .add::<EnergyDistance>()
         .add::<SlicedWasserstein>()
-        .add::<NearestTraining>();
+        .add::<NearestTraining>()
+        .add::<ClassifierMetrics>();
 }

@@ -65,6 +65,22 @@ pub struct MetricRecord {
     /// What it is the mean of, for metrics that are measured at noise levels, largest σ first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_level: Vec<AtLevel>,
+    /// What it is made of, for metrics that sum up a few numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<PartRecord>,
+}
+
+/// One of the numbers that a metric sums up: the share of a class, say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PartRecord {
+    /// What a page calls it.
+    pub label: String,
+    /// Of the samples.
+    #[serde(flatten)]
+    pub estimate: Estimate,
+    /// Of held-out data.
+    #[serde(with = "crate::float")]
+    pub truth: f64,
 }
 
 /// A metric at one noise level.

@@ -54,7 +54,7 @@ pub use arrays::Array;
 pub use diverged::{BatchRecord, DivergedRecord, Divergent, Drawing, SamplesRecord, StepRecord};
 pub use evaluation::{
     AtLevel, Better, ClassRecord, Estimate, EstimatorRecord, Evaluation, InverseRecord, LevelRecord, MetricRecord,
-    Modes,
+    Modes, PartRecord,
 };
 pub use idx::Idx;
 pub use metrics_log::{MetricLine, MetricsLog, Split};

@@ -114,6 +114,18 @@ impl RunDir {
         self.path.join("evaluation").join("field.safetensors")
     }
 
+    /// The folder in `runs/<experiment>/` for what metrics keep of the data, which all cells share.
+    ///
+    /// # Errors
+    /// If it is there and no folder, but a link, say.
+    pub fn features(&self) -> Result<PathBuf, RecordError> {
+        let trained = self.path.parent().unwrap_or(Path::new("")).join(TRAINED);
+        let features = trained.join("features");
+        file::refuse_unless_folder(&trained)?;
+        file::refuse_unless_folder(&features)?;
+        Ok(features)
+    }
+
     /// Refuses links, pipes and devices where stein reads: a link may lead to what must not be shown in a report. What else lies
     /// there is nobody's business. The directory itself may be a link.
     ///

@@ -184,6 +184,7 @@ mod tests {
                 estimate: Estimate::new(5.0, 0.1),
                 floor,
                 by_level: Vec::new(),
+                parts: Vec::new(),
                 baseline,
             }];
         }

@@ -1,14 +1,19 @@
 //! From samples to `evaluation.json`.
 
+use std::cell::RefCell;
+use std::ops::ControlFlow;
+
 use burn::tensor::Device;
 use stein_core::{MetricContext, ScoreNetwork};
 use stein_experiment::Plan;
 use stein_metrics::stats::{Gaussian, RIDGE, Rows, nearest_rows};
 use stein_record::{Array, ClassRecord, EstimatorRecord, Evaluation, LevelRecord, MetricRecord, RecordError, RunDir};
 
+use crate::RunError;
 use crate::completions::evaluate_completions;
+use crate::progress::Bar;
+use crate::run::RunOptions;
 use crate::sampling::{Completed, Drawn};
-use crate::{RunError, Stop};
 
 /// Samples whose nearest training rows a report shows.
 const SHOWN: usize = 64;
@@ -60,8 +65,9 @@ pub(crate) fn evaluate(
     measured: Measured,
     device: &Device,
     run: &RunDir,
-    stop: &Stop,
+    options: &RunOptions,
 ) -> Result<Evaluation, RunError> {
+    let (stop, quiet) = (&options.stop, options.quiet);
     let (samples, levels) = (&drawn.samples, measured.levels);
     let references = References::of(plan)?;
     references.held_out.write_npy(&run.sample("held-out.npy"))?;
@@ -78,12 +84,25 @@ pub(crate) fn evaluate(
         device,
         plan.streams,
     );
+    let bar: RefCell<Option<Bar>> = RefCell::new(None);
+    let watch = |what: &'static str, done: usize, of: usize| {
+        let mut bar = bar.borrow_mut();
+        let bar = bar.get_or_insert_with(|| Bar::new(what, "steps", 0, of as u64, quiet));
+        bar.update(done as u64, "");
+        if stop.requested().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let cache = run.features()?;
+    let context = context.with(&cache, &watch);
     let mut metrics = Vec::new();
     for (_, metric) in &plan.metrics {
         if let Some(asked) = stop.requested() {
             return Err(asked);
         }
-        metrics.extend(metric.evaluate(&context)?);
+        let found = metric.evaluate(&context);
+        if let Some(mut bar) = bar.borrow_mut().take() {
+            bar.finish();
+        }
+        metrics.extend(found.map_err(|e| stop.requested().unwrap_or_else(|| e.into()))?);
     }
     let mut inverse = None;
     if let Some((asked, completed)) = plan.experiment.inverse.as_ref().zip(measured.completed.as_ref()) {

@@ -6,6 +6,7 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
+use stein_core::taped;
 use stein_kernels::Gradient;
 
 /// Names, shapes and order of a module's float parameters.
@@ -156,7 +157,8 @@ impl ModuleMapper for Unflatten {
         self.offset += length;
         if old.is_autodiff() {
             let tracked = old.is_require_grad();
-            param.map(|_| Tensor::from_inner(new).set_require_grad(tracked))
+            let strategy = old.gradient_checkpointing_strategy();
+            param.map(|_| taped(new, strategy).set_require_grad(tracked))
         } else {
             param.map(|_| new)
         }

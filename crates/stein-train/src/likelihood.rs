@@ -140,6 +140,7 @@ impl Values {
             floor: None,
             baseline: None,
             by_level: Vec::new(),
+            parts: Vec::new(),
         };
         let mut out = vec![MetricRecord {
             floor,

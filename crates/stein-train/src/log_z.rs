@@ -140,6 +140,7 @@ impl Values<'_> {
             estimate,
             floor: None,
             by_level: Vec::new(),
+            parts: Vec::new(),
             baseline: None,
         };
         let exact = self.plan.experiment.network.kind() == ExactConfig::KIND;

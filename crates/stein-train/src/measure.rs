@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use stein_experiment::{Plan, Training};
 
 use crate::run::peak_memory;
-use crate::{Batches, Layout, RunError, Trainee, TrainingState, training_step};
+use crate::{Batches, Layout, RunError, Trainee, TrainingState, trainee, training_step};
 
 /// What was measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,7 +31,7 @@ pub fn measure(plan: &Plan, device: &Device) -> Result<Option<StepCost>, RunErro
     if training.steps == 0 {
         return Ok(None);
     }
-    let on_tape = device.clone().autodiff();
+    let on_tape = trainee::on_tape(plan, device);
     let mut trainee = Trainee::new(plan.network(&on_tape)?, plan.objective.clone());
     let layout = Layout::of(&trainee);
     let mut state = TrainingState::new(&layout, &trainee);

@@ -10,7 +10,7 @@ use stein_kernels::{in_parts, on_workers};
 use crate::loader::{HeldOutLoader, TrainingLoader};
 use crate::parts::{BatchPart, PartLoss, cut};
 use crate::strategy::{held_out, next};
-use crate::{Batches, Layout, RunError, Trainee, TrainingBatch, TrainingState, training_step};
+use crate::{Batches, Layout, RunError, Trainee, TrainingBatch, TrainingState, trainee, training_step};
 
 /// Steps before those that are timed: they fill caches, and compile and tune kernels on a GPU.
 const WARM: usize = 5;
@@ -96,7 +96,7 @@ struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     fn new(plan: &'a Plan, device: &Device) -> Result<Self, RunError> {
-        let on_tape = device.clone().autodiff();
+        let on_tape = trainee::on_tape(plan, device);
         let trainee = Trainee::new(plan.network(&on_tape)?, plan.objective.clone());
         let layout = Layout::of(&trainee);
         let state = TrainingState::new(&layout, &trainee);

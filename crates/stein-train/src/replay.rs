@@ -16,7 +16,7 @@ use crate::diverged::{batch_file, batch_of};
 use crate::replay_samples::{self, SamplesReplay};
 use crate::state::NotFinite;
 use crate::step::with_gradient;
-use crate::{Layout, RunError, Trainee, TrainingBatch, TrainingState};
+use crate::{Layout, RunError, Trainee, TrainingBatch, TrainingState, trainee};
 
 /// What diverged in a run, done again.
 #[derive(Debug, Clone, PartialEq)]
@@ -166,7 +166,7 @@ fn replay_step(
     device: &Device,
 ) -> Result<StepReplay, RunError> {
     let damaged = |problem: String| RecordError::damaged(&set.path, problem);
-    let on_tape = device.clone().autodiff();
+    let on_tape = trainee::on_tape(plan, device);
     let trainee = Trainee::new(plan.network(&on_tape)?, plan.objective.clone());
     let layout = Layout::of(&trainee);
     let state = TrainingState::from_files(set, &layout, device).map_err(damaged)?;

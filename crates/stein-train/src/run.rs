@@ -23,7 +23,7 @@ use crate::replay_samples::keep;
 use crate::sampling::{draw_completions, draw_samples, stopped};
 use crate::shared::{self, trained};
 use crate::training::Trained;
-use crate::{Layout, RunError, Stop, space};
+use crate::{Layout, RunError, Stop, space, trainee};
 
 /// What a run is told beside its plan.
 #[derive(Debug, Clone)]
@@ -198,7 +198,7 @@ fn train_sample_evaluate(
     let mut likelihood = likelihoods(plan, &network, device, options)?;
     likelihood.extend(log_z(plan, &network, device, options)?);
     let measured = Measured { levels: records, estimators, completed, likelihood };
-    evaluate(plan, &network, &drawn, measured, device, directory, &options.stop)?;
+    evaluate(plan, &network, &drawn, measured, device, directory, options)?;
     record.timings.evaluation += started.elapsed().as_secs_f64();
     Ok(())
 }
@@ -224,7 +224,7 @@ fn estimators(
     if plan.estimators.is_empty() {
         return Ok(Vec::new());
     }
-    let on_tape = device.clone().autodiff();
+    let on_tape = trainee::on_tape(plan, device);
     let network = plan.network(&on_tape)?;
     let network = Layout::of(&network).unflatten(network, average.clone());
     let mut bar: Option<Bar> = None;

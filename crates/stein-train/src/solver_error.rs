@@ -56,6 +56,7 @@ pub(crate) fn measure(
         floor: None,
         baseline: None,
         by_level: Vec::new(),
+        parts: Vec::new(),
     })
 }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use burn_train::metric::Adaptor;
 use burn_train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
 use stein_core::{Objective, Perturbed, ScoreNetwork};
+use stein_experiment::Plan;
 use stein_networks::Parameterized;
 
 use crate::TrainingBatch;
@@ -26,6 +27,12 @@ impl Trainee {
     pub fn new(network: Parameterized, objective: Arc<dyn Objective>) -> Self {
         Self { network, objective }
     }
+}
+
+/// The device on which a plan's network is trained.
+pub(crate) fn on_tape(plan: &Plan, device: &Device) -> Device {
+    let taped = device.clone().autodiff();
+    if plan.experiment.runtime.gradient_checkpointing { taped.gradient_checkpointing() } else { taped }
 }
 
 /// What burn-train is told of a step: numbers on the host, with the step that they belong to.

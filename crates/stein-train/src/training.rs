@@ -23,7 +23,7 @@ use crate::progress::OneLine;
 use crate::run::RunOptions;
 use crate::saves::Place;
 use crate::strategy::{Slot, Steps};
-use crate::{Batches, Layout, RunError, Trainee, TrainingState, network_file};
+use crate::{Batches, Layout, RunError, Trainee, TrainingState, network_file, trainee};
 
 /// A trained network.
 pub(crate) struct Trained {
@@ -87,7 +87,7 @@ fn train_to_the_end(
 ) -> Result<(Parameterized, TrainingState), RunError> {
     let directory = site.directory;
     let training = plan.experiment.training.clone();
-    let on_tape = device.clone().autodiff();
+    let on_tape = trainee::on_tape(plan, device);
     let trainee = Trainee::new(plan.network(&on_tape)?, plan.objective.clone());
     let layout = Layout::of(&trainee);
     let plain = trainee.network.valid();

@@ -35,6 +35,7 @@ impl Metric for MeanError {
             floor: Some(of(&context.train.slice(0..context.samples.rows().min(context.train.rows())))),
             baseline: Some(of(context.gaussian)),
             by_level: Vec::new(),
+            parts: Vec::new(),
         }])
     }
 }

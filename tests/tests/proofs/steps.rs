@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use burn::optim::GradientsParams;
+use burn::tensor::Device;
 use stein_core::{Noise, Objective, Perturbed, ScoreNetwork, class_tensor, to_host, vector};
 use stein_experiment::{LearningRateSchedule, Optimizer, Plan, Training};
 use stein_objectives::{Denoising, Explicit, Implicit, Probe, Sliced, Trace};
 use stein_train::{Batches, Layout, Trainee, TrainingBatch, TrainingState, training_step};
 
 use crate::common::{device, noise};
-use crate::networks::plan;
+use crate::networks::{LARGE_UNET, plan};
 
 /// 150 examples, which make parts of 75, and a network that is large enough for them.
 const PLAN: &str = "[data]\nkind = \"gaussian-mixture\"\nmeans = [[0.0, 1.0, 2.0], [2.0, 0.0, -1.0]]\n\
@@ -36,7 +37,10 @@ struct Steps {
 
 impl Steps {
     fn new(plan: &Plan, objective: &Arc<dyn Objective>) -> Self {
-        let on_tape = device().autodiff();
+        Self::on(device().autodiff(), plan, objective)
+    }
+
+    fn on(on_tape: Device, plan: &Plan, objective: &Arc<dyn Objective>) -> Self {
         let trainee = Trainee::new(plan.network(&on_tape).expect("builds"), objective.clone());
         let layout = Layout::of(&trainee);
         // Away from zero: behind a layer of zeros nothing could differ.
@@ -105,6 +109,21 @@ fn apart(a: &[f32], b: &[f32]) -> f32 {
 fn moves(before: &[f32], mut after: Vec<f32>) -> Vec<f32> {
     after[1..].iter_mut().zip(before).for_each(|(after, before)| *after -= before);
     after
+}
+
+#[test]
+fn a_step_with_gradient_checkpointing_is_the_same_step() {
+    let large = plan(LARGE_UNET);
+    for plan in [&plan(PLAN), &large] {
+        for (name, objective) in objectives().into_iter().filter(|(name, _)| ["denoising", "sliced"].contains(name)) {
+            let plain = Steps::new(plan, &objective).taken(1);
+            let again = Steps::on(device().autodiff().gradient_checkpointing(), plan, &objective).taken(1);
+            assert!(plain.iter().all(|x| x.is_finite()));
+            assert_eq!(plain, again, "{name}");
+            let other = Steps::new(plan, &objective).taken(2);
+            assert_ne!(plain, other, "another step must be seen");
+        }
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! (alternative text); how it is placed is the page's business.
 
 pub(crate) mod axis;
+mod bars;
 pub(crate) mod by_level;
 pub(crate) mod chart;
 pub(crate) mod completions;
@@ -15,6 +16,7 @@ pub(crate) mod gap;
 pub(crate) mod levels;
 pub(crate) mod losses;
 pub(crate) mod modes;
+pub(crate) mod parts;
 pub(crate) mod plane;
 pub(crate) mod samples;
 pub(crate) mod score_field;

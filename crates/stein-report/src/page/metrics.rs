@@ -3,9 +3,9 @@
 use maud::{Markup, html};
 use stein_record::{Better, Estimate, MetricRecord};
 
-use super::figure::svg;
+use super::figure::{figure, svg};
 use super::{Place, absent};
-use crate::figures::gap;
+use crate::figures::{gap, parts};
 use crate::number::{estimate, goal as goal_text, significant};
 use crate::run::Run;
 use crate::text::visible;
@@ -36,6 +36,10 @@ pub(super) fn section(run: &Run, place: Place<'_>) -> Markup {
         }
         p.aside { "↑ larger is better, ↓ smaller is better, → nearer to that value is better. “As real data”: within two standard errors of the difference. The line places the samples (dot, ± 2 standard errors) between the fitted Gaussian (left) and real data (right)." }
         (place.files_of("metrics"))
+        @for metric in run.metrics_of_interest().filter(|metric| !metric.parts.is_empty()) {
+            h3 { (visible(&metric.label)) }
+            (figure(parts::figure(metric), ""))
+        }
     }
 }
 

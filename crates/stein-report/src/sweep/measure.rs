@@ -161,6 +161,7 @@ mod tests {
                 floor: None,
                 baseline: None,
                 by_level: Vec::new(),
+                parts: Vec::new(),
             };
             numbers.metrics = [MEAN_OF_LEVELS, RELATIVE_FISHER, CURL, "stray", "variance"].iter().map(metric).collect();
         }

@@ -18,6 +18,10 @@ pub(crate) struct Numbers {
     pub(crate) metrics: Vec<MetricRecord>,
     /// Distances to the true score, largest σ first.
     pub(crate) levels: Vec<Distance>,
+    /// The losses at noise levels.
+    pub(crate) losses: Vec<LevelRecord>,
+    /// Training rows.
+    pub(crate) train: usize,
     /// The Fisher divergence on held-out rows, at steps of training.
     pub(crate) fisher: Vec<(f64, f64)>,
     /// The loss on held-out rows, at steps of training.
@@ -101,6 +105,8 @@ pub(super) fn of(run: &Run) -> Result<Numbers, (Option<State>, String)> {
     Ok(Numbers {
         metrics: metrics.iter().map(|m| MetricRecord { about: String::new(), ..m.clone() }).collect(),
         levels: levels.iter().filter(|l| l.sigma.is_finite() && l.sigma >= 0.0).map(distance).collect(),
+        losses: levels.iter().filter(|l| l.sigma.is_finite() && l.sigma > 0.0).cloned().collect(),
+        train: record.data.train,
         fisher: thin(series(&run.metrics, "fisher")),
         loss: thin(series(&run.metrics, "loss")),
         step_seconds: Some(1.0 / record.timings.steps_per_second).filter(|s| s.is_finite() && *s > 0.0),
@@ -162,6 +168,8 @@ mod tests {
             Self {
                 metrics: Vec::new(),
                 levels: vec![Distance { sigma: 1.0, scaled: Some(fisher), clean: None }],
+                losses: Vec::new(),
+                train: 0,
                 fisher: Vec::new(),
                 loss: Vec::new(),
                 step_seconds: Some(0.01),

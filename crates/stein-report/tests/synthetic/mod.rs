@@ -162,6 +162,7 @@ fn metric(name: &str, label: &str, better: Better, values: [(f64, f64); 3], abou
         floor: Some(floor),
         baseline: Some(baseline),
         by_level: Vec::new(),
+        parts: Vec::new(),
     }
 }
 

@@ -220,6 +220,7 @@ pub(crate) fn exact_sweep(runs: &Path, experiment: &str, measures: &[&str]) -> P
                         floor: (name == "bias").then(|| Estimate::new(0.001, 0.0002)),
                         baseline: None,
                         by_level: Vec::new(),
+                        parts: Vec::new(),
                     };
                     let mut evaluation = dir.read_evaluation().unwrap().unwrap();
                     evaluation.metrics = vec![

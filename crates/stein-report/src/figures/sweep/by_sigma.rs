@@ -69,7 +69,13 @@ fn by_level(table: &Table<'_>) -> Design {
     Design::of(table, ladder_axis(table))
 }
 
-fn draw(table: &Table<'_>, mut design: Design, pick: fn(&Numbers) -> Values, label: &str, caption: &str) -> Drawn {
+pub(super) fn draw(
+    table: &Table<'_>,
+    mut design: Design,
+    pick: fn(&Numbers) -> Values,
+    label: &str,
+    caption: &str,
+) -> Drawn {
     let points = |line: &Line| -> Points {
         let mut points: Vec<_> = line.rows.iter().flat_map(|&row| levels(&table.rows[row], pick)).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));

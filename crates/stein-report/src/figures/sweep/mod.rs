@@ -4,6 +4,7 @@ pub(crate) mod along;
 pub(crate) mod by_sigma;
 pub(crate) mod design;
 pub(crate) mod map;
+pub(crate) mod memorising;
 pub(crate) mod strip;
 pub(crate) mod trade;
 pub(crate) mod training;

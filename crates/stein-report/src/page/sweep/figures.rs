@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use stein_record::Estimate;
 
-use crate::figures::sweep::{along, by_sigma, map, trade, training, work};
+use crate::figures::sweep::{along, by_sigma, map, memorising, trade, training, work};
 use crate::number::estimate;
 use crate::page::figure::figure;
 use crate::page::{Section, absent, files_of};
@@ -20,6 +20,13 @@ pub(super) fn sections(table: &Table<'_>) -> Vec<Section> {
     if table.trained {
         sections.push(Section { id: "levels", title: "Noise levels", body: levels(table) });
         sections.push(Section { id: "training", title: "Training", body: over_training(table) });
+    }
+    if memorising::is_of_interest(table) {
+        let body = html! {
+            (figure(memorising::losses(table), ""))
+            (figure(memorising::gaps(table), ""))
+        };
+        sections.push(Section { id: "memorising", title: "Learned by heart", body });
     }
     let work = table.column(NFE).is_some_and(Column::varies);
     if table.primary_column().is_some() && (table.trained || work) {

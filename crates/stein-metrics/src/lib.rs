@@ -28,7 +28,7 @@ mod residual_noise;
 pub mod stats;
 mod two_sample;
 
-pub use classifier::{Classifier, ClassifierMetrics, FEATURES, Read};
+pub use classifier::{Classifier, ClassifierMetrics, FEATURES, Read, nearest_by_features};
 pub use completions::{Baseline, Completions, completion_metrics};
 pub use curl::Curl;
 pub use known_density::{FisherDivergence, ModeWeights, count_modes};

@@ -253,6 +253,9 @@ pub struct Evaluation {
     /// For each image of `samples/nearest.npy` its distance to the sample.
     #[serde(default)]
     pub nearest_distances: Vec<f64>,
+    /// For each image of `samples/nearest-classifier.npy` its distance to the sample in the classifier's features.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nearest_classifier_distances: Vec<f64>,
 }
 
 impl Evaluation {

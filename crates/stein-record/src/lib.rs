@@ -15,7 +15,8 @@
 //!   log.txt              what the cell's process said, in a sweep
 //!   metrics.jsonl        MetricLine a line
 //!   network.safetensors  EMA weights
-//!   samples/             final.npy, final.png, held-out.npy, nearest.npy, trajectory.npy, trajectory.gif
+//!   samples/             final.npy, final.png, held-out.npy, nearest.npy, nearest-classifier.npy, trajectory.npy,
+//!                        trajectory.gif
 //!   evaluation.json      Evaluation
 //!   diverged/step-N/     which of its samples were not finite
 //!   evaluation/field.safetensors   density and score fields on a grid, for 2-D data

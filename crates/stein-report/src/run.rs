@@ -33,6 +33,8 @@ pub(crate) struct Run {
     pub(crate) held_out: Option<Array>,
     /// `[n, D]`, for the first samples.
     pub(crate) nearest: Option<Array>,
+    /// The same by the features of a classifier.
+    pub(crate) nearest_classifier: Option<Array>,
     /// `[N R, D]`, R for each measured row.
     pub(crate) completions: Option<Array>,
     /// What was measured, seen as rows, `[N, D]`.
@@ -78,6 +80,7 @@ impl Run {
         run.samples = rows("final.npy", 2);
         run.held_out = rows("held-out.npy", 2);
         run.nearest = rows("nearest.npy", 2);
+        run.nearest_classifier = rows("nearest-classifier.npy", 2);
         run.completions = rows("completions.npy", 2);
         run.measured = rows("measured.npy", 2);
         run.measured_truth = rows("measured-truth.npy", 2);

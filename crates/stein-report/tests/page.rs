@@ -334,6 +334,7 @@ fn numbers_that_are_not_finite_do_no_harm() {
         estimators: Vec::new(),
         trajectory_sigmas: vec![1.0],
         nearest_distances: vec![1e300],
+        nearest_classifier_distances: Vec::new(),
     };
     dir.write_evaluation(&evaluation).unwrap();
     let hostile = |n: usize| (0..n).map(|i| wild[i % 6] as f32).collect::<Vec<f32>>();

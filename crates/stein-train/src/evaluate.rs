@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::ops::ControlFlow;
 
 use burn::tensor::Device;
-use stein_core::{MetricContext, ScoreNetwork};
+use stein_core::{Component, MetricContext, MetricPart, ScoreNetwork};
 use stein_experiment::Plan;
 use stein_metrics::stats::{Gaussian, RIDGE, Rows, nearest_rows};
+use stein_metrics::{ClassifierMetrics, nearest_by_features};
 use stein_record::{Array, ClassRecord, EstimatorRecord, Evaluation, LevelRecord, MetricRecord, RecordError, RunDir};
 
 use crate::RunError;
@@ -118,6 +119,14 @@ pub(crate) fn evaluate(
     let (mode_weights, modes) = counted.unzip();
 
     let nearest_distances = write_nearest(samples, &references.train, plan, run)?;
+    let by_classifier =
+        plan.metrics.iter().any(|(kind, _)| *kind == <ClassifierMetrics as Component<MetricPart>>::KIND);
+    let mut nearest_classifier_distances = Vec::new();
+    if by_classifier {
+        let (nearest, distances) = nearest_by_features(&context, SHOWN)?;
+        nearest.write_npy(&run.sample("nearest-classifier.npy"))?;
+        nearest_classifier_distances = distances;
+    }
     crate::field::write(plan, network, samples, device, run)?;
 
     let asked = plan.experiment.guidance;
@@ -136,6 +145,7 @@ pub(crate) fn evaluate(
         estimators: measured.estimators,
         trajectory_sigmas: drawn.sigmas.clone(),
         nearest_distances,
+        nearest_classifier_distances,
     };
     run.write_evaluation(&evaluation)?;
     Ok(evaluation)

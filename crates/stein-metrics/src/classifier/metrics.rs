@@ -191,6 +191,21 @@ fn manifolds(sets: &Sets<'_>) -> Result<Vec<MetricRecord>, Invalid> {
 /// Training rows whose features are computed at most.
 const MOST_TRAINING: usize = 20_000;
 
+/// The training row nearest to each of the first `count` samples in the classifier's features, `[count, D]`, and the distances there;
+/// among the first 20,000 training rows.
+///
+/// # Errors
+/// As [`Classifier::of`].
+pub fn nearest_by_features(context: &MetricContext<'_>, count: usize) -> Result<(Array, Vec<f64>), Invalid> {
+    let classifier = Classifier::of(context)?;
+    let train = context.train.slice(0..context.train.rows().min(MOST_TRAINING));
+    let samples = context.samples.slice(0..context.samples.rows().min(count));
+    let [own, known] = [&samples, &train].map(|set| classifier.read(set, context.device).features);
+    let nearest = nearest_rows(rows(&own)?, rows(&known)?).map_err(invalid)?;
+    let found = nearest.iter().flat_map(|n| train.row(n.index).iter().copied()).collect();
+    Ok((Array::new([nearest.len(), train.row_length()], found), nearest.iter().map(|n| n.distance).collect()))
+}
+
 /// Distances to training rows, samples' over held-out rows', in features.
 fn nearest(classifier: &Classifier, sets: &Sets<'_>, context: &MetricContext<'_>) -> Result<MetricRecord, Invalid> {
     let train = context.train.slice(0..context.train.rows().min(MOST_TRAINING));

@@ -8,5 +8,5 @@ mod metrics;
 mod network;
 mod training;
 
-pub use metrics::ClassifierMetrics;
+pub use metrics::{ClassifierMetrics, nearest_by_features};
 pub use network::{Classifier, FEATURES, Read};

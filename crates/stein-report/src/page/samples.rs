@@ -22,11 +22,19 @@ pub(super) fn section(run: &Run) -> Markup {
             Some(nearest) => samples::nearest(drawn, nearest, distances, image, run.range()),
             None => Ok(None),
         };
+        let distances = run.evaluation.as_ref().map_or(&[][..], |e| &e.nearest_classifier_distances);
+        let alike = run.nearest_classifier.as_ref();
+        let alike = alike.map(|nearest| samples::nearest(drawn, nearest, distances, image, run.range()));
         let classes = run.evaluation.as_ref().and_then(|e| e.classes);
         return html! {
             (figure(samples::grids(drawn, run.held_out.as_ref(), image, run.range(), classes), ""))
             h3 { "Nearest training images" }
             (figure(nearest, "The nearest training images have not been looked up yet."))
+            @if let Some(alike) = alike {
+                h3 { "Nearest training images to a classifier" }
+                p { "The same by the features of the classifier that the metrics see images by: alike in shape, not pixel by pixel." }
+                (figure(alike, ""))
+            }
         };
     }
     if run.is_plane() {

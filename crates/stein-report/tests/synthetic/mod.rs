@@ -331,6 +331,7 @@ pub(crate) fn digits(runs: &Path, experiment: &str, name: &str) -> PathBuf {
         modes: None,
         trajectory_sigmas,
         nearest_distances: (0..24).map(|_| 0.72 + 0.2 * noise.normal().abs()).collect(),
+        nearest_classifier_distances: Vec::new(),
     };
     dir.write_evaluation(&evaluation).unwrap();
     folder

@@ -164,6 +164,7 @@ pub(crate) fn mixture_run(runs: &Path, experiment: &str, name: &str, seed: u64) 
         }),
         trajectory_sigmas,
         nearest_distances: Vec::new(),
+        nearest_classifier_distances: Vec::new(),
     };
     dir.write_evaluation(&evaluation).unwrap();
     folder

@@ -102,6 +102,7 @@ pub(crate) fn finished(runs: &Path, experiment: &str, name: &str, seed: u64, mad
         modes: None,
         trajectory_sigmas: Vec::new(),
         nearest_distances: Vec::new(),
+        nearest_classifier_distances: Vec::new(),
     };
     dir.write_evaluation(&evaluation).unwrap();
     dir

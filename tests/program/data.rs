@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stein_record::Array;
+use stein_record::{Array, Idx};
 
 use crate::harness::Folder;
 
@@ -38,9 +38,7 @@ frames = 2
 "#;
 
 fn idx(shape: &[usize], value: impl Fn(usize) -> u8) -> Vec<u8> {
-    let extents = shape.iter().flat_map(|&extent| (extent as u32).to_be_bytes());
-    let values = (0..shape.iter().product()).map(value);
-    [0, 0, 8, shape.len() as u8].into_iter().chain(extents).chain(values).collect()
+    Idx { shape: shape.into(), data: (0..shape.iter().product()).map(value).collect() }.to_bytes()
 }
 
 /// A set of twenty pictures a part.
@@ -97,7 +95,7 @@ fn files_that_are_no_set_are_told_apart() {
 #[test]
 fn a_set_that_nobody_knows_is_told() {
     let said = Folder::new().stein(&["data", "fetch", "imagenet"]).exits(2);
-    assert!(said.err().contains("`mnist` and `fashion-mnist`"), "{}", said.err());
+    assert!(said.err().contains("`mnist`, `fashion-mnist`, `cifar10` and `cifar100`"), "{}", said.err());
 }
 
 #[test]

@@ -35,8 +35,8 @@ pub struct Labels {
     pub count: usize,
 }
 
-/// Training and held-out rows, and what is known of them.
-#[derive(Debug, Clone)]
+/// Training and held-out rows, and what is known of them. Its default has no rows.
+#[derive(Debug, Clone, Default)]
 pub struct Dataset {
     /// Training rows `[N, D]`, not dequantised.
     pub train: Array,
@@ -52,6 +52,8 @@ pub struct Dataset {
     pub target: Option<Arc<dyn Target>>,
     /// The rows' classes, where they have any.
     pub labels: Option<Labels>,
+    /// Whether each picture of a training batch is mirrored left to right, or not, with equal probability.
+    pub flip: bool,
 }
 
 impl Dataset {
@@ -67,9 +69,7 @@ impl Dataset {
 
     /// SHA-256 of the rows, train then held-out.
     pub fn sha256(&self) -> String {
-        let mut all = self.train.data.clone();
-        all.extend_from_slice(&self.held_out.data);
-        hash::sha256_f32(&all)
+        hash::sha256_f32(&[&self.train.data, &self.held_out.data])
     }
 
     /// The mean of the training rows, after dequantisation.
@@ -101,7 +101,7 @@ impl Dataset {
         (0..batch).map(|_| noise.index(self.train.rows())).collect()
     }
 
-    /// Draws a training batch, row major `[batch, D]`: rows with replacement, dequantised.
+    /// Draws a training batch, row major `[batch, D]`: rows with replacement, dequantised and mirrored.
     pub fn batch(&self, batch: usize, noise: &mut Noise) -> Vec<f32> {
         self.batch_with_labels(batch, noise).0
     }
@@ -114,6 +114,7 @@ impl Dataset {
             out.extend_from_slice(self.train.row(i));
         }
         self.add_dequantization(&mut out, noise);
+        self.flip_some(&mut out, noise);
         let labels = self.labels.as_ref().map(|labels| indices.into_iter().map(|i| labels.train[i]).collect());
         (out, labels)
     }
@@ -125,6 +126,27 @@ impl Dataset {
         out
     }
 
+    /// The law of training batches as rows: with flips, each row and its mirror image.
+    pub fn with_mirrored(&self, rows: &Array) -> Array {
+        let mut out = rows.clone();
+        if let Some(image) = self.image.filter(|_| self.flip) {
+            out.data.extend_from_slice(&rows.data);
+            out.data[rows.data.len()..].chunks_exact_mut(image.width).for_each(<[f32]>::reverse);
+            out.shape[0] *= 2;
+        }
+        out
+    }
+
+    /// Drawn behind everything else of a batch: without flips, batches are what they always were.
+    fn flip_some(&self, rows: &mut [f32], noise: &mut Noise) {
+        let Some(image) = self.image.filter(|_| self.flip) else { return };
+        for row in rows.chunks_exact_mut(image.dimension()) {
+            if noise.uniform() < 0.5 {
+                row.chunks_exact_mut(image.width).for_each(<[f32]>::reverse);
+            }
+        }
+    }
+
     fn add_dequantization(&self, values: &mut [f32], noise: &mut Noise) {
         if let Some(width) = self.dequantize {
             let uniforms = noise.uniforms(values.len());
@@ -132,5 +154,54 @@ impl Dataset {
                 *x += width * u;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Streams;
+
+    /// Two channels of 2×3 pixels, no two alike; row i begins at 100 i.
+    fn pictures(flip: bool) -> Dataset {
+        let data = (0..4 * 12).map(|i| (100 * (i / 12) + i % 12) as f32).collect();
+        let train = Array::new([4, 12], data);
+        let image = Some(ImageShape { height: 2, width: 3, channels: 2 });
+        Dataset { held_out: train.clone(), train, image, flip, ..Dataset::default() }
+    }
+
+    #[test]
+    fn half_the_pictures_are_mirrored_left_to_right() {
+        let noise = || Streams::new(1).at("batch", 0);
+        let (plain, flipped) = (pictures(false).batch(1000, &mut noise()), pictures(true).batch(1000, &mut noise()));
+        // Rows are those that they are without flips, and in a row no number leaves its line.
+        let mut mirrored = 0;
+        for (a, b) in plain.chunks(12).zip(flipped.chunks(12)) {
+            let other: Vec<f32> = [2, 1, 0, 5, 4, 3, 8, 7, 6, 11, 10, 9].map(|i| a[i]).into();
+            assert!(a == b || other == b, "{a:?} became {b:?}");
+            mirrored += usize::from(other == b);
+        }
+        assert!((430..570).contains(&mirrored), "{mirrored} of 1000");
+    }
+
+    #[test]
+    fn the_law_of_batches_has_each_row_twice() {
+        let data = pictures(true);
+        let law = data.with_mirrored(&data.train);
+        assert_eq!(law.shape, [8, 12]);
+        assert_eq!(law.row(1), data.train.row(1));
+        assert_eq!(law.row(5)[..6], [102.0, 101.0, 100.0, 105.0, 104.0, 103.0]);
+        let batch = data.batch(100, &mut Streams::new(1).at("batch", 0));
+        assert!(batch.chunks(12).all(|row| (0..8).any(|i| law.row(i) == row)));
+        assert_eq!(pictures(false).with_mirrored(&data.train), data.train);
+    }
+
+    #[test]
+    fn sums_are_of_all_rows_in_order() {
+        let mut data = pictures(false);
+        let all: Vec<u8> = (0..2).flat_map(|_| data.train.data.iter().flat_map(|x| x.to_le_bytes())).collect();
+        assert_eq!(data.sha256(), hash::sha256(&all));
+        data.held_out.data[47] += 1.0;
+        assert_ne!(data.sha256(), hash::sha256(&all));
     }
 }

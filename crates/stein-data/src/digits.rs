@@ -72,6 +72,7 @@ impl Component<DataPart> for Digits {
             dequantize: self.dequantize.then_some(1.0 / VALUES),
             target,
             labels: Some(Labels { train: of(&order[HELD_OUT..]), held_out: of(&order[..HELD_OUT]), count: DIGITS }),
+            ..Dataset::default()
         })
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `digits` | 1797 handwritten digits of 8×8 pixels, embedded |
 //! | `mnist`, `fashion-mnist` | 70,000 grey pictures of 28×28 pixels in ten classes, from files ([`files`] says where they are had) |
+//! | `cifar10`, `cifar100` | 60,000 colour pictures of 32×32 pixels, from files likewise |
 //! | `gaussian-mixture` | K isotropic Gaussians; exact score and density at every σ |
 //! | `gaussian` | N(0, s² I) in any dimension, or any N(m, C), likewise |
 //! | `eight-gaussians` | eight modes on a circle, likewise |
@@ -16,6 +17,7 @@
 
 #![forbid(unsafe_code)]
 
+mod cifar;
 mod digits;
 mod eight_gaussians;
 pub mod files;
@@ -25,10 +27,12 @@ mod gaussian;
 mod gaussian_mixture;
 mod isotropic_mixture;
 mod mnist;
+mod pixels;
 mod plane;
 mod point_masses;
 mod symmetric;
 
+pub use cifar::{Cifar10, Cifar100, Label};
 pub use digits::Digits;
 pub use eight_gaussians::EightGaussians;
 pub use full_gaussian::FullGaussian;
@@ -48,6 +52,8 @@ pub fn register(catalogue: &mut Catalogue<DataPart>) {
         .add::<Digits>()
         .add::<Mnist>()
         .add::<FashionMnist>()
+        .add::<Cifar10>()
+        .add::<Cifar100>()
         .add::<GaussianMixture>()
         .add::<Gaussian>()
         .add::<EightGaussians>()

@@ -27,8 +27,8 @@ pub type NamedMetric = (&'static str, Box<dyn Metric>);
 pub struct Plan {
     /// What was asked for.
     pub experiment: Experiment,
-    /// The data.
-    pub dataset: Dataset,
+    /// The data: shared, for they may be large.
+    pub dataset: Arc<Dataset>,
     /// The noise levels.
     pub schedule: Arc<dyn NoiseSchedule>,
     /// The objective.
@@ -163,7 +163,7 @@ impl Plan {
         match (sampler, metrics, estimators, inverse) {
             (Some(sampler), Some(metrics), Some(estimators), Some(inverse)) if problems.is_empty() => Ok(Self {
                 experiment,
-                dataset,
+                dataset: Arc::new(dataset),
                 schedule,
                 objective,
                 classes,

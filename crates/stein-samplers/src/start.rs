@@ -219,15 +219,7 @@ mod tests {
 
     fn data(rows: &[f32]) -> Dataset {
         let rows = Array::new([rows.len() / 2, 2], rows.to_vec());
-        Dataset {
-            train: rows.clone(),
-            held_out: rows,
-            image: None,
-            range: None,
-            dequantize: None,
-            target: None,
-            labels: None,
-        }
+        Dataset { train: rows.clone(), held_out: rows, ..Dataset::default() }
     }
 
     fn drawn(start: &Start, data: &Dataset, level: Level, n: u64) -> Vec<f32> {

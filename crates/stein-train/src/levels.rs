@@ -42,7 +42,7 @@ pub fn level_losses(
     let smooth = !plan.schedule.last().is_clean();
     let truth = truth(plan);
     let empirical = (truth.is_none() && smooth && train.rows() <= MOST_EMPIRICAL)
-        .then(|| ExactScore::new(Arc::new(IsotropicMixture::empirical(&train))));
+        .then(|| ExactScore::new(Arc::new(IsotropicMixture::empirical(&data.with_mirrored(&train)))));
     let gaussian = (truth.is_none() && data.dimension() <= MOST_LINEAR)
         .then(|| Gaussian::fit(Rows::new(&train.data, data.dimension()).ok()?, RIDGE).ok())
         .flatten();

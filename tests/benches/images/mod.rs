@@ -66,10 +66,7 @@ fn unet(side: usize, channels: usize, device: &Device) -> Result<AnyNetwork, Str
         train: rows.clone(),
         held_out: rows,
         image: Some(ImageShape { height: side, width: side, channels: 1 }),
-        range: None,
-        dequantize: None,
-        target: None,
-        labels: None,
+        ..Dataset::default()
     };
     let said = |problem: Invalid| problem.to_string();
     let schedule = Geometric { levels: 1.into(), ..Geometric::default() }.build(&dataset).map_err(said)?;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use stein_record::arrays::{Array, ArrayFile};
-use stein_record::{AxisRole, MetricLine, RunDir, Split, SweepRecord, checkpoint};
+use stein_record::{AxisRole, Idx, MetricLine, RunDir, Split, SweepRecord, checkpoint};
 
 use super::synthetic::{Noise, TOML, axis, field, mixture_run, record, swept};
 
@@ -48,10 +48,8 @@ fn metrics() -> Vec<u8> {
 }
 
 /// An IDX file of the bytes 0, 1, 2, …
-fn idx(shape: &[u32]) -> Vec<u8> {
-    let extents = shape.iter().flat_map(|extent| extent.to_be_bytes());
-    let values = 0..shape.iter().product::<u32>() as u8;
-    [0, 0, 8, shape.len() as u8].into_iter().chain(extents).chain(values).collect()
+fn idx(shape: &[usize]) -> Vec<u8> {
+    Idx { shape: shape.into(), data: (0..shape.iter().product::<usize>() as u8).collect() }.to_bytes()
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

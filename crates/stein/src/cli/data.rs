@@ -22,7 +22,8 @@ pub(crate) fn data(arguments: &Data, voice: Voice) -> Outcome {
         Some(from) => take(set, from, &folder, voice)?,
         None => fetch(set, &folder, voice, curl)?,
     }
-    for name in set.files.iter().filter_map(|remote| remote.name.strip_suffix(".gz")) {
+    let given = if set.members.is_empty() { set.files } else { &[] };
+    for name in given.iter().filter_map(|remote| remote.name.strip_suffix(".gz")) {
         if folder.join(name).exists() {
             voice.say(&format!(
                 "note    {} is there too, and is read in place of the compressed one",
@@ -63,10 +64,44 @@ impl From<Problem> for Failure {
 
 /// Takes the files from a folder where somebody has put them.
 fn take(set: &FileSet, from: &Path, to: &Path, voice: Voice) -> Result<(), Problem> {
+    if is_unpacked(set, to, voice)? {
+        return Ok(());
+    }
+    let mut brought = false;
     for remote in set.files {
         let at = to.join(remote.name);
         if !is_there(remote, &at, voice)? {
             remote.take(&from.join(remote.name), &at)?;
+            brought = true;
+        }
+    }
+    unpack(set, to, brought, voice)
+}
+
+/// Whether what comes in an archive is there already. What has the name of such a file and another length is somebody's own.
+fn is_unpacked(set: &FileSet, to: &Path, voice: Voice) -> Result<bool, Problem> {
+    if set.is_unpacked(to) {
+        voice.more(&format!("{} is there", to.display()));
+        return Ok(true);
+    }
+    for member in set.members {
+        let at = to.join(member.name);
+        if at.metadata().is_ok_and(|about| about.len() != member.bytes) {
+            let (at, bytes) = (at.display(), member.bytes);
+            return Err(Problem::Nowhere(format!("{at} is there, and has not {bytes} bytes; move it away")));
+        }
+    }
+    Ok(false)
+}
+
+/// Unpacks an archive, which is not wanted then: it is removed, if it was `brought` and not put there by somebody.
+fn unpack(set: &FileSet, to: &Path, brought: bool, voice: Voice) -> Result<(), Problem> {
+    if let (false, [archive, ..]) = (set.members.is_empty(), set.files) {
+        let archive = to.join(archive.name);
+        voice.say(&format!("unpacking {}", archive.display()));
+        set.unpack(&archive, to)?;
+        if brought {
+            remove(&archive);
         }
     }
     Ok(())
@@ -82,6 +117,10 @@ fn fetch(
 ) -> Result<(), Problem> {
     std::fs::create_dir_all(to).map_err(|e| RecordError::io(to, "create the directory", e))?;
     let _lock = lock(to, voice)?;
+    if is_unpacked(set, to, voice)? {
+        return Ok(());
+    }
+    let mut any = false;
     for remote in set.files {
         let at = to.join(remote.name);
         if is_there(remote, &at, voice)? {
@@ -106,8 +145,9 @@ fn fetch(
             let hint = format!("bring the files otherwise, and take them with: stein data fetch {kind} --from FOLDER");
             return Err(Problem::Nowhere(format!("{name} cannot be had:\n{problems}\n{hint}")));
         }
+        any = true;
     }
-    Ok(())
+    unpack(set, to, any, voice)
 }
 
 /// One process at a time fetches into a folder: the tasks of a job array may all begin with it.
@@ -228,6 +268,7 @@ mod tests {
             bytes: 3,
             sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
         }],
+        members: &[],
     };
 
     /// Mirrors that give one of these at a time, behind what is there.

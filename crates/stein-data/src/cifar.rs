@@ -42,6 +42,8 @@ macro_rules! cifar_set {
             pub dequantize: bool,
             /// Whether training batches have pictures mirrored left to right, each with probability ½.
             pub flip: bool,
+            /// Whether networks see the logits of the values, each a millionth away from 0 and 1. Samples are mapped back; needs `dequantize`.
+            pub logit: bool,
         }
 
         impl Default for $name {
@@ -54,6 +56,7 @@ macro_rules! cifar_set {
                     $($key: $value,)*
                     dequantize: true,
                     flip: false,
+                    logit: false,
                 }
             }
         }
@@ -63,7 +66,8 @@ macro_rules! cifar_set {
             const PAPER: &'static str = "Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images";
 
             fn check(&self) -> Result<(), Invalid> {
-                pixels::check(self.size, &SIZES, [("train", self.train), ("held-out", self.held_out)])
+                pixels::check(self.size, &SIZES, [("train", self.train), ("held-out", self.held_out)])?;
+                pixels::check_logit(self.logit, self.dequantize)
             }
 
             fn build(&self, _: Streams) -> Result<Dataset, Invalid> {
@@ -82,6 +86,7 @@ macro_rules! cifar_set {
                     dequantize: self.dequantize.then_some(1.0 / VALUES),
                     labels: Some(Labels { train: train_labels, held_out: held_out_labels, count: layout.classes }),
                     flip: self.flip,
+                    logit: self.logit,
                     ..Dataset::default()
                 })
             }

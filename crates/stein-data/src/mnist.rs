@@ -39,11 +39,13 @@ macro_rules! idx_set {
             pub dequantize: bool,
             /// Whether training batches have pictures mirrored left to right, each with probability ½.
             pub flip: bool,
+            /// Whether networks see the logits of the values, each a millionth away from 0 and 1. Samples are mapped back; needs `dequantize`.
+            pub logit: bool,
         }
 
         impl Default for $name {
             fn default() -> Self {
-                Self { folder: $folder.into(), size: SIDE, train: 60_000, held_out: 10_000, dequantize: true, flip: false }
+                Self { folder: $folder.into(), size: SIDE, train: 60_000, held_out: 10_000, dequantize: true, flip: false, logit: false }
             }
         }
 
@@ -52,7 +54,8 @@ macro_rules! idx_set {
             const PAPER: &'static str = $paper;
 
             fn check(&self) -> Result<(), Invalid> {
-                pixels::check(self.size, &SIZES, [("train", self.train), ("held-out", self.held_out)])
+                pixels::check(self.size, &SIZES, [("train", self.train), ("held-out", self.held_out)])?;
+                pixels::check_logit(self.logit, self.dequantize)
             }
 
             fn build(&self, _: Streams) -> Result<Dataset, Invalid> {
@@ -68,6 +71,7 @@ macro_rules! idx_set {
                     dequantize: self.dequantize.then_some(1.0 / VALUES),
                     labels: Some(Labels { train: train_labels, held_out: held_out_labels, count: CLASSES }),
                     flip: self.flip,
+                    logit: self.logit,
                     ..Dataset::default()
                 })
             }
@@ -130,8 +134,10 @@ impl Files<'_> {
             return Err(Invalid::key(key, format!("`{key}` is {rows}; {images_name} has {count} pictures")));
         }
         let divisor = divisor(dequantize);
-        let pictures = images.data.chunks_exact(SIDE * SIDE).take(rows);
-        let data = pictures.flat_map(|picture| sized(picture, size)).map(|v| f32::from(v) / divisor).collect();
+        let mut data = Vec::with_capacity(rows * size * size);
+        for picture in images.data.chunks_exact(SIDE * SIDE).take(rows) {
+            data.extend(sized(picture, size).into_iter().map(|v| f32::from(v) / divisor));
+        }
         Ok((Array::new([rows, size * size], data), labels.data[..rows].iter().map(|&label| label.into()).collect()))
     }
 

@@ -35,6 +35,14 @@ pub(crate) fn check(size: usize, sizes: &[usize], rows: [(&str, usize); 2]) -> R
     }
 }
 
+/// Refuses logits of values that are few: they would have no density.
+pub(crate) fn check_logit(logit: bool, dequantize: bool) -> Result<(), Invalid> {
+    if logit && !dequantize {
+        return Err(Invalid::key("logit", "`logit` is of dequantised values; set dequantize = true"));
+    }
+    Ok(())
+}
+
 /// The command that brings the files of a kind into a folder.
 pub(crate) fn fetch(kind: &str, folder: &std::path::Path) -> String {
     let usual = crate::files::set(kind).is_some_and(|set| std::path::Path::new(set.folder) == folder);

@@ -62,7 +62,7 @@ fn data_and_score(plan: &Plan) -> (Arc<Dataset>, Option<Arc<dyn Target>>) {
     }
     let train = data.dequantized(&data.train, &mut plan.streams.at("level train", 0));
     let target: Arc<dyn Target> = Arc::new(IsotropicMixture::empirical(&data.with_mirrored(&train)));
-    (Arc::new(Dataset { train, dequantize: None, ..(**data).clone() }), Some(target))
+    (Arc::new(Dataset { train, dequantize: None, logit: false, ..(**data).clone() }), Some(target))
 }
 
 impl Batches {

@@ -104,6 +104,9 @@ fn run() -> (Vec<u8>, Vec<u8>, Vec<u8>) {
     (about, evaluation, page.collect())
 }
 
+/// What Python's `zipfile` makes of `a/b.png`, "abc", as it is, and `c`, 300 times 7, deflated.
+const ZIP: &[u8] = b"PK\x03\x04\x14\x00\x00\x00\x00\x00\x00\x00!\x00\xc2A$5\x03\x00\x00\x00\x03\x00\x00\x00\x07\x00\x00\x00a/b.pngabcPK\x03\x04\x14\x00\x00\x00\x08\x00\x00\x00!\x00\xe8\x12\xa1z\x07\x00\x00\x00,\x01\x00\x00\x01\x00\x00\x00ccg\x1f\x05\xc4\x02\x00PK\x01\x02\x14\x03\x14\x00\x00\x00\x00\x00\x00\x00!\x00\xc2A$5\x03\x00\x00\x00\x03\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80\x01\x00\x00\x00\x00a/b.pngPK\x01\x02\x14\x03\x14\x00\x00\x00\x08\x00\x00\x00!\x00\xe8\x12\xa1z\x07\x00\x00\x00,\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80\x01(\x00\x00\x00cPK\x05\x06\x00\x00\x00\x00\x02\x00\x02\x00d\x00\x00\x00N\x00\x00\x00\x00\x00";
+
 fn sweep() -> Vec<u8> {
     let record = SweepRecord {
         schema: 1,
@@ -120,7 +123,7 @@ fn seeds() -> BTreeMap<String, Vec<u8>> {
     arrays.metadata.insert("network".into(), "kind = \"mlp\"".into());
     let (about, evaluation, page) = run();
     let assigned = [TOML.as_bytes(), b"\0seed=1\0sampler.kind=langevin\0schedule.sigma-max=auto"].concat();
-    let seeds: [(&str, Vec<u8>); 14] = [
+    let seeds: [(&str, Vec<u8>); 17] = [
         ("experiment/plain", TOML.into()),
         ("experiment/assigned", assigned),
         ("record/run", about),
@@ -133,6 +136,9 @@ fn seeds() -> BTreeMap<String, Vec<u8>> {
         ("idx/images", idx(&[2, 2, 3])),
         ("idx/compressed", gzip(&idx(&[2, 2, 3]))),
         ("idx/labels", idx(&[9])),
+        ("data/table", b"x,\"y z\"\r\n1,-2.5e3\n 3 ,4\n".into()),
+        ("data/records", [vec![3, 77], vec![5; 3072]].concat()),
+        ("data/zip", ZIP.into()),
         ("checkpoint/set", checkpoint_set()),
         ("page/run", page),
     ];

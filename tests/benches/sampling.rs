@@ -135,15 +135,7 @@ impl Sampling {
 
 fn data() -> Dataset {
     let rows = Array::new([2, 2], vec![-2.5, -1.5, 2.5, -1.5]);
-    Dataset {
-        train: rows.clone(),
-        held_out: rows,
-        image: None,
-        range: None,
-        dequantize: None,
-        target: None,
-        labels: None,
-    }
+    Dataset { train: rows.clone(), held_out: rows, ..Dataset::default() }
 }
 
 fn mixture() -> ExactScore {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use stein_record::Array;
+use stein_record::{Array, Idx};
 
 use crate::harness::Folder;
 
@@ -38,9 +38,7 @@ frames = 2
 "#;
 
 fn idx(shape: &[usize], value: impl Fn(usize) -> u8) -> Vec<u8> {
-    let extents = shape.iter().flat_map(|&extent| (extent as u32).to_be_bytes());
-    let values = (0..shape.iter().product()).map(value);
-    [0, 0, 8, shape.len() as u8].into_iter().chain(extents).chain(values).collect()
+    Idx { shape: shape.into(), data: (0..shape.iter().product()).map(value).collect() }.to_bytes()
 }
 
 /// A set of twenty pictures a part.
@@ -97,7 +95,7 @@ fn files_that_are_no_set_are_told_apart() {
 #[test]
 fn a_set_that_nobody_knows_is_told() {
     let said = Folder::new().stein(&["data", "fetch", "imagenet"]).exits(2);
-    assert!(said.err().contains("`mnist` and `fashion-mnist`"), "{}", said.err());
+    assert!(said.err().contains("`mnist`, `fashion-mnist`, `cifar10` and `cifar100`"), "{}", said.err());
 }
 
 #[test]
@@ -146,4 +144,105 @@ fn mirrors_that_fail_leave_nothing_behind() {
     assert_eq!(std::fs::read(partial).unwrap(), b"begunbegun");
     std::fs::remove_file(tools.join("curl")).unwrap();
     assert!(fetch("").err().contains("cannot start curl"));
+}
+
+/// The same experiment about other data.
+fn about(data: &str) -> String {
+    let rest = MNIST.find("[network]").expect("a network");
+    format!("[data]\n{data}\n{}", &MNIST[rest..])
+}
+
+fn samples(folder: &Folder) -> Array {
+    Array::read_npy(&folder.cell().sample("final.npy")).unwrap().expect("samples")
+}
+
+#[test]
+fn colour_pictures_of_cifar_are_learned() {
+    let folder = Folder::with(&about("kind = \"cifar10\"\nsize = 8\ntrain = 16\nheld-out = 8\nflip = true"));
+    let data = folder.path().join("data/cifar10");
+    let said = folder.stein(&["check", "small.toml"]).exits(2);
+    assert!(said.err().contains("stein data fetch cifar10"), "{}", said.err());
+    std::fs::create_dir_all(&data).unwrap();
+    for name in ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"] {
+        let record = |i: usize| [vec![i as u8], (0..3072).map(|j| (i * 31 + j * 7) as u8).collect()].concat();
+        std::fs::write(data.join(format!("{name}.bin")), (0..8).flat_map(record).collect::<Vec<_>>()).unwrap();
+    }
+    folder.stein(&["run", "small.toml"]).exits(0);
+    assert_eq!(samples(&folder).shape, [8, 192]);
+}
+
+/// A bitmap of 4×4 pixels of one colour.
+fn bitmap(colour: [u8; 3]) -> Vec<u8> {
+    let head = [
+        &b"BM"[..],
+        &[102, 0, 0, 0],
+        &[0; 4],
+        &[54, 0, 0, 0, 40, 0, 0, 0],
+        &[4, 0, 0, 0, 4, 0, 0, 0, 1, 0, 24, 0],
+        &[0; 24],
+    ];
+    [head.concat(), colour.repeat(16)].concat()
+}
+
+#[test]
+fn pictures_of_ones_own_are_learned_and_kept() {
+    let folder = Folder::with(&about(
+        "kind = \"images\"\npath = \"mine\"\nheight = 2\nwidth = 2\nclasses = true\nheld-out-share = 0.4",
+    ));
+    for class in ["a", "b"] {
+        std::fs::create_dir_all(folder.path().join("mine").join(class)).unwrap();
+        for i in 0..12 {
+            std::fs::write(folder.path().join(format!("mine/{class}/{i}.bmp")), bitmap([20 * i, 90, 7])).unwrap();
+        }
+    }
+    folder.stein(&["run", "small.toml"]).exits(0);
+    assert_eq!(samples(&folder).shape, [8, 12]);
+    let kept = || std::fs::read_dir(folder.path().join(".stein-pictures")).unwrap().map(|entry| entry.unwrap().path());
+    assert_eq!(kept().count(), 1);
+    std::fs::write(kept().next().unwrap(), "spoilt").unwrap();
+    let said = folder.stein(&["check", "small.toml"]).exits(0);
+    assert!(said.out().contains("it holds no pictures; the pictures are read again"), "{}", said.out());
+    // A file that is no picture is named, or left out where it is to be.
+    folder.write("mine/a/x.png", "<html>");
+    let said = folder.stein(&["check", "small.toml"]).exits(2);
+    assert!(said.err().contains("mine/a/x.png: it is no picture") && said.err().contains("web page"), "{}", said.err());
+    let said = folder.stein(&["check", "small.toml", "--set", "data.skip-damaged=true"]).exits(0);
+    assert!(said.out().contains("1 files are left out: a/x.png"), "{}", said.out());
+}
+
+#[test]
+fn samples_of_a_table_come_in_its_own_units() {
+    let folder =
+        Folder::with(&about("kind = \"table\"\npath = \"mine.csv\"\ncolumns = [\"y\", \"x\"]\nheld-out-share = 0.3"));
+    let lines = (0..30).fold("x,name,y\n".to_owned(), |text, i| format!("{text}{},n,{}\n", 1000 + i, i * i % 7));
+    folder.write("mine.csv", &lines);
+    folder.stein(&["run", "small.toml"]).exits(0);
+    let said = folder.stein(&["sample", folder.cell().path().to_str().unwrap(), "--count", "4", "--json"]).exits(0);
+    let said: serde_json::Value = serde_json::from_str(&said.out()).unwrap();
+    assert_eq!(said["units"]["names"], serde_json::json!(["y", "x"]));
+    let drawn = Array::read_npy(said["samples"].as_str().unwrap().as_ref()).unwrap().unwrap();
+    // Standardised, x would lie about 0.
+    assert!((0..4).all(|i| drawn.row(i)[1] > 500.0), "{drawn:?}");
+    assert!(samples(&folder).data.iter().all(|x| x.abs() < 100.0));
+    let record = folder.cell().read_record().unwrap().unwrap();
+    assert!(record.data.units.is_some_and(|units| (units.mean[1] - 1014.5).abs() < 5.0));
+    folder.write("mine.csv", &lines.replace("1003", "?"));
+    let said = folder.stein(&["check", "small.toml"]).exits(2);
+    assert!(said.err().contains("line 5 has \"?\" in the column \"x\""), "{}", said.err());
+}
+
+#[test]
+fn logits_are_mapped_back() {
+    let folder = Folder::with(&MNIST.replace("size = 7", "size = 7\nlogit = true"));
+    set(&folder.path().join("data/mnist"));
+    folder.stein(&["run", "small.toml"]).exits(0);
+    for array in [samples(&folder), Array::read_npy(&folder.cell().sample("held-out.npy")).unwrap().unwrap()] {
+        let mean = array.data.iter().sum::<f32>() / array.data.len() as f32;
+        assert!(array.data.iter().all(|x| (-1e-5..=1.0 + 1e-5).contains(x)) && (0.2..0.8).contains(&mean), "{mean}");
+    }
+    let likelihood = "evaluation.likelihood={ rows = 8 }";
+    let said = folder.stein(&["check", "small.toml", "--set", likelihood]).exits(2);
+    assert!(said.err().contains("with `logit` the network sees logits"), "{}", said.err());
+    let said = folder.stein(&["check", "small.toml", "--set", "data.dequantize=false"]).exits(2);
+    assert!(said.err().contains("`logit` is of dequantised values"), "{}", said.err());
 }

@@ -39,7 +39,7 @@ pub use component::{
     DataPart, InversePart, MetricPart, NetworkContext, NetworkPart, ObjectivePart, SamplerContext, SamplerPart,
     SchedulePart,
 };
-pub use dataset::{Dataset, ImageShape, Labels};
+pub use dataset::{Dataset, ImageShape, LOGIT, Labels};
 pub use energy::{Energy, score_of_energy};
 pub use erased::{AnyNetwork, ErasedNetwork};
 pub use exact::ExactScore;

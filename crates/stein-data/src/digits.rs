@@ -80,6 +80,7 @@ impl Component<DataPart> for Digits {
             dequantize: self.dequantize.then_some(1.0 / VALUES),
             target,
             labels: Some(Labels { train: of(train_rows), held_out: of(&order[..HELD_OUT]), count: DIGITS }),
+            ..Dataset::default()
         })
     }
 }

@@ -1,8 +1,9 @@
 //! Where data that are not embedded are had, and how they are known to be whole.
 
-use std::io::ErrorKind;
+use std::io::{BufReader, ErrorKind};
 use std::path::Path;
 
+use stein_files::tar::{self, Member};
 use stein_record::{RecordError, atomic, file, hash, idx};
 
 /// A set that comes as files.
@@ -16,6 +17,8 @@ pub struct FileSet {
     pub mirrors: &'static [&'static str],
     /// The files.
     pub files: &'static [RemoteFile],
+    /// What is unpacked of the first of them, where that is an archive; else nothing.
+    pub members: &'static [Member],
 }
 
 /// A file of a set, as the mirrors have it.
@@ -29,12 +32,20 @@ pub struct RemoteFile {
     pub sha256: &'static str,
 }
 
+/// What an archive of CIFAR has, beside the names of classes.
+const fn member(name: &'static str, bytes: u64) -> Member {
+    Member { name, bytes }
+}
+
 const fn remote(name: &'static str, bytes: u64, sha256: &'static str) -> RemoteFile {
     RemoteFile { name, bytes, sha256 }
 }
 
+/// Where CIFAR's authors have it.
+const KRIZHEVSKY: &str = "https://www.cs.toronto.edu/~kriz/";
+
 /// All sets. The sums are those that TensorFlow Datasets and the sets' own pages have.
-pub const SETS: [FileSet; 2] = [
+pub const SETS: [FileSet; 4] = [
     FileSet {
         kind: "mnist",
         folder: "data/mnist",
@@ -64,6 +75,7 @@ pub const SETS: [FileSet; 2] = [
                 "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
             ),
         ],
+        members: &[],
     },
     FileSet {
         kind: "fashion-mnist",
@@ -94,12 +106,78 @@ pub const SETS: [FileSet; 2] = [
                 "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
             ),
         ],
+        members: &[],
+    },
+    FileSet {
+        kind: "cifar10",
+        folder: "data/cifar10",
+        mirrors: &[KRIZHEVSKY],
+        files: &[remote(
+            "cifar-10-binary.tar.gz",
+            170_052_171,
+            "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+        )],
+        members: &[
+            member("data_batch_1.bin", 30_730_000),
+            member("data_batch_2.bin", 30_730_000),
+            member("data_batch_3.bin", 30_730_000),
+            member("data_batch_4.bin", 30_730_000),
+            member("data_batch_5.bin", 30_730_000),
+            member("test_batch.bin", 30_730_000),
+        ],
+    },
+    FileSet {
+        kind: "cifar100",
+        folder: "data/cifar100",
+        mirrors: &[KRIZHEVSKY],
+        files: &[remote(
+            "cifar-100-binary.tar.gz",
+            168_513_733,
+            "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+        )],
+        members: &[member("train.bin", 153_700_000), member("test.bin", 30_740_000)],
     },
 ];
 
 /// The set that a kind of data source reads.
 pub fn set(kind: &str) -> Option<&'static FileSet> {
     SETS.iter().find(|set| set.kind == kind)
+}
+
+impl FileSet {
+    /// Whether all that is unpacked is in a folder; never, where nothing is.
+    pub fn is_unpacked(&self, folder: &Path) -> bool {
+        let is_there = |member: &Member| folder.join(member.name).metadata().is_ok_and(|m| m.len() == member.bytes);
+        !self.members.is_empty() && self.members.iter().all(is_there)
+    }
+
+    /// Unpacks what is wanted of an archive that is known to be whole into a folder, each file in one piece.
+    ///
+    /// # Errors
+    /// If it cannot be read or written, or is no such archive.
+    pub fn unpack(&self, archive: &Path, folder: &Path) -> Result<(), RecordError> {
+        let absent = || RecordError::io(archive, "read", std::io::Error::from(ErrorKind::NotFound));
+        let from = file::open(&file::named(archive))?.ok_or_else(absent)?;
+        let write = |i: usize, bytes: Vec<u8>| {
+            atomic::write(&folder.join(self.members[i].name), &bytes).map_err(Unpacking::File)
+        };
+        tar::members(BufReader::new(from), self.members, write).map_err(|problem| match problem {
+            Unpacking::Archive(problem) => RecordError::damaged(archive, problem),
+            Unpacking::File(error) => error,
+        })
+    }
+}
+
+/// Why an archive is not unpacked.
+enum Unpacking {
+    Archive(String),
+    File(RecordError),
+}
+
+impl From<String> for Unpacking {
+    fn from(problem: String) -> Self {
+        Self::Archive(problem)
+    }
 }
 
 impl RemoteFile {
@@ -124,7 +202,7 @@ impl RemoteFile {
         let bytes = file::read(&file::named(from), idx::MOST)?.ok_or_else(absent)?;
         if !self.holds(&bytes) {
             let (there, wanted) = (bytes.len(), self.bytes);
-            let page = if bytes.trim_ascii_start().starts_with(b"<") { "; it looks like a web page" } else { "" };
+            let page = file::page_hint(&bytes);
             let what = format!(
                 "it is not the file that {} is: it has {there} bytes and the SHA-256 {}, not {wanted} and {}{page}",
                 self.name,
@@ -163,7 +241,8 @@ mod tests {
     #[test]
     fn sums_and_names_are_such() {
         for set in SETS {
-            assert_eq!(set.files.len(), 4, "{}", set.kind);
+            assert_eq!(set.files.len(), if set.members.is_empty() { 4 } else { 1 }, "{}", set.kind);
+            assert!(set.members.iter().all(|member| file::is_name(member.name) && member.bytes % 10_000 == 0));
             assert!(set.mirrors.iter().all(|mirror| mirror.ends_with('/')));
             for remote in set.files {
                 assert!(file::is_name(remote.name) && remote.bytes > 0);

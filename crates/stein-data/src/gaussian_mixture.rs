@@ -138,11 +138,8 @@ pub(crate) fn dataset(target: Arc<dyn Target>, train: usize, held_out: usize, se
     Dataset {
         train: rows("data train", train),
         held_out: rows("data held-out", held_out),
-        image: None,
-        range: None,
-        dequantize: None,
         target: Some(target),
-        labels: None,
+        ..Dataset::default()
     }
 }
 
@@ -157,11 +154,9 @@ pub(crate) fn labelled(target: IsotropicMixture, train: usize, held_out: usize, 
     Dataset {
         train,
         held_out,
-        image: None,
-        range: None,
-        dequantize: None,
         target: Some(Arc::new(target)),
         labels: Some(Labels { train: of_train, held_out: of_held_out, count }),
+        ..Dataset::default()
     }
 }
 

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use stein_core::{Component, DataPart, Dataset, ImageShape, Invalid, Labels, Streams};
 use stein_record::{Array, Idx};
 
+use crate::pixels::{self, VALUES, divisor};
+
 /// Pixels a side as they come.
 const SIDE: usize = 28;
 const CLASSES: usize = 10;
-/// Pixels are 0 to 255.
-const VALUES: f32 = 256.0;
 /// Sides that pictures can be had in: with a border of two black pixels, as they are, and means of blocks of 2×2 and 4×4.
-const SIZES: [usize; 4] = [32, 28, 14, 7];
+const SIZES: [usize; 4] = [7, 14, 28, 32];
 
 macro_rules! idx_set {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $paper:literal, $folder:literal) => {
@@ -27,6 +27,7 @@ macro_rules! idx_set {
             /// The folder with the four files; from where the program is run, if it is no absolute path.
             pub folder: String,
             /// Pixels a side: 28 as they are, 32 with a black border, 14 and 7 as means of blocks, rounded to whole grey levels.
+            #[schemars(extend("enum" = SIZES))]
             pub size: usize,
             /// Training rows.
             #[schemars(range(min = 1))]
@@ -36,11 +37,15 @@ macro_rules! idx_set {
             pub held_out: usize,
             /// Whether uniform noise of one grey level makes a density of the values, (v + u)/256; without it they are v/255.
             pub dequantize: bool,
+            /// Whether training batches have pictures mirrored left to right, each with probability ½.
+            pub flip: bool,
+            /// Whether networks see the logits of the values, each a millionth away from 0 and 1. Samples are mapped back; needs `dequantize`.
+            pub logit: bool,
         }
 
         impl Default for $name {
             fn default() -> Self {
-                Self { folder: $folder.into(), size: SIDE, train: 60_000, held_out: 10_000, dequantize: true }
+                Self { folder: $folder.into(), size: SIDE, train: 60_000, held_out: 10_000, dequantize: true, flip: false, logit: false }
             }
         }
 
@@ -49,7 +54,8 @@ macro_rules! idx_set {
             const PAPER: &'static str = $paper;
 
             fn check(&self) -> Result<(), Invalid> {
-                check(self.size, [("train", self.train), ("held-out", self.held_out)])
+                pixels::check(self.size, &SIZES, [("train", self.train), ("held-out", self.held_out)])?;
+                pixels::check_logit(self.logit, self.dequantize)
             }
 
             fn build(&self, _: Streams) -> Result<Dataset, Invalid> {
@@ -63,8 +69,10 @@ macro_rules! idx_set {
                     image: Some(ImageShape { height: self.size, width: self.size, channels: 1 }),
                     range: Some([0.0, 1.0]),
                     dequantize: self.dequantize.then_some(1.0 / VALUES),
-                    target: None,
                     labels: Some(Labels { train: train_labels, held_out: held_out_labels, count: CLASSES }),
+                    flip: self.flip,
+                    logit: self.logit,
+                    ..Dataset::default()
                 })
             }
         }
@@ -87,16 +95,6 @@ idx_set!(
     "Xiao, Rasul & Vollgraf 2017, arXiv 1708.07747",
     "data/fashion-mnist"
 );
-
-fn check(size: usize, rows: [(&str, usize); 2]) -> Result<(), Invalid> {
-    if !SIZES.contains(&size) {
-        return Err(Invalid::key("size", format!("`size` is {size}; it must be 7, 14, 28 or 32")));
-    }
-    match rows.into_iter().find(|(_, rows)| *rows == 0) {
-        Some((key, _)) => Err(Invalid::key(key, format!("`{key}` is 0; there must be a row"))),
-        None => Ok(()),
-    }
-}
 
 /// The four files.
 struct Files<'a> {
@@ -135,17 +133,12 @@ impl Files<'_> {
         if rows > count {
             return Err(Invalid::key(key, format!("`{key}` is {rows}; {images_name} has {count} pictures")));
         }
-        let divisor = if dequantize { VALUES } else { VALUES - 1.0 };
-        let pictures = images.data.chunks_exact(SIDE * SIDE).take(rows);
-        let data = pictures.flat_map(|picture| sized(picture, size)).map(|v| f32::from(v) / divisor).collect();
+        let divisor = divisor(dequantize);
+        let mut data = Vec::with_capacity(rows * size * size);
+        for picture in images.data.chunks_exact(SIDE * SIDE).take(rows) {
+            data.extend(sized(picture, size).into_iter().map(|v| f32::from(v) / divisor));
+        }
         Ok((Array::new([rows, size * size], data), labels.data[..rows].iter().map(|&label| label.into()).collect()))
-    }
-
-    /// The command that brings them.
-    fn fetch(&self) -> String {
-        let usual = crate::files::set(self.kind).is_some_and(|set| Path::new(set.folder) == self.folder);
-        let to = if usual { String::new() } else { format!(" --to {}", self.folder.display()) };
-        format!("stein data fetch {}{to}", self.kind)
     }
 
     fn file(&self, name: &str) -> Result<Idx, Invalid> {
@@ -154,7 +147,11 @@ impl Files<'_> {
             Ok(Some(idx)) => Ok(idx),
             Ok(None) => Err(Invalid::key(
                 "folder",
-                format!("there is no {} or {name}.gz; `{}` brings the four files", path.display(), self.fetch()),
+                format!(
+                    "there is no {} or {name}.gz; `{}` brings the four files",
+                    path.display(),
+                    pixels::fetch(self.kind, self.folder)
+                ),
             )),
             Err(error) => Err(Invalid::key("folder", error.to_string())),
         }
@@ -163,20 +160,13 @@ impl Files<'_> {
 
 /// A picture of another size.
 fn sized(picture: &[u8], size: usize) -> Vec<u8> {
-    let at = |y: usize, x: usize| u32::from(picture[y * SIDE + x]);
     let border = size.saturating_sub(SIDE) / 2;
-    let block = (SIDE / size).max(1);
-    let pixel = |y: usize, x: usize| {
-        if border > 0 {
-            let inside = |i: usize| (border..SIDE + border).contains(&i);
-            return if inside(y) && inside(x) { at(y - border, x - border) } else { 0 };
-        }
-        let sum: u32 = (0..block * block).map(|i| at(y * block + i / block, x * block + i % block)).sum();
-        let count = (block * block) as u32;
-        (sum + count / 2) / count
-    };
-    // Means of bytes are bytes.
-    (0..size * size).map(|i| pixel(i / size, i % size) as u8).collect()
+    if border == 0 {
+        return pixels::means(picture, SIDE, SIDE / size);
+    }
+    let inside = |i: usize| (border..SIDE + border).contains(&i).then(|| i - border);
+    let pixel = |i: usize| inside(i / size).zip(inside(i % size)).map_or(0, |(y, x)| picture[y * SIDE + x]);
+    (0..size * size).map(pixel).collect()
 }
 
 #[cfg(test)]
@@ -184,8 +174,7 @@ mod tests {
     use super::*;
 
     fn idx(shape: &[usize], data: &[u8]) -> Vec<u8> {
-        let extents = shape.iter().flat_map(|&extent| (extent as u32).to_be_bytes());
-        [0, 0, 8, shape.len() as u8].into_iter().chain(extents).chain(data.iter().copied()).collect()
+        Idx { shape: shape.into(), data: data.into() }.to_bytes()
     }
 
     /// Picture i has the value i + x in column x, and class i.

@@ -204,10 +204,7 @@ fn sample(set: &impl Curve, points: usize, held_out: usize, seed: u64) -> Datase
         target: Some(Arc::new(IsotropicMixture::empirical(&train))),
         held_out: rows("data held-out", held_out),
         train,
-        image: None,
-        range: None,
-        dequantize: None,
-        labels: None,
+        ..Dataset::default()
     }
 }
 

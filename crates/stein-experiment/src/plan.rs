@@ -27,8 +27,8 @@ pub type NamedMetric = (&'static str, Box<dyn Metric>);
 pub struct Plan {
     /// What was asked for.
     pub experiment: Experiment,
-    /// The data.
-    pub dataset: Dataset,
+    /// The data: shared, for they may be large.
+    pub dataset: Arc<Dataset>,
     /// The noise levels.
     pub schedule: Arc<dyn NoiseSchedule>,
     /// The objective.
@@ -85,6 +85,7 @@ impl Plan {
         }
         problems.extend(noise_problems(&experiment, &*schedule, &*objective, &dataset));
         problems.extend(likelihood_problem(&experiment, &*schedule, &dataset));
+        problems.extend(logit_problems(&experiment, &dataset));
         if dataset.train.rows() < 2 {
             problems.push(
                 Diagnostic::new("there is only one training row; at least 2 are needed").at(places.data.of(None), ""),
@@ -163,7 +164,7 @@ impl Plan {
         match (sampler, metrics, estimators, inverse) {
             (Some(sampler), Some(metrics), Some(estimators), Some(inverse)) if problems.is_empty() => Ok(Self {
                 experiment,
-                dataset,
+                dataset: Arc::new(dataset),
                 schedule,
                 objective,
                 classes,
@@ -400,6 +401,25 @@ fn likelihood_problem(experiment: &Experiment, schedule: &dyn NoiseSchedule, dat
         return problem("likelihood", message.into(), &places.data, "these data", help);
     }
     None
+}
+
+/// What is about the values themselves, where networks see their logits.
+fn logit_problems(experiment: &Experiment, dataset: &Dataset) -> Vec<Diagnostic> {
+    let places = &experiment.places;
+    let inverse = experiment
+        .inverse
+        .is_some()
+        .then(|| (places.inverse.of(None), "what `[inverse]` measures is linear in the values"));
+    let asked = experiment.evaluation.likelihood.is_some();
+    let likelihood = asked.then(|| (places.evaluation.of(Some("likelihood")), "`likelihood` is of what networks see"));
+    let problem = |(place, message): (Option<Span>, &str)| {
+        let message = format!("{message}, and with `logit` the network sees logits");
+        Diagnostic::new(message)
+            .at(place, "")
+            .related(places.data.of(Some("logit")), "these data")
+            .help("set data.logit = false")
+    };
+    inverse.into_iter().chain(likelihood).filter(|_| dataset.logit).map(problem).collect()
 }
 
 fn knows_derivatives(target: &dyn Target, schedule: &dyn NoiseSchedule) -> bool {

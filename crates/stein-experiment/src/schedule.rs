@@ -28,15 +28,7 @@ pub fn schedule(source: &Source, registry: &Registry) -> Result<Arc<dyn NoiseSch
 /// Stands for data that nobody named: one row of zeros.
 pub(crate) fn stand_in(dimension: usize) -> Dataset {
     let row = Array::new([1, dimension], vec![0.0; dimension]);
-    Dataset {
-        train: row.clone(),
-        held_out: row,
-        image: None,
-        range: None,
-        dequantize: None,
-        target: None,
-        labels: None,
-    }
+    Dataset { train: row.clone(), held_out: row, ..Dataset::default() }
 }
 
 #[cfg(test)]

@@ -40,9 +40,9 @@ metric! {
 }
 
 impl Metric for Curl {
-    /// On a line every score is a gradient.
+    /// On a line every score is a gradient. The held-out rows that metrics are given are no logits, which the score is of.
     fn applies(&self, dataset: &Dataset, _: &dyn NoiseSchedule) -> bool {
-        dataset.dimension() > 1
+        dataset.dimension() > 1 && !dataset.logit
     }
 
     /// The data's own score is a gradient, and does not always know its Jacobian.

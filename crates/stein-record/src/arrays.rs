@@ -65,7 +65,7 @@ impl Array {
         Self { shape, data: self.data[rows.start * d..rows.end * d].to_vec() }
     }
 
-    /// Reads a `.npy` file of little-endian `f32`, or `f64` that are rounded, in C order; `None` if there is no file.
+    /// Reads a `.npy` file of little-endian numbers, rounded to `f32`, in C order; `None` if there is no file.
     pub fn read_npy(path: &Path) -> Result<Option<Self>, RecordError> {
         read(path, file::ARRAYS, read_npy)
     }
@@ -131,18 +131,38 @@ fn bytes(mut from: impl Read, count: u64, what: &str) -> Result<Vec<u8>, String>
     if bytes.len() as u64 == count { Ok(bytes) } else { Err(format!("{what} is cut off")) }
 }
 
+/// The extents of an array, and its values, row major.
+pub type ShapeAndValues = (Vec<usize>, Vec<f64>);
+
+/// Reads a `.npy` file of little-endian floats or integers in C order to double precision; `None` if there is
+/// no file.
+///
+/// # Errors
+/// If it cannot be read, or is none.
+pub fn read_npy_f64(path: &Path) -> Result<Option<ShapeAndValues>, RecordError> {
+    read(path, file::ARRAYS, |from, length| npy(from, length, |x| x))
+}
+
+fn read_npy(from: impl Read, length: u64) -> Result<Array, String> {
+    let (shape, data) = npy(from, length, |x| x as f32)?;
+    checked(Array { shape, data })
+}
+
 /// An array of `length` bytes. What the header says is compared with that before there is memory for it.
-fn read_npy(mut from: impl Read, length: u64) -> Result<Array, String> {
+fn npy<T>(mut from: impl Read, length: u64, as_wanted: fn(f64) -> T) -> Result<(Vec<usize>, Vec<T>), String> {
     let magic = bytes(&mut from, MAGIC.len() as u64, "it").ok().filter(|magic| magic == MAGIC);
     magic.ok_or("not a version 1.0 .npy file")?;
     let size = bytes(&mut from, 2, "the header")?;
     let size = u16::from_le_bytes([size[0], size[1]]);
     let header = bytes(&mut from, size.into(), "the header")?;
     let header = std::str::from_utf8(&header).map_err(|_| "the header is not text")?;
-    let double = header.contains("'descr': '<f8'");
-    if !(double || header.contains("'descr': '<f4'")) || !header.contains("'fortran_order': False") {
-        return Err("only little-endian float32 and float64 in C order are read".into());
-    }
+    let kind = header.split_once("'descr': '").and_then(|(_, rest)| rest.split_once('\''));
+    let (Some((kind, _)), true) = (kind, header.contains("'fortran_order': False")) else {
+        return Err("only numbers in C order are read".into());
+    };
+    let Some(width) = kind.get(2..).and_then(|width| width.parse().ok()).filter(|_| KINDS.contains(&kind)) else {
+        return Err(format!("its numbers are {kind:?}; those of {} are read", KINDS.join(", ")));
+    };
     let shape =
         header.split_once("'shape': (").and_then(|(_, tail)| tail.split_once(')')).ok_or("the header has no shape")?.0;
     let shape: Vec<usize> = shape
@@ -152,22 +172,36 @@ fn read_npy(mut from: impl Read, length: u64) -> Result<Array, String> {
         .map(|d| d.parse().map_err(|_| format!("{d:?} is not an extent")))
         .collect::<Result<_, String>>()?;
     let count = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
-    let needed = count.and_then(|n| n.checked_mul(if double { 8 } else { 4 })).ok_or("the shape is too large")?;
+    let needed = count.and_then(|n| n.checked_mul(width)).ok_or("the shape is too large")?;
     let there = length.saturating_sub(MAGIC.len() as u64 + 2 + u64::from(size));
     if needed as u64 != there {
         return Err(format!("a shape of {shape:?} needs {needed} bytes, the file has {there}"));
     }
     let count = count.unwrap_or_default();
-    let data = if double {
-        numbers(from, count, |b| f64::from_le_bytes(b) as f32)?
-    } else {
-        numbers(from, count, f32::from_le_bytes)?
+    let data = match kind {
+        "<f4" => numbers(from, count, |b| as_wanted(f32::from_le_bytes(b).into()))?,
+        "|i1" => numbers(from, count, |[b]: [u8; 1]| as_wanted((b as i8).into()))?,
+        "|u1" => numbers(from, count, |[b]: [u8; 1]| as_wanted(b.into()))?,
+        "<i2" => numbers(from, count, |b| as_wanted(i16::from_le_bytes(b).into()))?,
+        "<u2" => numbers(from, count, |b| as_wanted(u16::from_le_bytes(b).into()))?,
+        "<i4" => numbers(from, count, |b| as_wanted(i32::from_le_bytes(b).into()))?,
+        "<u4" => numbers(from, count, |b| as_wanted(u32::from_le_bytes(b).into()))?,
+        "<i8" => numbers(from, count, |b| as_wanted(i64::from_le_bytes(b) as f64))?,
+        "<u8" => numbers(from, count, |b| as_wanted(u64::from_le_bytes(b) as f64))?,
+        _ => numbers(from, count, |b| as_wanted(f64::from_le_bytes(b)))?,
     };
-    checked(Array { shape, data })
+    Ok((shape, data))
 }
 
+/// What NumPy calls the numbers that are read.
+const KINDS: [&str; 10] = ["<f8", "<f4", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8"];
+
 /// So many numbers of W bytes.
-fn numbers<const W: usize>(mut from: impl Read, count: usize, number: fn([u8; W]) -> f32) -> Result<Vec<f32>, String> {
+fn numbers<const W: usize, T>(
+    mut from: impl Read,
+    count: usize,
+    number: impl Fn([u8; W]) -> T,
+) -> Result<Vec<T>, String> {
     let mut numbers = Vec::new();
     numbers.try_reserve_exact(count).map_err(|_| format!("there is no memory for {count} numbers"))?;
     let mut buffer = vec![0; W * count.min(1 << 14)];
@@ -296,6 +330,21 @@ mod tests {
         double.extend([1.5f64, -0.1].iter().flat_map(|x| x.to_le_bytes()));
         assert_eq!(Array::from_npy(&double).unwrap(), Array::new([2], vec![1.5, -0.1]));
         assert!(Array::from_npy(b"\x93NUMPY\x01\x00\xff\xff").unwrap_err().contains("cut off"));
+        // Integers of any width, and what is none of them.
+        let of = |kind: &str, bytes: &[u8]| {
+            let mut file = npy_bytes(&Array::new([2], vec![0.0; 2]));
+            file.truncate(file.len() - 8);
+            file[at..at + 3].copy_from_slice(kind.as_bytes());
+            file.extend(bytes);
+            Array::from_npy(&file).map(|array| array.data)
+        };
+        assert_eq!(of("|i1", &[255, 3]), Ok(vec![-1.0, 3.0]));
+        assert_eq!(of("|u1", &[255, 3]), Ok(vec![255.0, 3.0]));
+        assert_eq!(of("<i2", &[0, 255, 3, 0]), Ok(vec![-256.0, 3.0]));
+        assert_eq!(of("<u4", &[0, 1, 0, 0, 3, 0, 0, 0]), Ok(vec![256.0, 3.0]));
+        assert_eq!(of("<i8", &[[255; 8], [0; 8]].concat()), Ok(vec![-1.0, 0.0]));
+        assert!(of("<c8", &[0; 16]).unwrap_err().contains("\"<c8\"; those of <f8"));
+        assert!(of("<i4", &[0; 7]).unwrap_err().contains("needs 8 bytes"));
     }
 
     #[test]

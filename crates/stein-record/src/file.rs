@@ -22,6 +22,12 @@ pub fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', ':', '\0'])
 }
 
+/// What to say of bytes that are not the file that was meant, if they look like what a server gives in its place.
+pub fn page_hint(bytes: &[u8]) -> &'static str {
+    let page = bytes.trim_ascii_start().starts_with(b"<");
+    if page { "; it looks like a web page, as a server gives in place of a file" } else { "" }
+}
+
 /// A file as a user names it, who may name a link.
 pub fn named(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())

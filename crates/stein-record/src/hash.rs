@@ -24,11 +24,13 @@ pub fn digest(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// The SHA-256 of an array of numbers in little-endian order.
-pub fn sha256_f32(values: &[f32]) -> String {
+/// The SHA-256 of arrays of numbers, one behind another, in little-endian order.
+pub fn sha256_f32(arrays: &[&[f32]]) -> String {
     let mut hasher = Sha256::new();
-    for chunk in values.chunks(4096) {
-        let bytes: Vec<u8> = chunk.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let mut bytes = Vec::new();
+    for chunk in arrays.iter().flat_map(|values| values.chunks(4096)) {
+        bytes.clear();
+        bytes.extend(chunk.iter().flat_map(|x| x.to_le_bytes()));
         hasher.update(&bytes);
     }
     hex(&hasher.finalize())

@@ -41,6 +41,16 @@ impl Idx {
         Ok(None)
     }
 
+    /// The bytes of a file, not compressed.
+    ///
+    /// # Panics
+    /// If an extent is beyond what the format has room for.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let extent = |&extent: &usize| u32::try_from(extent).expect("an extent below 2³²").to_be_bytes();
+        let head = [0, 0, BYTES, self.shape.len() as u8].into_iter().chain(self.shape.iter().flat_map(extent));
+        head.chain(self.data.iter().copied()).collect()
+    }
+
     /// Reads the bytes of a file, compressed by gzip or not.
     ///
     /// # Errors
@@ -69,9 +79,7 @@ impl Idx {
 fn header(bytes: &[u8]) -> Result<(Vec<usize>, usize), String> {
     let (magic, rest) = bytes.split_at_checked(4).ok_or("it is too short for an IDX file")?;
     let &[0, 0, kind, dimensions] = magic else {
-        let page = bytes.trim_ascii_start().starts_with(b"<");
-        let hint = if page { "; it looks like a web page, as a server gives in place of a file" } else { "" };
-        return Err(format!("it is no IDX file: that begins with two zeros{hint}"));
+        return Err(format!("it is no IDX file: that begins with two zeros{}", file::page_hint(bytes)));
     };
     if kind != BYTES {
         return Err(format!("it is an IDX file of type {kind:#04x}; those of unsigned bytes, 0x08, are read"));
@@ -117,6 +125,7 @@ mod tests {
     fn arrays_come_as_they_were_compressed_or_not() {
         let idx = Idx { shape: vec![2, 1, 3], data: vec![1, 2, 3, 253, 254, 255] };
         let bytes = file(8, &[2, 1, 3], &idx.data);
+        assert_eq!(idx.to_bytes(), bytes);
         assert_eq!(Idx::parse(bytes.clone()), Ok(idx.clone()));
         assert_eq!(Idx::parse(gzip(&bytes)), Ok(idx.clone()));
         let folder = tempfile::tempdir().unwrap();

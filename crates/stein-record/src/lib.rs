@@ -61,7 +61,8 @@ pub use idx::Idx;
 pub use metrics_log::{MetricLine, MetricsLog, Split};
 pub use run_dir::RunDir;
 pub use run_record::{
-    Conventions, DataRecord, DeviceRecord, GitRecord, NetworkRecord, Progress, RunRecord, State, Timings, Versions,
+    Conventions, DataRecord, DeviceRecord, GitRecord, NetworkRecord, Progress, RunRecord, State, Timings, Units,
+    Versions,
 };
 pub use sweep::{AxisRole, SweepAxis, SweepCell, SweepRecord};
 

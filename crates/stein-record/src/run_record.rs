@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Array;
+
 /// The version of `run.json` that this crate writes.
 pub const SCHEMA: u32 = 1;
 
@@ -153,6 +155,29 @@ pub struct DataRecord {
     pub held_out: usize,
     /// SHA-256 of the rows, train then held-out, as little-endian f32.
     pub sha256: String,
+    /// What the numbers were before they were standardised, if they were: all arrays of the run are standardised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub units: Option<Units>,
+}
+
+/// The data's own units: mean + scale · x, column by column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Units {
+    /// The columns' names, `[D]`.
+    pub names: Vec<String>,
+    /// Their means over the training rows, `[D]`.
+    pub mean: Vec<f64>,
+    /// Their standard deviations over these, `[D]`.
+    pub scale: Vec<f64>,
+}
+
+impl Units {
+    /// Rows in the data's own units, rounded to single precision.
+    pub fn restore(&self, rows: &Array) -> Array {
+        let columns = self.mean.iter().zip(&self.scale).cycle();
+        let data = rows.data.iter().zip(columns).map(|(&x, (mean, scale))| (mean + scale * f64::from(x)) as f32);
+        Array { shape: rows.shape.clone(), data: data.collect() }
+    }
 }
 
 /// The network.

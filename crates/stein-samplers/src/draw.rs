@@ -259,15 +259,7 @@ mod tests {
 
     fn drawn(factor: f64) -> Result<Drawn, SampleError> {
         let rows = Array::new([2, 2], vec![1.0, 0.0, -1.0, 0.0]);
-        let data = Dataset {
-            train: rows.clone(),
-            held_out: rows,
-            image: None,
-            range: None,
-            dequantize: None,
-            target: None,
-            labels: None,
-        };
+        let data = Dataset { train: rows.clone(), held_out: rows, ..Dataset::default() };
         let device = Device::flex();
         let start = Start::Point(vec![1.0, 1.0]);
         let starts = Starts::new(&start, &data);

@@ -98,7 +98,7 @@ impl<'a> Starts<'a> {
     /// For chains that sample what these data come from.
     pub fn new(start: &'a Start, data: &'a Dataset) -> Self {
         let mean = data.mean();
-        let farthest = (0..data.train.rows()).map(|i| distance(data.train.row(i), &mean)).fold(0.0, f64::max);
+        let farthest = (0..data.train.rows()).map(|i| distance(&data.seen(i), &mean)).fold(0.0, f64::max);
         Self { start, data, mean, spread: data.spread(), farthest }
     }
 
@@ -147,6 +147,7 @@ impl<'a> Starts<'a> {
         if let Some(width) = self.data.dequantize {
             x.iter_mut().zip(noise.uniforms(d)).for_each(|(x, u)| *x += width * u);
         }
+        self.data.transform(&mut x);
         if !level.is_clean() {
             let z = noise.normals(d);
             x.iter_mut()
@@ -219,15 +220,7 @@ mod tests {
 
     fn data(rows: &[f32]) -> Dataset {
         let rows = Array::new([rows.len() / 2, 2], rows.to_vec());
-        Dataset {
-            train: rows.clone(),
-            held_out: rows,
-            image: None,
-            range: None,
-            dequantize: None,
-            target: None,
-            labels: None,
-        }
+        Dataset { train: rows.clone(), held_out: rows, ..Dataset::default() }
     }
 
     fn drawn(start: &Start, data: &Dataset, level: Level, n: u64) -> Vec<f32> {

@@ -6,9 +6,9 @@ use stein_core::Dataset;
 /// The largest distance between training rows, technique 1's σ₁; beyond [`MOST_ROWS`], between so many of them.
 pub fn largest_distance(data: &Dataset) -> f64 {
     let n = data.train.rows();
-    let rows: Vec<&[f32]> = (0..n.min(MOST_ROWS)).map(|i| data.train.row(i * n / n.min(MOST_ROWS))).collect();
+    let rows: Vec<_> = (0..n.min(MOST_ROWS)).map(|i| data.seen(i * n / n.min(MOST_ROWS))).collect();
     let pairs = (1..rows.len()).flat_map(|i| (0..i).map(move |j| (i, j)));
-    pairs.map(|(i, j)| squared_distance(rows[i], rows[j])).fold(0.0, f64::max).sqrt()
+    pairs.map(|(i, j)| squared_distance(&rows[i], &rows[j])).fold(0.0, f64::max).sqrt()
 }
 
 /// As many rows as have all their distances taken.

@@ -54,15 +54,15 @@ pub(crate) fn truth(plan: &Plan) -> Option<Arc<dyn Target>> {
 }
 
 /// The data with their exact score: the known density's, or that of the training rows, which are then dequantised once and for
-/// all, since the rows of batches must be the very rows whose score is meant.
-fn data_and_score(plan: &Plan) -> (Dataset, Option<Arc<dyn Target>>) {
-    let data = plan.dataset.clone();
+/// all, since the rows of batches must be the very rows whose score is meant. With flips, their mirror images are such rows too.
+fn data_and_score(plan: &Plan) -> (Arc<Dataset>, Option<Arc<dyn Target>>) {
+    let data = &plan.dataset;
     if let Some(target) = data.target_at(plan.schedule.levels()).cloned() {
-        return (data, Some(target));
+        return (data.clone(), Some(target));
     }
     let train = data.dequantized(&data.train, &mut plan.streams.at("level train", 0));
-    let target: Arc<dyn Target> = Arc::new(IsotropicMixture::empirical(&train));
-    (Dataset { train, dequantize: None, ..data }, Some(target))
+    let target: Arc<dyn Target> = Arc::new(IsotropicMixture::empirical(&data.with_mirrored(&train)));
+    (Arc::new(Dataset { train, dequantize: None, logit: false, ..(**data).clone() }), Some(target))
 }
 
 impl Batches {
@@ -79,7 +79,7 @@ impl Batches {
     fn with(plan: &Plan, device: &Device, exact: bool) -> Self {
         let (dataset, exact) = if exact { data_and_score(plan) } else { (plan.dataset.clone(), None) };
         Self {
-            dataset: Arc::new(dataset),
+            dataset,
             schedule: plan.schedule.clone(),
             weights: plan.weights(),
             streams: plan.streams,

@@ -19,6 +19,11 @@ use crate::sampling::{Completed, Drawn};
 /// Samples whose nearest training rows a report shows.
 const SHOWN: usize = 64;
 
+/// Of rows of more numbers than this,
+const MANY_NUMBERS: usize = 1024;
+/// a Gaussian is fitted to so many at most: each costs D².
+const MOST_FITTED: usize = 10_000;
+
 /// The sets that samples are compared with.
 pub(crate) struct References {
     train: Array,
@@ -34,12 +39,16 @@ impl References {
         let d = data.dimension();
         let mut order: Vec<usize> = (0..data.train.rows()).collect();
         streams.at("reference order", 0).shuffle(&mut order);
-        let shuffled = order.iter().flat_map(|&i| data.train.row(i).iter().copied()).collect();
-        let train = data.dequantized(&Array::new([order.len(), d], shuffled), &mut streams.at("reference train", 0));
+        let mut shuffled = Vec::with_capacity(data.train.data.len());
+        order.iter().for_each(|&i| shuffled.extend_from_slice(data.train.row(i)));
+        let shuffled = Array::new([order.len(), d], shuffled);
+        let train = data.shown(data.dequantize(shuffled, &mut streams.at("reference train", 0)));
         let held_out = data.held_out.slice(0..data.held_out.rows().min(count));
-        let held_out = data.dequantized(&held_out, &mut streams.at("reference held-out", 0));
+        let held_out = data.shown(data.dequantize(held_out, &mut streams.at("reference held-out", 0)));
         let failed = |e: stein_metrics::stats::StatsError| stein_core::Invalid::new(e.to_string());
-        let fitted = Gaussian::fit(Rows::new(&train.data, d).map_err(failed)?, RIDGE).map_err(failed)?;
+        let most = if d > MANY_NUMBERS { MOST_FITTED } else { train.rows() };
+        let rows = Rows::new(&train.data[..d * most.min(train.rows())], d).map_err(failed)?;
+        let fitted = Gaussian::fit(rows, RIDGE).map_err(failed)?;
         let seed = streams.at("gaussian baseline", 0).seed();
         let draws = match data.range {
             Some([low, high]) => fitted.sample_clipped(count, seed, low, high).map_err(failed)?,

@@ -32,20 +32,21 @@ pub fn level_losses(
     let data = &plan.dataset;
     let rows = plan.experiment.evaluation.level_rows;
     let batches = Batches::new(plan, device);
-    // The memorising score must know the very rows that it is tested on.
-    let train = data.dequantized(&data.train, &mut plan.streams.at("level train", 0));
+    // Without noise, the rows' own density is no function.
+    let smooth = !plan.schedule.last().is_clean();
+    let truth = truth(plan);
+    let empirical = truth.is_none() && smooth && data.train.rows() <= MOST_EMPIRICAL;
+    let linear = truth.is_none() && data.dimension() <= MOST_LINEAR;
+    // The memorising score must know the very rows that it is tested on; without one the first are enough.
+    let wanted = if empirical || linear { data.train.rows() } else { rows.min(data.train.rows()) };
+    let train = data.dequantize(data.train.slice(0..wanted), &mut plan.streams.at("level train", 0));
     let sets = Sets {
         train: cycled(&train, rows),
         held_out: cycled(&data.dequantized(&data.held_out, &mut plan.streams.at("level held-out", 0)), rows),
     };
-    // Without noise, the rows' own density is no function.
-    let smooth = !plan.schedule.last().is_clean();
-    let truth = truth(plan);
-    let empirical = (truth.is_none() && smooth && train.rows() <= MOST_EMPIRICAL)
-        .then(|| ExactScore::new(Arc::new(IsotropicMixture::empirical(&train))));
-    let gaussian = (truth.is_none() && data.dimension() <= MOST_LINEAR)
-        .then(|| Gaussian::fit(Rows::new(&train.data, data.dimension()).ok()?, RIDGE).ok())
-        .flatten();
+    let empirical =
+        empirical.then(|| ExactScore::new(Arc::new(IsotropicMixture::empirical(&data.with_mirrored(&train)))));
+    let gaussian = linear.then(|| Gaussian::fit(Rows::new(&train.data, data.dimension()).ok()?, RIDGE).ok()).flatten();
     let exact = truth.map(ExactScore::new);
     // The smoothed training rows are as good a density as any to hold a score against, on draws of their own.
     let target = data.target_at(plan.schedule.levels());

@@ -315,6 +315,7 @@ fn new_record(
             train: data.train.rows(),
             held_out: data.held_out.rows(),
             sha256: data.sha256(),
+            units: data.units.clone(),
         },
         network: NetworkRecord { kind: experiment.network.kind().into(), parameters: plan.parameters() },
         conventions: conventions(plan),

@@ -16,7 +16,7 @@ use crate::progress::Bar;
 use crate::run::RunOptions;
 use crate::{RunError, Stop, load_network};
 
-/// Samples, and the way of the first chains.
+/// Samples, and the way of the first chains, as the values that they stand for.
 pub(crate) struct Drawn {
     /// `[N, D]`.
     pub(crate) samples: Array,
@@ -106,6 +106,7 @@ pub(crate) fn draw_samples(
     );
     finish(&bar);
     let stein_samplers::Drawn { samples, evaluations, acceptance } = drawn.map_err(|e| stopped(e, stop))?;
+    let samples = plan.dataset.shown(samples);
     let recording = recording.take();
     let (frames, d) = (recording.sigmas.len(), samples.row_length());
     let chains = recording.data.len().checked_div(frames * d).unwrap_or(0);
@@ -113,7 +114,7 @@ pub(crate) fn draw_samples(
         samples,
         evaluations,
         acceptance,
-        trajectory: Array::new([frames, chains, d], recording.data),
+        trajectory: plan.dataset.shown(Array::new([frames, chains, d], recording.data)),
         sigmas: recording.sigmas,
         seconds: started.elapsed().as_secs_f64(),
         step,
@@ -305,7 +306,7 @@ pub fn draw_from_run(
         }
     };
     finish(&bar);
-    Ok(drawn.map_err(|e| stopped(e, stop))?.samples)
+    Ok(plan.dataset.shown(drawn.map_err(|e| stopped(e, stop))?.samples))
 }
 
 fn finish(bar: &RefCell<Option<Bar>>) {

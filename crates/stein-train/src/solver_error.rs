@@ -35,9 +35,9 @@ pub(crate) fn measure(
     let (tolerance, denoise) = (Some(TOLERANCE), denoises(plan));
     let reference = ProbabilityFlow { method: Method::DormandPrince, rtol: tolerance, atol: tolerance, denoise };
     let drawn = draw_of(plan, &reference, network, &*plan.schedule, what, |_| Box::new(NoObserver))?;
-    let d = samples.row_length();
+    let (d, reference) = (samples.row_length(), plan.dataset.shown(drawn.samples));
     let squares = |i: usize| {
-        let pairs = samples.row(i).iter().zip(drawn.samples.row(i));
+        let pairs = samples.row(i).iter().zip(reference.row(i));
         pairs.map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum::<f64>() / d as f64
     };
     let mean = Estimate::mean_of(&(0..chains).map(squares).collect::<Vec<_>>());

@@ -92,10 +92,7 @@ fn build(
         train: rows.clone(),
         held_out: rows,
         image: Some(image),
-        range: None,
-        dequantize: None,
-        target: None,
-        labels: None,
+        ..Dataset::default()
     };
     let said = |problem: Invalid| problem.to_string();
     let ladder = Geometric { sigma_max: 1.0.into(), sigma_min: 0.01, levels: levels.into(), ..Geometric::default() };

@@ -5,6 +5,10 @@
 
 use std::path::Path;
 
+use stein_files::cifar::{Layout, Records};
+use stein_files::table::{self, Choice};
+use stein_files::tar::{self, Member};
+use stein_files::zip::Zip;
 use stein_record::arrays::ArrayFile;
 use stein_record::checkpoint::Manifest;
 use stein_record::series::{self, Series};
@@ -18,13 +22,14 @@ use toml::de::{DeTable, DeValue};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them by their names.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("experiment", experiment),
     ("record", record),
     ("metrics", metrics),
     ("safetensors", safetensors),
     ("npy", npy),
     ("idx", idx),
+    ("data", data),
     ("checkpoint", checkpoint),
     ("page", page),
 ];
@@ -138,6 +143,31 @@ pub fn idx(bytes: &[u8]) {
     match Idx::parse(bytes.to_vec()) {
         Ok(idx) => assert_eq!(idx.shape.iter().product::<usize>(), idx.data.len()),
         Err(problem) => assert!(!problem.is_empty()),
+    }
+}
+
+/// Data of one's own, or of those who have them: an archive, pictures' records, a table.
+pub fn data(bytes: &[u8]) {
+    let wanted = [Member { name: "one.bin", bytes: 3 }, Member { name: "two.bin", bytes: 600 }];
+    let _ = tar::members(bytes, &wanted, |i, found| {
+        assert_eq!(found.len() as u64, wanted[i].bytes);
+        Ok::<_, String>(())
+    });
+    if let Ok(records) = Records::parse(bytes.to_vec(), Layout { labels: 2, label: 1, classes: 100 }) {
+        assert!((0..records.count()).all(|i| records.label(i) < 100 && records.picture(i).len() == 3072));
+    }
+    if let Ok(zip) = Zip::parse(bytes.to_vec()) {
+        for entry in zip.entries.iter().take(SHOWN) {
+            assert!(zip.read(entry).is_ok_and(|found| found.len() as u64 == entry.bytes) || zip.read(entry).is_err());
+        }
+    }
+    for header in [true, false] {
+        match table::from_csv(bytes, Choice { columns: None, header, delimiter: b',' }) {
+            Ok(table) => assert!(
+                table.rows() * table.names.len() == table.values.len() && table.values.iter().all(|x| x.is_finite())
+            ),
+            Err(problem) => assert!(!problem.is_empty()),
+        }
     }
 }
 

@@ -138,15 +138,7 @@ fn guidance_is_linear_in_scores_and_log_densities() {
 /// Chains of two classes in turn, from N(0, σ₁² I), and their starts.
 fn drawn(sampler: &dyn Sampler, laws: &Laws, sigmas: &Sigmas, w: f64, (first, chunk): (u64, usize)) -> [Array; 2] {
     let rows = Array::new([2, 2], vec![1.0, 0.0, -1.0, 0.0]);
-    let data = Dataset {
-        train: rows.clone(),
-        held_out: rows,
-        image: None,
-        range: None,
-        dequantize: None,
-        target: None,
-        labels: None,
-    };
+    let data = Dataset { train: rows.clone(), held_out: rows, ..Dataset::default() };
     let start = Start::Normal(Normal { mean: 0.0, std: sigmas.0[0].sigma });
     let (starts, device, streams) = (Starts::new(&start, &data), device(), Streams::new(4));
     let what = Draw { samples: 23, first, chunk, starts: &starts, streams, device: &device };

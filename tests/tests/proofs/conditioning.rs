@@ -207,15 +207,7 @@ fn draws_given(prior: &Normal, sampler: &dyn Sampler, levels: usize, n: usize, c
 /// Starts from N(0, 40² I), and data that such chains could come from.
 fn wide(d: usize) -> (Start, Dataset) {
     let rows = Array::new([2, d], [vec![1.0; d], vec![-1.0; d]].concat());
-    let data = Dataset {
-        train: rows.clone(),
-        held_out: rows,
-        image: None,
-        range: None,
-        dequantize: None,
-        target: None,
-        labels: None,
-    };
+    let data = Dataset { train: rows.clone(), held_out: rows, ..Dataset::default() };
     (Start::Normal(stein_samplers::Normal { mean: 0.0, std: 40.0 }), data)
 }
 
@@ -347,15 +339,7 @@ fn completions_do_not_depend_on_the_chunk() {
 fn images(height: usize, width: usize, channels: usize) -> Dataset {
     let image = ImageShape { height, width, channels };
     let rows = Array::new([1, image.dimension()], vec![0.0; image.dimension()]);
-    Dataset {
-        train: rows.clone(),
-        held_out: rows,
-        image: Some(image),
-        range: None,
-        dequantize: None,
-        target: None,
-        labels: None,
-    }
+    Dataset { train: rows.clone(), held_out: rows, image: Some(image), ..Dataset::default() }
 }
 
 #[test]

@@ -57,15 +57,7 @@ impl ScoreNetwork for Bent {
 /// The metric on 400 held-out rows from N(0, std² I).
 fn curl(network: &dyn ScoreNetwork, d: usize, std: f32, at: &[Level]) -> MetricRecord {
     let rows = Array::new([400, d], noise("curl rows").normals(400 * d).into_iter().map(|z| std * z).collect());
-    let dataset = Dataset {
-        train: rows.clone(),
-        held_out: rows.clone(),
-        image: None,
-        range: None,
-        dequantize: None,
-        target: None,
-        labels: None,
-    };
+    let dataset = Dataset { train: rows.clone(), held_out: rows.clone(), ..Dataset::default() };
     let schedule = Sigmas(at.to_vec());
     let device = device();
     let metric: Box<dyn Metric> = Component::<MetricPart>::build(&Curl {}, ()).expect("builds");

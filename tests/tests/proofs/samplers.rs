@@ -131,15 +131,7 @@ fn stein_schedules(max: f64, min: f64, levels: usize) -> Vec<f64> {
 /// Draws in chunks, from the prior about (½, −½).
 fn drawn(sampler: &dyn Sampler, target: IsotropicMixture, schedule: &Sigmas, samples: usize, chunk: usize) -> Vec<f32> {
     let rows = Array::new([2, 2], vec![1.5, -1.5, -0.5, 0.5]);
-    let data = Dataset {
-        train: rows.clone(),
-        held_out: rows,
-        image: None,
-        range: None,
-        dequantize: None,
-        target: None,
-        labels: None,
-    };
+    let data = Dataset { train: rows.clone(), held_out: rows, ..Dataset::default() };
     let starts = Starts::new(&Start::Prior, &data);
     let device = device();
     let what = Draw { samples, first: 0, chunk, starts: &starts, streams: Streams::new(3), device: &device };

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use stein_record::arrays::{Array, ArrayFile};
-use stein_record::{AxisRole, MetricLine, RunDir, Split, SweepRecord, checkpoint};
+use stein_record::{AxisRole, Idx, MetricLine, RunDir, Split, SweepRecord, checkpoint};
 
 use super::synthetic::{Noise, TOML, axis, field, mixture_run, record, swept};
 
@@ -48,10 +48,8 @@ fn metrics() -> Vec<u8> {
 }
 
 /// An IDX file of the bytes 0, 1, 2, …
-fn idx(shape: &[u32]) -> Vec<u8> {
-    let extents = shape.iter().flat_map(|extent| extent.to_be_bytes());
-    let values = 0..shape.iter().product::<u32>() as u8;
-    [0, 0, 8, shape.len() as u8].into_iter().chain(extents).chain(values).collect()
+fn idx(shape: &[usize]) -> Vec<u8> {
+    Idx { shape: shape.into(), data: (0..shape.iter().product::<usize>() as u8).collect() }.to_bytes()
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -106,6 +104,9 @@ fn run() -> (Vec<u8>, Vec<u8>, Vec<u8>) {
     (about, evaluation, page.collect())
 }
 
+/// What Python's `zipfile` makes of `a/b.png`, "abc", as it is, and `c`, 300 times 7, deflated.
+const ZIP: &[u8] = b"PK\x03\x04\x14\x00\x00\x00\x00\x00\x00\x00!\x00\xc2A$5\x03\x00\x00\x00\x03\x00\x00\x00\x07\x00\x00\x00a/b.pngabcPK\x03\x04\x14\x00\x00\x00\x08\x00\x00\x00!\x00\xe8\x12\xa1z\x07\x00\x00\x00,\x01\x00\x00\x01\x00\x00\x00ccg\x1f\x05\xc4\x02\x00PK\x01\x02\x14\x03\x14\x00\x00\x00\x00\x00\x00\x00!\x00\xc2A$5\x03\x00\x00\x00\x03\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80\x01\x00\x00\x00\x00a/b.pngPK\x01\x02\x14\x03\x14\x00\x00\x00\x08\x00\x00\x00!\x00\xe8\x12\xa1z\x07\x00\x00\x00,\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80\x01(\x00\x00\x00cPK\x05\x06\x00\x00\x00\x00\x02\x00\x02\x00d\x00\x00\x00N\x00\x00\x00\x00\x00";
+
 fn sweep() -> Vec<u8> {
     let record = SweepRecord {
         schema: 1,
@@ -122,7 +123,7 @@ fn seeds() -> BTreeMap<String, Vec<u8>> {
     arrays.metadata.insert("network".into(), "kind = \"mlp\"".into());
     let (about, evaluation, page) = run();
     let assigned = [TOML.as_bytes(), b"\0seed=1\0sampler.kind=langevin\0schedule.sigma-max=auto"].concat();
-    let seeds: [(&str, Vec<u8>); 14] = [
+    let seeds: [(&str, Vec<u8>); 17] = [
         ("experiment/plain", TOML.into()),
         ("experiment/assigned", assigned),
         ("record/run", about),
@@ -135,6 +136,9 @@ fn seeds() -> BTreeMap<String, Vec<u8>> {
         ("idx/images", idx(&[2, 2, 3])),
         ("idx/compressed", gzip(&idx(&[2, 2, 3]))),
         ("idx/labels", idx(&[9])),
+        ("data/table", b"x,\"y z\"\r\n1,-2.5e3\n 3 ,4\n".into()),
+        ("data/records", [vec![3, 77], vec![5; 3072]].concat()),
+        ("data/zip", ZIP.into()),
         ("checkpoint/set", checkpoint_set()),
         ("page/run", page),
     ];

@@ -66,6 +66,7 @@ pub(crate) fn record(experiment: &str, cell: &str) -> RunRecord {
             train: 1437,
             held_out: 360,
             sha256: "0123456789abcdef".repeat(4),
+            units: None,
         },
         network: NetworkRecord { kind: "unet".into(), parameters: 305_123 },
         conventions: [

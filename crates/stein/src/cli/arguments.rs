@@ -577,7 +577,7 @@ pub(crate) struct Suggest {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Data {
-    /// Download the files of a set, each checked against its SHA-256; what is there is left alone, what was begun is gone on with
+    /// Download the files of a set or its archive, each checked against its SHA-256; what is there is left alone, what was begun is gone on with
     Fetch(Fetch),
 }
 
@@ -588,7 +588,7 @@ Examples:
   stein data fetch fashion-mnist --from ~/Downloads
   stein data fetch mnist --to /scratch/mnist      # and in the experiment: folder = \"/scratch/mnist\"")]
 pub(crate) struct Fetch {
-    /// Its name, as experiments have it: mnist or fashion-mnist
+    /// Its name, as experiments have it: mnist, fashion-mnist, cifar10 or cifar100
     pub(crate) name: String,
     /// The folder that they are put into; if left out, where experiments look for them: data/NAME
     #[arg(long, value_name = "FOLDER")]

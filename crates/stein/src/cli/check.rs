@@ -73,6 +73,7 @@ pub(crate) fn check(arguments: &Check, registry: &Registry, voice: Voice) -> Out
         data.dimension(),
         data.spread()
     ));
+    data.notes.iter().for_each(|note| print(&format!("         {note}")));
     print(&format!("levels   {}", levels(&*plan.schedule)));
     print(&format!("network  {parameters} parameters"));
     let batch = experiment.training.batch_size * experiment.training.accumulate;

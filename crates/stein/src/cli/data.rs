@@ -22,7 +22,8 @@ pub(crate) fn data(arguments: &Data, voice: Voice) -> Outcome {
         Some(from) => take(set, from, &folder, voice)?,
         None => fetch(set, &folder, voice, curl)?,
     }
-    for name in set.files.iter().filter_map(|remote| remote.name.strip_suffix(".gz")) {
+    let given = if set.members.is_empty() { set.files } else { &[] };
+    for name in given.iter().filter_map(|remote| remote.name.strip_suffix(".gz")) {
         if folder.join(name).exists() {
             voice.say(&format!(
                 "note    {} is there too, and is read in place of the compressed one",
@@ -63,10 +64,44 @@ impl From<Problem> for Failure {
 
 /// Takes the files from a folder where somebody has put them.
 fn take(set: &FileSet, from: &Path, to: &Path, voice: Voice) -> Result<(), Problem> {
+    if is_unpacked(set, to, voice)? {
+        return Ok(());
+    }
+    let mut brought = false;
     for remote in set.files {
         let at = to.join(remote.name);
         if !is_there(remote, &at, voice)? {
             remote.take(&from.join(remote.name), &at)?;
+            brought = true;
+        }
+    }
+    unpack(set, to, brought, voice)
+}
+
+/// Whether what comes in an archive is there already. What has the name of such a file and another length is somebody's own.
+fn is_unpacked(set: &FileSet, to: &Path, voice: Voice) -> Result<bool, Problem> {
+    if set.is_unpacked(to) {
+        voice.more(&format!("{} is there", to.display()));
+        return Ok(true);
+    }
+    for member in set.members {
+        let at = to.join(member.name);
+        if at.metadata().is_ok_and(|about| about.len() != member.bytes) {
+            let (at, bytes) = (at.display(), member.bytes);
+            return Err(Problem::Nowhere(format!("{at} is there, and has not {bytes} bytes; move it away")));
+        }
+    }
+    Ok(false)
+}
+
+/// Unpacks an archive, which is not wanted then: it is removed, if it was `brought` and not put there by somebody.
+fn unpack(set: &FileSet, to: &Path, brought: bool, voice: Voice) -> Result<(), Problem> {
+    if let (false, [archive, ..]) = (set.members.is_empty(), set.files) {
+        let archive = to.join(archive.name);
+        voice.say(&format!("unpacking {}", archive.display()));
+        set.unpack(&archive, to)?;
+        if brought {
+            remove(&archive);
         }
     }
     Ok(())
@@ -82,6 +117,10 @@ fn fetch(
 ) -> Result<(), Problem> {
     std::fs::create_dir_all(to).map_err(|e| RecordError::io(to, "create the directory", e))?;
     let _lock = lock(to, voice)?;
+    if is_unpacked(set, to, voice)? {
+        return Ok(());
+    }
+    let mut any = false;
     for remote in set.files {
         let at = to.join(remote.name);
         if is_there(remote, &at, voice)? {
@@ -106,8 +145,9 @@ fn fetch(
             let hint = format!("bring the files otherwise, and take them with: stein data fetch {kind} --from FOLDER");
             return Err(Problem::Nowhere(format!("{name} cannot be had:\n{problems}\n{hint}")));
         }
+        any = true;
     }
-    Ok(())
+    unpack(set, to, any, voice)
 }
 
 /// One process at a time fetches into a folder: the tasks of a job array may all begin with it.
@@ -218,6 +258,8 @@ mod tests {
     use std::cell::RefCell;
     use std::io::Write;
 
+    use stein_files::tar::Member;
+
     const QUIET: Voice = Voice { quiet: true, verbose: false };
     const SET: FileSet = FileSet {
         kind: "abc",
@@ -228,7 +270,77 @@ mod tests {
             bytes: 3,
             sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
         }],
+        members: &[],
     };
+
+    /// What `tar --format=ustar | gzip` made of `set/readme`, `set/two.bin`, 600 times 7, and `set/one.bin`, "abc".
+    const ARCHIVE: &str = concat!(
+        "H4sIAAAAAAACA+3WMQ7CIBSAYTav4QmU1xJ6HqoMDrZJwejxfdHEmDpqaTD/t7wEBsLAH1LM+ymG4zmaxVjlnXtMNZ/SdK+957qI",
+        "eGe21hRwSTlMevwvLvl+uUrcgEoZfC1p//N13PWnYbX+S2vn/W86T/9L2AALoKz19H8c4pr9V+1H/x3//yJCf+ARAAAAAAAAAAAA",
+        "/JE7Y7m7kQAoAAA=",
+    );
+    const ARCHIVED: FileSet = FileSet {
+        kind: "archived",
+        folder: "data/archived",
+        mirrors: &["first/"],
+        files: &[RemoteFile {
+            name: "set.tar.gz",
+            bytes: 161,
+            sha256: "ac1794f3a9da2640c57a0022526bcb6bd5b5fbd4d76c14cafe8cc6f680fbef9e",
+        }],
+        members: &[Member { name: "one.bin", bytes: 3 }, Member { name: "two.bin", bytes: 600 }],
+    };
+
+    fn archive() -> Vec<u8> {
+        base64::Engine::decode(&base64::engine::general_purpose::STANDARD, ARCHIVE).unwrap()
+    }
+
+    /// Fetched from a mirror that gives these bytes.
+    fn unpacked(folder: &Path, given: &[u8]) -> Result<(), String> {
+        fetch(&ARCHIVED, folder, QUIET, |_, mut file, _, _| {
+            file.write_all(given).map_err(|e| Failed::Broken(e.to_string()))
+        })
+        .map_err(told)
+    }
+
+    #[test]
+    fn of_an_archive_what_is_wanted_is_unpacked() {
+        let folder = tempfile::tempdir().unwrap();
+        let to = folder.path().join("data");
+        unpacked(&to, &archive()).unwrap();
+        let mut there = names(&to);
+        there.sort();
+        assert_eq!(there, ["one.bin", "two.bin"], "neither the archive nor what else is in it");
+        assert_eq!(
+            (std::fs::read(to.join("one.bin")).unwrap(), to.join("two.bin").metadata().unwrap().len()),
+            (b"abc".into(), 600)
+        );
+        unpacked(&to, b"not asked").unwrap();
+        // Somebody's own file of that name, and what was put there to be unpacked.
+        std::fs::write(to.join("one.bin"), "mine").unwrap();
+        assert!(unpacked(&to, &archive()).unwrap_err().contains("one.bin is there, and has not 3 bytes"));
+        std::fs::remove_file(to.join("one.bin")).unwrap();
+        std::fs::write(to.join("set.tar.gz"), archive()).unwrap();
+        unpacked(&to, b"not asked").unwrap();
+        assert!(to.join("one.bin").exists() && to.join("set.tar.gz").exists());
+    }
+
+    #[test]
+    fn nothing_is_unpacked_of_another_archive() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut other = archive();
+        *other.last_mut().unwrap() ^= 1;
+        assert!(unpacked(folder.path(), &other).unwrap_err().contains("SHA-256"));
+        assert!(names(folder.path()).is_empty());
+        let from = tempfile::tempdir().unwrap();
+        std::fs::write(from.path().join("set.tar.gz"), other).unwrap();
+        let to = folder.path().join("to");
+        assert!(told(take(&ARCHIVED, from.path(), &to, QUIET).unwrap_err()).contains("SHA-256") && !to.exists());
+        std::fs::write(from.path().join("set.tar.gz"), archive()).unwrap();
+        take(&ARCHIVED, from.path(), &to, QUIET).unwrap();
+        assert_eq!(std::fs::read(to.join("one.bin")).unwrap(), b"abc");
+        assert!(!to.join("set.tar.gz").exists() && from.path().join("set.tar.gz").exists());
+    }
 
     /// Mirrors that give one of these at a time, behind what is there.
     fn fetched(folder: &Path, given: &[Result<&str, Failed>]) -> (Result<(), String>, Vec<String>) {

@@ -54,6 +54,7 @@ pub(crate) fn run(arguments: &Run, registry: &Registry, voice: Voice) -> Outcome
         }
         let request = device(&arguments.devices, experiment.device)?;
         let chosen = choose(&request).map_err(|e| Failure::usage(e.to_string()))?;
+        plan.dataset.notes.iter().for_each(|note| voice.say(&format!("note    {note}")));
         voice.say(&format!("device  {}", chosen.description));
         chosen.notes.iter().for_each(|note| voice.say(&format!("note    {note}")));
         voice.say(&format!("run     {}", directory.path().display()));

@@ -43,7 +43,8 @@ pub(crate) fn sample(arguments: &Sample, registry: &Registry, voice: Voice) -> O
     }
     let out = arguments.out.clone().unwrap_or_else(|| run.drawn(&name));
     let array = out.join("samples.npy");
-    samples.write_npy(&array)?;
+    let units = plan.dataset.units.as_ref();
+    units.map_or_else(|| samples.clone(), |units| units.restore(&samples)).write_npy(&array)?;
     let image = plan.dataset.image.map(|i| [i.height, i.width, i.channels]);
     let range = plan.dataset.range.map(|r| r.map(f64::from));
     let picture = out.join("samples.png");
@@ -51,11 +52,12 @@ pub(crate) fn sample(arguments: &Sample, registry: &Registry, voice: Voice) -> O
     if arguments.json {
         print_json(
             &json!({ "samples": array, "picture": drawn.then_some(picture), "count": arguments.count, "seed": arguments.seed,
-                "interpolate": arguments.interpolate }),
+                "interpolate": arguments.interpolate, "units": units }),
         );
         return Ok(());
     }
-    print(&format!("samples  {}", array.display()));
+    let of = if units.is_some() { ", in the data's own units (the run's arrays are standardised)" } else { "" };
+    print(&format!("samples  {}{of}", array.display()));
     if drawn {
         print(&format!("picture  {}", picture.display()));
     }

@@ -15,7 +15,7 @@ use crate::flat::{Entry, Layout, from_host};
 use crate::{RunError, Trainee, TrainingState, shared};
 
 /// A parameter's name in PyTorch, and whether burn holds it transposed.
-fn torch_name(entry: &Entry) -> (String, bool) {
+pub(crate) fn torch_name(entry: &Entry) -> (String, bool) {
     // The parameterisation wraps the network; its author's names begin inside.
     let name = entry.name.strip_prefix("network.").unwrap_or(&entry.name);
     let (path, leaf) = name.rsplit_once('.').unwrap_or(("", name));
@@ -41,7 +41,7 @@ pub fn network_file(layout: &Layout, state: &TrainingState, network: &toml::Valu
 }
 
 /// A vector of parameters as PyTorch's tensors.
-fn torch_arrays(layout: &Layout, values: &[f32]) -> BTreeMap<String, Array> {
+pub(crate) fn torch_arrays(layout: &Layout, values: &[f32]) -> BTreeMap<String, Array> {
     let arrays = layout.entries().iter().map(|entry| {
         let own = values[entry.offset..entry.offset + entry.length()].to_vec();
         let (name, transposed) = torch_name(entry);
@@ -58,6 +58,16 @@ pub enum WhichWeights {
     Averaged,
     /// Those that the last checkpoint holds.
     Last,
+}
+
+impl WhichWeights {
+    /// What metadata and records call them.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Averaged => "averaged",
+            Self::Last => "last",
+        }
+    }
 }
 
 /// A run's weights for other programs: as `network.safetensors` has them, and the entry `stein` of the metadata tells in JSON all
@@ -84,10 +94,7 @@ pub fn export_weights(
         "version": env!("CARGO_PKG_VERSION"),
         "experiment": experiment.name,
         "hash": experiment.cell().hash,
-        "weights": match weights {
-            WhichWeights::Averaged => "averaged",
-            WhichWeights::Last => "last",
-        },
+        "weights": weights.word(),
         "network": table,
         "parameterization": table.as_ref().and_then(|t| t.get("parameterization")),
         "dimension": plan.dataset.dimension(),

@@ -14,6 +14,18 @@ pub fn uniform<const D: usize>(shape: [usize; D], bound: f64, noise: &mut Noise,
     Param::from_data(TensorData::new(values, shape), device)
 }
 
+/// A parameter with normal entries.
+pub fn normal<const D: usize>(
+    shape: [usize; D],
+    [mean, std]: [f64; 2],
+    noise: &mut Noise,
+    device: &Device,
+) -> Param<Tensor<D>> {
+    let z = noise.normals(shape.iter().product());
+    let values: Vec<f32> = z.into_iter().map(|z| (mean + std * f64::from(z)) as f32).collect();
+    Param::from_data(TensorData::new(values, shape), device)
+}
+
 /// A parameter of zeros.
 pub fn zeros<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
     Param::from_data(TensorData::new(vec![0.0f32; shape.iter().product()], shape), device)
@@ -43,10 +55,17 @@ pub fn conv3x3(inputs: usize, outputs: usize, noise: &mut Noise, device: &Device
 
 /// A k×k convolution, k odd, that keeps the size.
 pub fn conv(inputs: usize, outputs: usize, k: usize, noise: &mut Noise, device: &Device) -> Conv2d {
-    let bound = 1.0 / ((inputs * k * k) as f64).sqrt();
-    let mut layer = conv_config(inputs, outputs, k).init(device);
-    layer.weight = uniform([outputs, inputs, k, k], bound, noise, device);
-    layer.bias = Some(uniform([outputs], bound, noise, device));
+    conv_of(&conv_config(inputs, outputs, k), noise, device)
+}
+
+/// A convolution as configured but for its numbers: weight and bias, if it has one, uniform in ±1/√fan-in, as PyTorch's default.
+pub fn conv_of(config: &Conv2dConfig, noise: &mut Noise, device: &Device) -> Conv2d {
+    let ([inputs, outputs], [height, width]) = (config.channels, config.kernel_size);
+    let inputs = inputs / config.groups;
+    let bound = 1.0 / ((inputs * height * width) as f64).sqrt();
+    let mut layer = config.init(device);
+    layer.weight = uniform([outputs, inputs, height, width], bound, noise, device);
+    layer.bias = config.bias.then(|| uniform([outputs], bound, noise, device));
     layer
 }
 

@@ -9,6 +9,7 @@ mod jet;
 mod linear;
 mod map;
 mod norm;
+mod pool;
 mod resample;
 mod shape;
 mod watch;
@@ -18,6 +19,9 @@ pub use attention::{attention, softmax};
 pub use conv::{conv_transpose2d, conv2d};
 pub use jet::Jet;
 pub use linear::linear;
-pub use norm::{group_norm, group_norm_silu, instance_norm, layer_norm};
-pub use resample::{avg_pool2d, pixel_shuffle, pixel_unshuffle, resize_bilinear2d, upsample_nearest2d};
+pub use norm::{group_norm, group_norm_silu, instance_norm, instance_norm_plus, layer_norm};
+pub use pool::{Window, max_pool2d, mean_pool2d};
+pub use resample::{
+    avg_pool2d, pixel_shuffle, pixel_unshuffle, resize_aligned2d, resize_bilinear2d, upsample_nearest2d,
+};
 pub use watch::{LayerOutput, watched};

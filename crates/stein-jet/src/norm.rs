@@ -96,6 +96,52 @@ pub fn instance_norm(layer: &InstanceNorm, x: Jet<4>) -> Jet<4> {
     group_norm(&GroupNorm { num_groups: num_channels, num_channels, gamma, beta, epsilon, affine }, x)
 }
 
+/// Instance normalisation++ of images, `[B, C, H, W]` to the same: γ (x̂ + α μ̂) + β, where x̂ is x normalised over the pixels of
+/// each channel and μ̂ the channels' means normalised over the channels, which instance normalisation alone forgets (Song &
+/// Ermon 2019, arXiv 1907.05600, appendix A.1). The variance over channels is unbiased, as in the authors' code; ε is inside both
+/// roots. γ, α and β are `[1, C]`, or `[B, C]` for each example its own. Derivatives as in [`group_norm`].
+///
+/// # Panics
+///
+/// If there are fewer than two channels, or γ, α and β have another shape.
+pub fn instance_norm_plus(x: Jet<4>, affine: [Tensor<2>; 3], epsilon: f64) -> Jet<4> {
+    let dims @ [batch, channels, height, width] = x.dims();
+    assert!(channels >= 2, "the variance over channels needs two or more, got {dims:?}");
+    for part in &affine {
+        let part = part.dims();
+        assert!(
+            part == [1, channels] || part == [batch, channels],
+            "a normalisation of {batch} examples with {channels} channels got γ, α or β of {part:?}"
+        );
+    }
+    let [gamma, alpha, beta] = affine;
+    let pixels = x.clone().reshape([batch, channels, height * width]);
+    // n − 1 in place of n: the variance is κ times that over n, and √(κ v + ε) is √κ √(v + ε/κ).
+    let kappa = channels as f64 / (channels - 1) as f64;
+    let means = pixels.clone().mean_dim(2).reshape([batch, 1, channels]);
+    let means = normalise_or_plain(means, epsilon / kappa).scale_by(kappa.sqrt().recip());
+    let shift = means.reshape([batch, channels]).scale(alpha);
+    if x.directions() == 0 {
+        let shift = shift.into_value() * gamma.clone() + beta.clone();
+        let all =
+            GroupNorm { num_groups: channels, num_channels: channels, gamma: None, beta: None, epsilon, affine: false };
+        let gamma = gamma.expand([batch, channels]);
+        if let Some(y) = stein_kernels::normalised(&all, [gamma.clone(), shift.clone()], None, &x.data) {
+            return Jet::plain(y);
+        }
+        let [gamma, shift] = [gamma, shift].map(|part| part.reshape([batch, channels, 1, 1]));
+        let normalised = normalise_or_plain(pixels, epsilon).into_value().reshape(dims);
+        return Jet::plain(normalised * gamma + shift);
+    }
+    let over_pixels = |rows: Tensor<2>| {
+        let n = rows.dims()[0];
+        rows.reshape([n, channels, 1, 1]).expand([n, channels, height, width])
+    };
+    let column = |part: Tensor<2>| part.unsqueeze_dims::<4>(&[2, 3]);
+    let normalised = normalise_or_plain(pixels, epsilon).reshape(dims);
+    (normalised + shift.linear_map(over_pixels)).scale(column(gamma)).add_constant(column(beta))
+}
+
 /// Layer normalisation over the last dimension, `[B, ..., d]` to the same. Derivatives as in [`group_norm`].
 ///
 /// # Panics
@@ -130,6 +176,16 @@ fn epsilon(layer: &LayerNorm) -> Tensor<5> {
     bare.gamma = Param::initialized(ParamId::new(), ones);
     bare.beta = None;
     (bare.forward(pair).narrow(0, 0, 1).recip() * H).square().unsqueeze()
+}
+
+/// [`normalise`], with directions or without.
+fn normalise_or_plain(x: Jet<3>, epsilon: f64) -> Jet<3> {
+    if x.directions() > 0 {
+        return normalise(x, |variance| variance + epsilon);
+    }
+    let centred = x.data.clone() - x.data.mean_dim(2);
+    let s = (centred.clone().square().mean_dim(2) + epsilon).sqrt();
+    Jet::plain(centred / s)
 }
 
 /// Normalises the last dimension of `[B, groups, size]` to mean 0 and, but for ε, variance 1.

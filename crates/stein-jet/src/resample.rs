@@ -3,6 +3,7 @@
 use burn::nn::{PixelShuffleConfig, PixelUnshuffleConfig};
 use burn::tensor::module::{avg_pool2d as pool, interpolate};
 use burn::tensor::ops::{AvgPoolOptions, InterpolateMode, InterpolateOptions};
+use burn::tensor::{Tensor, TensorData};
 
 use crate::jet::Jet;
 
@@ -36,14 +37,47 @@ pub fn avg_pool2d(x: Jet<4>, k: usize) -> Jet<4> {
 /// If a side of the image or of `size` is 0.
 pub fn resize_bilinear2d(x: Jet<4>, size: [usize; 2]) -> Jet<4> {
     let [_, _, height, width] = x.dims();
-    assert!(
-        height > 0 && width > 0 && size[0] > 0 && size[1] > 0,
-        "an image of {height} × {width} can't be resized to {} × {}",
-        size[0],
-        size[1]
-    );
+    assert_sides([height, width], size);
     let options = InterpolateOptions::new(InterpolateMode::Bilinear).with_output_size(size).with_align_corners(false);
     x.linear_map(|rows| interpolate(rows, options))
+}
+
+/// Bilinear interpolation to `size`, `[height, width]`: `[B, C, H, W]` to `[B, C, height, width]`. Pixels are points, and the
+/// corners' coincide (PyTorch's `align_corners=True`); a side of one pixel is the first of the image.
+///
+/// It is a matrix product from either side: every backend differentiates those.
+///
+/// # Panics
+///
+/// If a side of the image or of `size` is 0.
+pub fn resize_aligned2d(x: Jet<4>, size: [usize; 2]) -> Jet<4> {
+    let [_, channels, height, width] = x.dims();
+    assert_sides([height, width], size);
+    if size == [height, width] {
+        return x;
+    }
+    x.linear_map(|rows| {
+        let place = (&rows.device(), rows.dtype());
+        let [down, across] = [weights(height, size[0]), weights(width, size[1])];
+        let down = Tensor::<2>::from_data(TensorData::new(down, [size[0], height]), place);
+        let across = Tensor::<2>::from_data(TensorData::new(across, [size[1], width]), place);
+        let n = rows.dims()[0];
+        let wide = rows.reshape([n * channels * height, width]).matmul(across.transpose());
+        let columns = wide.reshape([n * channels, height, size[1]]);
+        down.unsqueeze::<3>().matmul(columns).reshape([n, channels, size[0], size[1]])
+    })
+}
+
+/// How much of each of `from` points on a line is in each of `to`, row major `[to, from]`.
+fn weights(from: usize, to: usize) -> Vec<f64> {
+    let mut rows = vec![0.0; to * from];
+    for (i, row) in rows.chunks_exact_mut(from).enumerate() {
+        let at = if to > 1 { (i * (from - 1)) as f64 / (to - 1) as f64 } else { 0.0 };
+        let below = (at as usize).min(from - 1);
+        row[below] += 1.0 - (at - below as f64);
+        row[(below + 1).min(from - 1)] += at - below as f64;
+    }
+    rows
 }
 
 /// Spreads channels over space, depth to space: `[B, C r², H, W]` to `[B, C, r H, r W]` with r = `factor`.
@@ -69,6 +103,16 @@ pub fn pixel_shuffle(x: Jet<4>, factor: usize) -> Jet<4> {
 pub fn pixel_unshuffle(x: Jet<4>, factor: usize) -> Jet<4> {
     assert_tiles(factor, x.dims());
     x.linear_map(|rows| PixelUnshuffleConfig::new(factor).init().forward(rows))
+}
+
+#[track_caller]
+fn assert_sides([height, width]: [usize; 2], size: [usize; 2]) {
+    assert!(
+        height > 0 && width > 0 && size[0] > 0 && size[1] > 0,
+        "an image of {height} × {width} can't be resized to {} × {}",
+        size[0],
+        size[1]
+    );
 }
 
 #[track_caller]

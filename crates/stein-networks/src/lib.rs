@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `mlp` | fully connected, for tables and toys |
 //! | `energy-mlp` | the same with one output, of which the score is minus a gradient |
+//! | `ncsn` | the RefineNet of NCSN, for images; it knows levels by their number |
+//! | `ncsnv2` | the RefineNet of NCSNv2, for images; it is not told σ |
 //! | `unet` | convolutional with two or more resolutions, for images |
 //! | `exact` | the data's own score, where they know it: nothing is trained |
 //!
@@ -16,19 +18,31 @@ mod embedding;
 mod energy_mlp;
 mod exact;
 mod mlp;
+mod ncsn;
+mod ncsnv2;
 mod parameterization;
+mod refinenet;
 mod unet;
 
 pub use embedding::{LogSigma, OneHot, SineCosine};
 pub use energy_mlp::{EnergyMlp, EnergyMlpConfig};
 pub use exact::{Exact, ExactConfig};
 pub use mlp::{Embedding, Mlp, MlpConfig};
+pub use ncsn::NcsnConfig;
+pub use ncsnv2::{Ncsnv2Config, Ncsnv2Depth};
 pub use parameterization::{Parameterization, Parameterized, SIGMA_DATA};
+pub use refinenet::{Pooling, RefineNet};
 pub use unet::{Unet, UnetConfig};
 
 use stein_core::{Catalogue, NetworkPart};
 
 /// Makes the networks of this crate known.
 pub fn register(catalogue: &mut Catalogue<NetworkPart>) {
-    catalogue.add::<MlpConfig>().add::<EnergyMlpConfig>().add::<UnetConfig>().add::<ExactConfig>();
+    catalogue
+        .add::<MlpConfig>()
+        .add::<EnergyMlpConfig>()
+        .add::<UnetConfig>()
+        .add::<NcsnConfig>()
+        .add::<Ncsnv2Config>()
+        .add::<ExactConfig>();
 }

@@ -30,9 +30,12 @@ pub enum Parameterization {
 pub const SIGMA_DATA: f64 = 0.5;
 
 impl Parameterization {
-    /// What a network of this kind is taken for where nobody says: [`Exact`](crate::ExactConfig) is a score already.
+    /// What a network of this kind is taken for where nobody says: [`Exact`](crate::ExactConfig) is a score already, and so is the
+    /// output of [`NcsnConfig`](crate::NcsnConfig)'s.
     pub fn default_of(kind: &str) -> Self {
-        if kind == <crate::ExactConfig as Component<NetworkPart>>::KIND { Self::Score } else { Self::default() }
+        use crate::{ExactConfig, NcsnConfig};
+        let scores = [<ExactConfig as Component<NetworkPart>>::KIND, <NcsnConfig as Component<NetworkPart>>::KIND];
+        if scores.contains(&kind) { Self::Score } else { Self::default() }
     }
 
     /// Whether it divides by σ, and so has no meaning without noise.

@@ -5,24 +5,28 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use serde_json::json;
-use stein_core::to_host;
+use stein_core::{Component, NetworkPart, to_host};
 use stein_experiment::Plan;
-use stein_networks::Parameterized;
+use stein_networks::{Ncsnv2Config, Parameterized};
 use stein_record::arrays::ArrayFile;
 use stein_record::{Array, RecordError, RunDir};
 
 use crate::flat::{Entry, Layout, from_host};
+use crate::state_dict::SIGMAS;
 use crate::{RunError, Trainee, TrainingState, shared};
 
 /// A parameter's name in PyTorch, and whether burn holds it transposed.
 pub(crate) fn torch_name(entry: &Entry) -> (String, bool) {
-    // The parameterisation wraps the network; its author's names begin inside.
+    // The parameterisation wraps the network; its author's names begin inside. An enum's variant is in burn's path alone.
     let name = entry.name.strip_prefix("network.").unwrap_or(&entry.name);
-    let (path, leaf) = name.rsplit_once('.').unwrap_or(("", name));
-    let leaf = match leaf {
-        "gamma" => "weight",
-        "beta" => "bias",
-        other => other,
+    let parts: Vec<&str> = name.split('.').filter(|part| !part.starts_with(|c: char| c.is_ascii_uppercase())).collect();
+    let name = parts.join(".");
+    let (path, leaf) = name.rsplit_once('.').unwrap_or(("", &name));
+    // burn's own norms, not those of a network that calls them so itself.
+    let leaf = match (leaf, entry.layer.ends_with("Norm")) {
+        ("gamma", true) => "weight",
+        ("beta", true) => "bias",
+        (other, _) => other,
     };
     let name = if path.is_empty() { leaf.to_owned() } else { format!("{path}.{leaf}") };
     let transposed = entry.layer.ends_with(":Linear") && leaf == "weight";
@@ -89,6 +93,7 @@ pub fn export_weights(
         file.metadata.remove("ema");
     }
     let (experiment, levels) = (&plan.experiment, plan.schedule.levels());
+    file.arrays.extend(buffers(plan));
     let table = experiment.resolved().remove("network");
     let about = json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -105,6 +110,13 @@ pub fn export_weights(
     });
     file.metadata.insert("stein".into(), about.to_string());
     Ok(file)
+}
+
+/// What the original module of a plan's network has beside its parameters, for `load_state_dict` wants all: NCSNv2 its ladder.
+fn buffers(plan: &Plan) -> Option<(String, Array)> {
+    let is_its = plan.experiment.network.kind() == <Ncsnv2Config as Component<NetworkPart>>::KIND;
+    let sigmas: Vec<f32> = plan.schedule.levels().iter().map(|level| (level.sigma / level.alpha) as f32).collect();
+    is_its.then(|| (SIGMAS.to_owned(), Array::new([sigmas.len()], sigmas)))
 }
 
 /// `network.safetensors`, of so many parameters.
@@ -172,6 +184,10 @@ mod tests {
         assert_eq!(torch_name(&entry("network.layers.0.weight", "Struct:Linear")), ("layers.0.weight".into(), true));
         assert_eq!(torch_name(&entry("network.norm.gamma", "Struct:GroupNorm")), ("norm.weight".into(), false));
         assert_eq!(torch_name(&entry("network.conv.weight", "Struct:Conv2d")), ("conv.weight".into(), false));
+        let plus = entry("network.res1.0.normalize1.Plain.gamma", "Struct:InstanceNormPlus");
+        assert_eq!(torch_name(&plus), ("res1.0.normalize1.gamma".into(), false));
+        let pooled = entry("network.res2.0.conv2.Halving.conv.weight", "Struct:Conv2d");
+        assert_eq!(torch_name(&pooled), ("res2.0.conv2.conv.weight".into(), false));
         let t = transpose(&Array::new([2, 3], vec![1., 2., 3., 4., 5., 6.]));
         assert_eq!((t.shape, t.data), (vec![3, 2], vec![1., 4., 2., 5., 3., 6.]));
     }

@@ -11,6 +11,8 @@ mod elementwise;
 mod layers;
 mod mistakes;
 mod networks;
+mod norm_plus;
+mod pooling;
 mod resampling;
 mod second;
 mod shape;

@@ -77,10 +77,10 @@ impl Steps {
         };
         let device = Device::flex().autodiff();
         let image = images::network(network, size, hidden, &device).transpose()?;
-        if image.is_some() && activation != "silu" {
-            return Err(format!("`{network}` has silu, not {activation}"));
+        if image.is_some() && activation != images::activation(network) {
+            return Err(format!("`{network}` has {}, not {activation}", images::activation(network)));
         }
-        let d = if image.is_some() { size * size } else { size };
+        let d = images::dimension(network, size).unwrap_or(size);
         let mlp = if image.is_some() { "mlp" } else { network };
         let text = format!(
             "[network]\nkind = \"{mlp}\"\nactivation = \"{activation}\"\nhidden = [{hidden}, {hidden}]\n\

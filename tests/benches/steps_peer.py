@@ -16,6 +16,7 @@ from pathlib import Path
 
 import common
 import torch
+from ncsn_peer import Ncsn
 from torch.autograd import grad
 from torch.nn.functional import silu
 
@@ -107,6 +108,20 @@ class AtSigma(torch.nn.Module):
         return self.unet.raw(x, torch.full([len(x), 1], SIGMA), None)
 
 
+class AtLevel(torch.nn.Module):
+    """The network of NCSN for CIFAR-10, at the level of ten from 1 to 0.01 that is nearest to one σ."""
+
+    def __init__(self, side, channels):
+        super().__init__()
+        self.side = side
+        self.net = Ncsn(3, channels, levels=10)
+        ladder = torch.logspace(0, -2, 10)
+        self.level = (ladder.log() - torch.tensor(SIGMA).log()).abs().argmin()
+
+    def forward(self, x):
+        return self.net(x.view(-1, 3, self.side, self.side), self.level.expand(len(x))).flatten(1)
+
+
 def mlp(d, hidden, outputs, activation):
     widths = [d, hidden, hidden, outputs]
     linear = [torch.nn.Linear(*pair) for pair in zip(widths, widths[1:])]
@@ -118,7 +133,8 @@ class Steps:
     """A network in training."""
 
     def __init__(self, size, hidden, rows, activation, network, objective):
-        images = {"residual": Residual, "unet": AtSigma}
+        images = {"residual": Residual, "unet": AtSigma, "ncsn": AtLevel}
+        pixels = {"residual": size**2, "unet": size**2, "ncsn": 3 * size**2}
         energy = network == "energy-mlp"
         if network in images:
             net = images[network](size, hidden)
@@ -128,7 +144,7 @@ class Steps:
         self.score = score_of_energy(net) if energy else net
         self.optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
         self.objective = OBJECTIVES[objective]
-        self.rows = symmetric(0, (rows, size**2 if network in images else size), 3**0.5)
+        self.rows = symmetric(0, (rows, pixels.get(network, size)), 3**0.5)
 
     def compile(self):
         """Compiles the loss; False where torch.compile cannot."""
@@ -190,7 +206,10 @@ def symmetric(stream, shape, bound):
 def fill(net):
     """Parameters as stein's, each from the stream of its name's place in the alphabet."""
     for stream, (name, parameter) in enumerate(sorted(net.named_parameters()), 3):
-        if parameter.dim() > 1:
+        if name.endswith("embed.weight"):
+            # stein's matrices are linear layers' transposes, and a table is as it is.
+            parameter.copy_(symmetric(stream, parameter.T.shape, 2 / len(parameter) ** 0.5).T)
+        elif parameter.dim() > 1:
             parameter.copy_(symmetric(stream, parameter.shape, 2 / (parameter.numel() / len(parameter)) ** 0.5))
         else:
             parameter.copy_(symmetric(stream, parameter.shape, 0.5) + (1.0 if name.endswith("weight") else 0.0))

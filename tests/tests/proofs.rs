@@ -26,6 +26,10 @@ mod metropolis;
 mod networks;
 #[path = "proofs/objectives.rs"]
 mod objectives;
+#[path = "proofs/parity.rs"]
+mod parity;
+#[path = "proofs/refinenet.rs"]
+mod refinenet;
 #[path = "proofs/samplers.rs"]
 mod samplers;
 #[path = "proofs/schedules.rs"]

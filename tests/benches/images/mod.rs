@@ -1,14 +1,14 @@
-//! Convolutional networks for square grey images.
+//! Convolutional networks for square images.
 
 use burn::module::Module;
 use burn::nn::conv::Conv2d;
 use burn::nn::{GroupNorm, GroupNormConfig};
 use burn::tensor::Device;
 use stein_core::{
-    AnyNetwork, Component, Condition, Dataset, ImageShape, Invalid, Network, NetworkContext, Streams, init,
+    AnyNetwork, Component, Condition, Dataset, ImageShape, Invalid, Network, NetworkContext, NetworkPart, Streams, init,
 };
 use stein_jet::{Jet, conv2d, group_norm_silu};
-use stein_networks::UnetConfig;
+use stein_networks::{NcsnConfig, UnetConfig};
 use stein_record::Array;
 use stein_schedules::Geometric;
 
@@ -51,29 +51,52 @@ impl Network for Residual {
     }
 }
 
-/// The network `residual` or `unet`; `None` if it is neither.
-pub(crate) fn network(kind: &str, side: usize, channels: usize, device: &Device) -> Option<Result<AnyNetwork, String>> {
+/// The numbers in an image of a network's; `None` if it is for none. `ncsn` is that of CIFAR-10.
+pub(crate) fn dimension(kind: &str, side: usize) -> Option<usize> {
     match kind {
-        "residual" => Some(Ok(AnyNetwork::new(Residual::new(side, channels, device)))),
-        "unet" => Some(unet(side, channels, device)),
+        "residual" | "unet" => Some(side * side),
+        "ncsn" => Some(3 * side * side),
         _ => None,
     }
 }
 
-fn unet(side: usize, channels: usize, device: &Device) -> Result<AnyNetwork, String> {
-    let rows = Array::new([1, side * side], vec![0.0; side * side]);
+/// The activation that such a network has.
+pub(crate) fn activation(kind: &str) -> &'static str {
+    if kind == "ncsn" { "elu" } else { "silu" }
+}
+
+/// The network `residual`, `unet` or `ncsn`; `None` if it is none of them.
+pub(crate) fn network(kind: &str, side: usize, channels: usize, device: &Device) -> Option<Result<AnyNetwork, String>> {
+    match kind {
+        "residual" => Some(Ok(AnyNetwork::new(Residual::new(side, channels, device)))),
+        "unet" => Some(build(UnetConfig { channels, ..UnetConfig::default() }, [1, side], 1, device)),
+        "ncsn" => Some(build(NcsnConfig { channels, ..NcsnConfig::default() }, [3, side], 10, device)),
+        _ => None,
+    }
+}
+
+/// For images of so many channels and pixels a side, and a ladder from 1 to 0.01.
+fn build(
+    config: impl Component<NetworkPart>,
+    [channels, side]: [usize; 2],
+    levels: usize,
+    device: &Device,
+) -> Result<AnyNetwork, String> {
+    let image = ImageShape { height: side, width: side, channels };
+    let rows = Array::new([1, image.dimension()], vec![0.0; image.dimension()]);
     let dataset = Dataset {
         train: rows.clone(),
         held_out: rows,
-        image: Some(ImageShape { height: side, width: side, channels: 1 }),
+        image: Some(image),
         range: None,
         dequantize: None,
         target: None,
         labels: None,
     };
     let said = |problem: Invalid| problem.to_string();
-    let schedule = Geometric { levels: 1.into(), ..Geometric::default() }.build(&dataset).map_err(said)?;
+    let ladder = Geometric { sigma_max: 1.0.into(), sigma_min: 0.01, levels: levels.into(), ..Geometric::default() };
+    let schedule = ladder.build(&dataset).map_err(said)?;
     let noise = &mut Streams::new(0).at("network", 0);
     let context = NetworkContext { dataset: &dataset, schedule: &*schedule, device, noise, conservative: false };
-    UnetConfig { channels, ..UnetConfig::default() }.build(context).map_err(said)
+    config.build(context).map_err(said)
 }

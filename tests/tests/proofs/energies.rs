@@ -248,9 +248,13 @@ fn energies_of_every_kind_agree_with_their_differences() {
     ] {
         by_differences(&format!("{data}{network}"));
     }
-    by_differences(
-        "[data]\nkind = \"digits\"\n[network]\nkind = \"unet\"\nchannels = 4\ngroups = 2\nblocks = 1\nconservative = true\n",
-    );
+    for network in [
+        "kind = \"unet\"\nchannels = 4\ngroups = 2\nblocks = 1\n",
+        "kind = \"ncsn\"\nchannels = 2\nactivation = \"silu\"\n",
+        "kind = \"ncsnv2\"\nchannels = 2\nactivation = \"tanh\"\npooling = \"average\"\n",
+    ] {
+        by_differences(&format!("[data]\nkind = \"digits\"\n[network]\n{network}conservative = true\n"));
+    }
 }
 
 /// Φ = −½xᵀF(x) is F's own potential where F is linear and symmetric, and takes the symmetric half where it is only linear.

@@ -16,12 +16,14 @@ pub(crate) const OUT: &str = "reports/bench-steps.json";
 /// D, H and the batch of an MLP D–H–H–D, or D–H–H–1 as an energy: the short table's, then the others.
 const SHORT: [[usize; 3]; 2] = [[2, 128, 128], [64, 512, 128]];
 const OTHERS: [[usize; 3]; 2] = [[2, 256, 512], [784, 1024, 128]];
-/// Side, channels and batch of images, their networks and objectives; with all shapes only. `unet` is that of the digits.
-const IMAGES: [([usize; 3], &str, &[&str]); 4] = [
+/// Side, channels and batch of images, their networks and objectives; with all shapes only. `unet` is that of the digits, `ncsn` that
+/// of CIFAR-10.
+const IMAGES: [([usize; 3], &str, &[&str]); 5] = [
     ([8, 32, 128], "residual", &["denoising", "sliced"]),
     ([28, 32, 32], "residual", &["denoising", "sliced"]),
     ([32, 128, 8], "residual", &["denoising"]),
     ([8, 32, 128], "unet", &["denoising"]),
+    ([32, 128, 8], "ncsn", &["denoising"]),
 ];
 const ACTIVATIONS: [&str; 2] = ["softplus", "silu"];
 /// Objectives, whether energies are asked for too, and the largest D.
@@ -69,7 +71,7 @@ pub(crate) fn run(peers: bool, all: bool) -> Result<(), String> {
 
 /// The cases whose memory is measured: of one activation.
 pub(crate) fn in_memory(all: bool) -> impl Iterator<Item = (String, String)> {
-    let silu = cases(all).into_iter().filter(|case| case.activation == "silu");
+    let silu = cases(all).into_iter().filter(|case| case.activation == "silu" || case.is_of_images());
     silu.map(|case| (case.question("memory"), format!("{}: {}", case.setting(), case.name())))
 }
 
@@ -86,7 +88,8 @@ fn cases(all: bool) -> Vec<Case> {
         }
     }
     for (shape, network, objectives) in IMAGES.into_iter().filter(|_| all) {
-        cases.extend(objectives.iter().map(|objective| Case::new(shape, "silu", network, objective)));
+        let activation = if network == "ncsn" { "elu" } else { "silu" };
+        cases.extend(objectives.iter().map(|objective| Case::new(shape, activation, network, objective)));
     }
     cases
 }

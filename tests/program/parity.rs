@@ -68,7 +68,7 @@ fn verified(folder: &Folder, file: &ArrayFile, code: i32) -> String {
 fn every_parity_file_that_ships_is_met() {
     let folder = Folder::new();
     let files: Vec<String> = shipped().iter().map(|p| p.display().to_string()).collect();
-    assert!(files.len() >= 2, "{files:?}");
+    assert!(files.len() >= 6, "{files:?}");
     let mut arguments = vec!["verify", "--json"];
     arguments.extend(files.iter().map(String::as_str));
     let said = folder.stein(&arguments).exits(0);
@@ -76,10 +76,16 @@ fn every_parity_file_that_ships_is_met() {
     for row in rows.as_array().expect("an array") {
         let keys: Vec<&String> = row.as_object().expect("objects").keys().collect();
         assert_eq!(keys, ["errors", "file", "output_error", "pass"]);
-        let scales = row["errors"].as_array().expect("errors").iter().map(|e| e["scale"].as_f64().expect("a number"));
-        let mut scales: Vec<f64> = scales.collect();
-        scales.dedup();
-        assert!(scales.len() == 3 && row["output_error"].as_f64().is_some_and(|e| e <= 1e-4), "{row}");
+        assert!(row["output_error"].as_f64().is_some_and(|e| e <= 1e-6), "{row}");
+        let errors = row["errors"].as_array().expect("errors");
+        for scale in [0.1, 1.0, 10.0] {
+            assert!(errors.iter().any(|e| e["scale"] == scale), "{row}");
+        }
+        // In single precision too; ten times the weights of an `ncsnv2` overflow there, the authors' as well.
+        let beyond = |scale: f64| scale == 10.0 && row["file"].as_str().is_some_and(|file| file.contains("ncsnv2"));
+        for error in errors.iter().filter(|e| !beyond(e["scale"].as_f64().expect("a number"))) {
+            assert!(error["single"].as_f64().is_some_and(|e| e <= 1e-4), "{row}");
+        }
     }
     // A level further is another network.
     let mut file = ArrayFile::read(&shipped()[0]).expect("readable").expect("there");

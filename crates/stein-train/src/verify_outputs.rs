@@ -5,10 +5,11 @@
 //! shape of `x`: the score there. `output.S`, with a number for S, is the score of all weights times S. Its metadata are `network`,
 //! the `[network]` table of an experiment as JSON; `sigmas`, the ladder as a JSON list, which may be left out where no label needs
 //! it; `scale`, by which all weights are multiplied first, if it is there; `image`, `[C, H, W]` as JSON, if it is there; and `source`,
-//! free text. Scores are computed in single precision, as a run computes them.
+//! free text. Scores are computed in double precision, so that only formulae can differ, and once more in single precision, as a run
+//! computes them, where large weights may overflow with anybody's code.
 
-use burn::tensor::{Device, Tensor};
-use stein_core::{Condition, ImageShape, Levels, Registry, ScoreNetwork, matrix, to_host, vector};
+use burn::tensor::{Device, FloatDType, Tensor};
+use stein_core::{Condition, ImageShape, Levels, Registry, ScoreNetwork};
 use stein_networks::Parameterized;
 use stein_record::Array;
 use stein_record::arrays::ArrayFile;
@@ -16,7 +17,7 @@ use stein_record::source::Source;
 
 use crate::flat::from_host;
 use crate::state_dict::{Shapes, parameters};
-use crate::verify::source_of;
+use crate::verify::{source_of, tensor, to_f64};
 use crate::{Layout, VectorError};
 
 /// What comes before the names of the state dict, and before the scale of further outputs.
@@ -32,8 +33,10 @@ pub struct OutputError {
     pub sigma: f64,
     /// By which all weights were multiplied.
     pub scale: f64,
-    /// max |ours − theirs| over max |theirs|, over the examples of that σ.
-    pub error: f64,
+    /// max |ours − theirs| over max |theirs|, over the examples of that σ, in double precision.
+    pub double: f64,
+    /// In single precision.
+    pub single: f64,
 }
 
 /// What a parity file tells.
@@ -48,9 +51,9 @@ pub struct VerifiedOutputs {
 }
 
 impl VerifiedOutputs {
-    /// The largest of the errors; no number if one is none.
+    /// The largest of the errors in double precision; no number if one is none.
     pub fn worst(&self) -> f64 {
-        largest(self.errors.iter().map(|e| e.error))
+        largest(self.errors.iter().map(|e| e.double))
     }
 }
 
@@ -85,9 +88,12 @@ pub fn verify_outputs(name: &str, file: &ArrayFile, registry: &Registry) -> Resu
     let weights = parameters(&layout, read)?;
     let mut errors = Vec::new();
     for &(scale, output) in &parity.outputs {
-        let scaled = weights.iter().map(|w| (f64::from(*w) * scale) as f32).collect();
-        let network = layout.unflatten(network.clone(), from_host(scaled, &device));
-        errors.extend(parity.errors(&network, scale, output, &device));
+        let of = |dtype| {
+            let scaled = from_host(weights.clone(), &device).cast(dtype) * scale;
+            parity.errors(&layout.unflatten(network.clone(), scaled), output, dtype, &device)
+        };
+        let both = of(FloatDType::F64).into_iter().zip(of(FloatDType::F32));
+        errors.extend(both.map(|((sigma, double), (_, single))| OutputError { sigma, scale, double, single }));
     }
     let known =
         |name: &str| ["x", "sigma", "label"].contains(&name) || name.starts_with(NETWORK) || scale_of(name).is_some();
@@ -175,23 +181,24 @@ impl<'a> Parity<'a> {
         Ok(Self { x, image, sigma, ladder, outputs })
     }
 
-    /// Our score's errors at each σ.
-    fn errors(&self, network: &Parameterized, scale: f64, output: &Array, device: &Device) -> Vec<OutputError> {
-        let sigma: Tensor<1> = vector(self.sigma.clone(), device);
+    /// Our score's errors at each σ, which comes with it, in one precision.
+    fn errors(&self, network: &Parameterized, output: &Array, dtype: FloatDType, device: &Device) -> Vec<(f64, f64)> {
+        let [batch, d] = [self.x.rows(), self.x.row_length()];
+        let sigma: Tensor<1> = tensor(&Array::new([batch], self.sigma.clone()), dtype, device);
         let condition = Condition::new(Levels { alpha: sigma.ones_like(), sigma });
-        let x = matrix(self.x.data.clone(), self.x.row_length(), device);
-        let ours = Array::new([self.x.rows(), self.x.row_length()], to_host(network.score(x, &condition)));
+        let x: Tensor<2> = tensor(&Array::new([batch, d], self.x.data.clone()), dtype, device);
+        let ours = to_f64(network.score(x, &condition).reshape([-1]));
         let mut sigmas = self.sigma.clone();
         sigmas.sort_by(|a, b| b.total_cmp(a));
         sigmas.dedup();
         let error = |sigma: f32| {
-            let rows = || (0..ours.rows()).filter(move |&i| self.sigma[i] == sigma);
-            let both = rows().flat_map(|i| ours.row(i).iter().zip(output.row(i)));
-            let distance = largest(both.map(|(&a, &b)| (f64::from(a) - f64::from(b)).abs()));
+            let rows = || (0..batch).filter(move |&i| self.sigma[i] == sigma);
+            let both = rows().flat_map(|i| ours[i * d..(i + 1) * d].iter().zip(output.row(i)));
+            let distance = largest(both.map(|(&a, &b)| (a - f64::from(b)).abs()));
             let size = largest(rows().flat_map(|i| output.row(i)).map(|&b| f64::from(b).abs()));
             if distance == 0.0 { 0.0 } else { distance / size }
         };
-        sigmas.into_iter().map(|s| OutputError { sigma: s.into(), scale, error: error(s) }).collect()
+        sigmas.into_iter().map(|sigma| (sigma.into(), error(sigma))).collect()
     }
 }
 

@@ -23,6 +23,7 @@ use flate2::Crc;
 pub use tensor::Tensor;
 use value::{Id, Node, Tree, shortened};
 
+use crate::arrays::checked;
 use crate::{Array, RecordError, file};
 
 /// How many dictionaries and lists in each other are looked through.
@@ -193,7 +194,7 @@ impl Checkpoint {
             self.sound.insert(storage.key.clone());
         }
         let bytes = zip::read_at(&mut self.from, place.at + first as u64 * size, span as u64 * size).map_err(named)?;
-        Ok(Array::new(tensor.shape(), tensor.gather(&bytes, self.big_endian)))
+        checked(Array::new(tensor.shape(), tensor.gather(&bytes, self.big_endian)))
     }
 
     fn is_container(&self, id: Id) -> bool {

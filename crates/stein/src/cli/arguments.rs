@@ -541,8 +541,8 @@ that accept and reject, or choose their own steps, have no such vectors.
 
 A parity file tells what a network puts out: x [B, C, H, W], or [B, D]; sigma [B], or label [B], the numbers of levels; a state
 dict under network., as PyTorch has it; output, the score at x; output.10 and the like, that of all weights times 10. Its metadata:
-network, the [network] table of an experiment as JSON; sigmas, the levels' σ as a JSON list; source. Scores are computed in single
-precision.
+network, the [network] table of an experiment as JSON; sigmas, the levels' σ as a JSON list; source. These too are
+judged in double precision, and the errors in single precision stand beside them.
 
 Exits 1 if any vector is above the tolerance, 3 if a file is no vector.")]
 pub(crate) struct Verify {

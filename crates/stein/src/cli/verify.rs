@@ -137,7 +137,10 @@ impl Found {
             Self::Outputs(outputs) => {
                 let error = |e: &OutputError| {
                     let scale = if e.scale == 1.0 { String::new() } else { format!(", weights × {}", e.scale) };
-                    format!("\n         σ = {}{scale}: {:.1e}", e.sigma, e.error)
+                    format!(
+                        "\n         σ = {}{scale}: {:.1e} (in single precision {:.1e})",
+                        e.sigma, e.double, e.single
+                    )
                 };
                 let errors: String = outputs.errors.iter().map(error).collect();
                 format!("{word} {name}  error: output {:.1e}{errors}", outputs.worst())
@@ -161,7 +164,9 @@ impl Found {
             }
             Self::Outputs(outputs) => {
                 let errors = outputs.errors.iter();
-                let errors = errors.map(|e| json!({ "sigma": e.sigma, "scale": e.scale, "error": number(e.error) }));
+                let errors = errors.map(|e| {
+                    json!({ "sigma": e.sigma, "scale": e.scale, "error": number(e.double), "single": number(e.single) })
+                });
                 json!({
                     "file": name,
                     "output_error": number(outputs.worst()),

@@ -67,6 +67,12 @@ impl Pickle {
         self.bytes.push(b'u');
     }
 
+    fn list(&mut self, arrays: &[Array]) {
+        self.bytes.extend(b"](");
+        arrays.iter().for_each(|array| self.tensor(array));
+        self.bytes.push(b'e');
+    }
+
     fn tensor(&mut self, array: &Array) {
         self.bytes.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
         self.text("storage");
@@ -161,6 +167,32 @@ fn of_a_checkpoint_the_average_is_taken_unless_it_is_asked_otherwise() {
     let arguments = ["import", "small.toml", "states.pth", "--out", "e", "--json"];
     let said: serde_json::Value = serde_json::from_str(&folder.stein(&arguments).exits(0).out()).expect("JSON");
     assert_eq!((&said["weights"], &said["tensors"], &said["step"]), (&"averaged".into(), &6.into(), &40.into()));
+}
+
+#[test]
+fn an_average_without_names_has_those_of_the_weights() {
+    let folder = exported();
+    let (last, averaged) = (arrays(&folder, "last.safetensors"), arrays(&folder, "averaged.safetensors"));
+    // As score_sde saves it; beside the parameters a module has buffers, of which there is no average.
+    let with_buffer = last.clone().into_iter().chain([("layers.1.count".to_owned(), Array::new([32], vec![0.0; 32]))]);
+    let mut pickle = Pickle::default();
+    pickle.bytes.extend(b"\x80\x02}(");
+    pickle.text("model");
+    pickle.state_dict("module.", &with_buffer.collect());
+    pickle.text("ema");
+    pickle.bytes.extend(b"}(");
+    pickle.text("shadow_params");
+    pickle.list(&averaged.values().cloned().collect::<Vec<_>>());
+    pickle.bytes.push(b'u');
+    pickle.text("step");
+    pickle.bytes.extend(b"K\x28u.");
+    std::fs::write(folder.path().join("sde.pth"), pickle.into_zip()).expect("written");
+    let run = imported(&folder, "sde.pth", "a", &[]);
+    assert!(read(&run.network()).arrays == averaged);
+    assert_eq!(run.read_record().unwrap().unwrap().imported.unwrap().table, "ema/shadow_params");
+    // The weights themselves have a tensor too many.
+    let said = folder.stein(&["import", "small.toml", "sde.pth", "--raw", "--out", "b"]).exits(3);
+    assert!(said.err().contains("the network has no `layers.1.count` [32]"), "{}", said.err());
 }
 
 #[test]

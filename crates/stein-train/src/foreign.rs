@@ -1,21 +1,25 @@
 //! Files of weights that another program wrote: checkpoints of PyTorch and safetensors.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use stein_record::arrays::ArrayFile;
 use stein_record::source::nearest;
 use stein_record::torch::{Checkpoint, Table, is_checkpoint};
 use stein_record::{Array, RecordError, file, hash};
 
-use crate::state_dict::{SIGMAS, Shapes, parameters};
+use crate::state_dict::{SIGMAS, Shapes, names, parameters};
 use crate::{Layout, WhichWeights};
 
 /// Where programs keep the weights themselves: the whole, the first of a list, and usual names.
 const RAW: [&str; 8] = [".", "0", "model", "state_dict", "model_state_dict", "net", "network", "params"];
 /// Where they keep an average of them, if not behind other things in a list, as NCSNv2 does.
-const AVERAGED: [&str; 6] = ["ema", "ema_state_dict", "model_ema", "ema_model", "state_dict_ema", "params_ema"];
+const AVERAGED: [&str; 7] = [SHADOW, "ema", "ema_state_dict", "model_ema", "ema_model", "state_dict_ema", "params_ema"];
+/// Where score_sde keeps its average: a list, in the order of the parameters.
+const SHADOW: &str = "ema/shadow_params";
 /// Where the number of training steps may be: NCSNv2's list, and usual names.
 const STEP: [&str; 3] = ["3", "step", "global_step"];
 /// Tables that are shown.
@@ -116,6 +120,7 @@ impl Foreign {
     /// # Errors
     /// What the table has that the network has not, or the other way round; or what cannot be read.
     pub fn parameters(&mut self, chosen: &Chosen, layout: &Layout) -> Result<Vec<f32>, String> {
+        self.name_average(&names(layout));
         let shapes = self.shapes(&chosen.path);
         shapes.check(layout)?;
         let most = layout.length();
@@ -138,12 +143,22 @@ impl Foreign {
         Ok(None)
     }
 
+    /// Gives the averages of a list the names that the weights beside it have, of those that are a network's.
+    fn name_average(&mut self, wanted: &BTreeSet<String>) {
+        let Content::Torch(_, tables) = &mut self.content else { return };
+        let Some(weights) = raw(tables) else { return };
+        let shapes = shapes_of(weights);
+        let own = weights.tensors.iter().map(|(name, _)| name.clone());
+        let own: Vec<Rc<str>> = own.filter(|name| wanted.contains(shapes.own(name))).collect();
+        if let Some(average) = tables.iter_mut().find(|table| table.path == SHADOW && table.tensors.len() == own.len())
+        {
+            average.tensors.iter_mut().zip(own).for_each(|((name, _), own)| *name = own);
+        }
+    }
+
     fn shapes(&self, path: &str) -> Shapes {
         match &self.content {
-            Content::Torch(_, tables) => {
-                let tensors = table(tables, path).map_or(&[][..], |table| &table.tensors);
-                Shapes::new(tensors.iter().map(|(name, tensor)| (&**name, tensor.shape())))
-            }
+            Content::Torch(_, tables) => table(tables, path).map(shapes_of).unwrap_or_default(),
             Content::Safetensors(file) => {
                 Shapes::new(file.arrays.iter().map(|(name, array)| (name.as_str(), array.shape.as_slice())))
             }
@@ -162,6 +177,10 @@ impl Foreign {
             Content::Safetensors(file) => file.arrays.get(name).cloned().ok_or_else(absent),
         }
     }
+}
+
+fn shapes_of(table: &Table) -> Shapes {
+    Shapes::new(table.tensors.iter().map(|(name, tensor)| (&**name, tensor.shape())))
 }
 
 fn table<'a>(tables: &'a [Table], path: &str) -> Option<&'a Table> {
@@ -194,10 +213,9 @@ fn chosen(checkpoint: &Checkpoint, tables: &[Table], which: &Which) -> Result<Ch
     if tables.is_empty() {
         return Err(format!("there is no state dict in it: it is {}", checkpoint.kind()));
     }
-    let raw = || RAW.iter().find_map(|path| table(tables, path));
     let found = |table: Option<&Table>, weights| Some(Chosen { path: table?.path.clone(), weights, step: None });
     let averaged = || found(averaged(tables), Some(WhichWeights::Averaged));
-    let last = || found(raw(), Some(WhichWeights::Last));
+    let last = || found(raw(tables), Some(WhichWeights::Last));
     let chosen = match which {
         Which::Best => averaged().or_else(last).ok_or("it does not show which of its tables are the weights"),
         Which::Of(WhichWeights::Averaged) => averaged().ok_or("there are no averaged weights in it that show as such"),
@@ -216,13 +234,20 @@ fn chosen(checkpoint: &Checkpoint, tables: &[Table], which: &Which) -> Result<Ch
     })
 }
 
+/// The weights themselves: the largest of the tables that may be them, for a few tensors may lie beside one.
+fn raw(tables: &[Table]) -> Option<&Table> {
+    RAW.iter().rev().filter_map(|path| table(tables, path)).max_by_key(|table| table.tensors.len())
+}
+
 /// The averaged weights: by their name, or as the last of a list whose first are the weights themselves. An optimiser's tables lie
 /// deeper.
 fn averaged(tables: &[Table]) -> Option<&Table> {
     let in_list = || {
-        let first = table(tables, "0")?;
-        let others = tables.iter().filter(|table| table.path.parse::<usize>().is_ok_and(|i| i > 0));
-        others.max_by_key(|table| table.path.parse::<usize>().unwrap_or(0)).filter(|_| first.tensors.len() > 1)
+        let most = table(tables, "0")?.tensors.len();
+        let number = |table: &Table| table.path.parse::<usize>().ok().filter(|&i| i > 0);
+        // An average has all but the buffers.
+        let others = tables.iter().filter(|table| number(table).is_some() && 2 * table.tensors.len() > most);
+        others.max_by_key(|table| number(table))
     };
     AVERAGED.iter().find_map(|path| table(tables, path)).or_else(in_list)
 }

@@ -36,6 +36,11 @@ impl Shapes {
         format!("{}{name}", self.prefix)
     }
 
+    /// The name of a tensor of the file, without what stands in front of all.
+    pub(crate) fn own<'a>(&self, whole: &'a str) -> &'a str {
+        whole.strip_prefix(self.prefix).unwrap_or(whole)
+    }
+
     pub(crate) fn has(&self, name: &str) -> bool {
         self.shapes.contains_key(name)
     }
@@ -90,6 +95,11 @@ fn torch_tensor(entry: &Entry) -> (String, Vec<usize>) {
         shape.reverse();
     }
     (name, shape)
+}
+
+/// The names that PyTorch would have for a network's parameters.
+pub(crate) fn names(layout: &Layout) -> BTreeSet<String> {
+    layout.entries().iter().map(|entry| torch_name(entry).0).collect()
 }
 
 /// The parameters in the layout's order and layout. `read` gives a tensor of the shape that [`Shapes::check`] has seen.

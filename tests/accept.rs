@@ -12,6 +12,8 @@ mod chromium;
 mod claims;
 #[path = "accept/exports.rs"]
 mod exports;
+#[path = "accept/foreign.rs"]
+mod foreign;
 #[path = "needs.rs"]
 mod needs;
 #[path = "accept/pages.rs"]

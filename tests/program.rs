@@ -18,11 +18,15 @@ mod export;
 mod harness;
 #[path = "program/hostile.rs"]
 mod hostile;
+#[path = "program/import.rs"]
+mod import;
 #[cfg(unix)]
 #[path = "program/launcher.rs"]
 mod launcher;
 #[path = "program/manners.rs"]
 mod manners;
+#[path = "program/parity.rs"]
+mod parity;
 #[path = "program/plugins.rs"]
 mod plugins;
 #[path = "program/report.rs"]

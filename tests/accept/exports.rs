@@ -56,13 +56,13 @@ level-rows = 40
 metrics = []
 "#;
 
-fn stein(folder: &Path, arguments: &[&str]) {
+pub(crate) fn stein(folder: &Path, arguments: &[&str]) {
     let output = crate::stein(folder, arguments).output().expect("stein starts");
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[track_caller]
-fn succeeds(command: &mut Command, folder: &Path) -> String {
+pub(crate) fn succeeds(command: &mut Command, folder: &Path) -> String {
     let output = command.current_dir(folder).output().expect("Python starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
@@ -90,7 +90,7 @@ fn stein_scores(folder: &Path, run: &RunDir, dimension: usize, sigma: &str, more
     read(&folder.join("ours.npy"))
 }
 
-fn read(path: &Path) -> Array {
+pub(crate) fn read(path: &Path) -> Array {
     Array::read_npy(path).expect("readable").expect("there")
 }
 

@@ -99,7 +99,7 @@ fn read<T>(
 const MAX_EMPTY: usize = 1 << 20;
 
 /// Refuses a shape of no values whose other extents are enormous: whoever counts its rows would not end.
-fn checked(array: Array) -> Result<Array, String> {
+pub(crate) fn checked(array: Array) -> Result<Array, String> {
     let extents = array.shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d.max(1)));
     if array.data.is_empty() && extents.is_none_or(|n| n > MAX_EMPTY) {
         return Err(format!("a shape of {:?} holds nothing, and is too large for that", array.shape));

@@ -3,7 +3,8 @@
 //! A run directory is the whole interface between training and reporting. This crate owns its layout
 //! ([`RunDir`]), the records in it ([`RunRecord`], [`MetricLine`], [`Evaluation`]), the checkpoint sets
 //! ([`checkpoint`]), the small array files ([`arrays`]), what other programs are given ([`series`], [`tensorboard`]),
-//! and experiment files with the place of every value in their text ([`source`]), and data that come as files ([`idx`]). It does not depend on burn, so the
+//! and experiment files with the place of every value in their text ([`source`]), data that come as files ([`idx`]), and PyTorch's
+//! checkpoints ([`torch`]). It does not depend on burn, so the
 //! report and the fuzz targets build in seconds.
 //!
 //! ```text
@@ -50,6 +51,7 @@ pub mod series;
 pub mod source;
 pub mod sweep;
 pub mod tensorboard;
+pub mod torch;
 
 pub use arrays::Array;
 pub use diverged::{BatchRecord, DivergedRecord, Divergent, Drawing, SamplesRecord, StepRecord};
@@ -61,8 +63,8 @@ pub use idx::Idx;
 pub use metrics_log::{MetricLine, MetricsLog, Split};
 pub use run_dir::RunDir;
 pub use run_record::{
-    Conventions, DataRecord, DeviceRecord, GitRecord, NetworkRecord, Progress, RunRecord, State, Timings, Units,
-    Versions,
+    Conventions, DataRecord, DeviceRecord, GitRecord, ImportRecord, NetworkRecord, Progress, RunRecord, State, Timings,
+    Units, Versions,
 };
 pub use sweep::{AxisRole, SweepAxis, SweepCell, SweepRecord};
 

@@ -23,6 +23,8 @@ pub enum State {
     Failed,
     /// Stopped because its time was over.
     TimedOut,
+    /// Its weights were imported; samples can be drawn, and those of the experiment are not yet.
+    Imported,
     /// Trained, sampled and evaluated.
     Finished,
 }
@@ -35,6 +37,7 @@ impl std::fmt::Display for State {
             Self::Diverged => "diverged",
             Self::Failed => "failed",
             Self::TimedOut => "timed-out",
+            Self::Imported => "imported",
             Self::Finished => "finished",
         })
     }
@@ -87,7 +90,10 @@ pub struct RunRecord {
     /// The cell whose process trained that network, or worked on it last: this one, or another of the same training.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trainer: Option<String>,
-    /// How far training is.
+    /// Where the network's weights are from, if they were not trained here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<ImportRecord>,
+    /// How far training is; of imported weights, how far it was, 0 if nothing tells.
     pub progress: Progress,
     /// Where the time went.
     pub timings: Timings,
@@ -187,6 +193,20 @@ pub struct NetworkRecord {
     pub kind: String,
     /// Trainable numbers.
     pub parameters: usize,
+}
+
+/// Where imported weights are from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImportRecord {
+    /// The file, as it was called then.
+    pub file: String,
+    /// SHA-256 of its bytes.
+    pub sha256: String,
+    /// The table in it, its keys joined by slashes; a dot for the whole.
+    pub table: String,
+    /// `averaged` or `last`, if the file tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<String>,
 }
 
 /// The conventions that papers differ in, by name: what the ½ is, what a step size means, …

@@ -86,6 +86,22 @@ pub enum RunError {
         /// The run directory.
         path: PathBuf,
     },
+    /// A file of weights that another program wrote does not hold the network's.
+    #[error("{path}: {problem}")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Weights are not imported into a run that is there already.
+    #[error(
+        "{path} is there already: nothing is written over it; --out names another run directory, --runs another folder"
+    )]
+    Occupied {
+        /// What is there.
+        path: PathBuf,
+    },
     /// A component refused what it met.
     #[error(transparent)]
     Component(#[from] Invalid),
@@ -95,7 +111,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    /// The exit code: 3 data, 5 diverged, 6 damaged or refused, 7 locked, 8 disk, 124 timed out, 130, 138
+    /// The exit code: 2 usage, 3 data, 5 diverged, 6 damaged or refused, 7 locked, 8 disk, 124 timed out, 130, 138
     /// and 143 interrupted, 1 anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -111,7 +127,8 @@ impl RunError {
             Self::Locked { .. } => 7,
             Self::Record(RecordError::Damaged { .. }) => 6,
             Self::Record(RecordError::Io { .. }) | Self::NoSpace { .. } => 8,
-            Self::Component(_) | Self::OtherData { .. } => 3,
+            Self::Component(_) | Self::OtherData { .. } | Self::Foreign { .. } => 3,
+            Self::Occupied { .. } => 2,
             Self::Training(_) => 1,
         }
     }

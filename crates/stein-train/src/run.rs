@@ -80,7 +80,7 @@ pub fn run(plan: &Plan, directory: &RunDir, chosen: &Chosen, options: &RunOption
             let path = directory.path().to_owned();
             return Err(RunError::OtherData { path });
         }
-        if before.device.backend != record.device.backend {
+        if before.device.backend != record.device.backend && before.state != State::Imported {
             let (then, now) = (&before.device.description, &record.device.description);
             options.say(&format!(
                 "note    this run began on {then}; it goes on on {now}, and will not be the same to the last bit"
@@ -274,7 +274,7 @@ fn log_z(
     }
     found.map_err(|e| stopped(e, &options.stop))
 }
-fn new_record(
+pub(crate) fn new_record(
     plan: &Plan,
     chosen: &Chosen,
     directory: &RunDir,
@@ -321,9 +321,14 @@ fn new_record(
         conventions: conventions(plan),
         trained: before.and_then(|b| b.trained.clone()),
         trainer: before.and_then(|b| b.trainer.clone()),
-        progress: Progress {
-            steps: experiment.training.steps,
-            ..before.map_or_else(Progress::default, |before| before.progress)
+        imported: before.and_then(|b| b.imported.clone()),
+        progress: match before {
+            // Nothing is to be trained.
+            Some(before) if before.imported.is_some() => before.progress,
+            before => Progress {
+                steps: experiment.training.steps,
+                ..before.map_or_else(Progress::default, |before| before.progress)
+            },
         },
         timings: before.map_or_else(Timings::default, |b| b.timings),
         peak_memory: before.and_then(|b| b.peak_memory),

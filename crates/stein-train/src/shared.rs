@@ -15,7 +15,7 @@ use crate::{Layout, RunError, load_network};
 /// Between looks at a training that another process works on.
 const TICK: Duration = Duration::from_millis(100);
 
-/// The network of a cell: from `trained/` if it is there, else trained there. What the training took goes into `record`, the cell's.
+/// The network of a cell: the imported one, or from `trained/` if it is there, else trained there. What the training took goes into `record`, the cell's.
 pub(crate) fn trained(
     plan: &Plan,
     cell: &RunDir,
@@ -23,6 +23,10 @@ pub(crate) fn trained(
     options: &RunOptions,
     record: &mut RunRecord,
 ) -> Result<Trained, RunError> {
+    if let Some(import) = &record.imported {
+        options.say(&format!("weights {} (sha256 {}): nothing is trained", import.file, import.sha256));
+        return loaded(plan, cell, device, record.progress.step);
+    }
     let Some((id, directory)) = directory(plan, cell)? else {
         let site = Site { directory: cell, cell, configuration: plan.experiment.cell().hash };
         return train(plan, &site, device, options, record);
@@ -118,10 +122,15 @@ fn found(
     if training.device.backend != cell.device.backend {
         options.say(&format!("note    the network was trained on {}", training.device.description));
     }
-    let network = load_network(plan, site.directory, device)?;
+    loaded(plan, site.directory, device, training.progress.step)
+}
+
+/// The network of a directory, after so many steps.
+fn loaded(plan: &Plan, directory: &RunDir, device: &Device, step: u64) -> Result<Trained, RunError> {
+    let network = load_network(plan, directory, device)?;
     let layout = Layout::of(&network);
     let average = layout.flatten(&network);
-    Ok(Trained { network, layout, average, step: training.progress.step })
+    Ok(Trained { network, layout, average, step })
 }
 
 /// Trains, and keeps the training's record.

@@ -30,7 +30,7 @@ pub(crate) fn check(plan: &Plan, cell: &RunDir, record: &RunRecord) -> Result<()
 /// has, pictures and fields are not counted.
 fn needed(plan: &Plan, cell: &RunDir, record: &RunRecord) -> Result<u64, RunError> {
     let directory = shared::directory(plan, cell)?.map_or_else(|| cell.clone(), |(_, directory)| directory);
-    let training = if directory.network().is_file() {
+    let training = if directory.network().is_file() || record.imported.is_some() {
         0
     } else {
         let there = checkpoint::count(&directory.checkpoints())? as u64;

@@ -23,6 +23,8 @@ pub enum Standing {
     Running,
     /// Stopped, or its process died: the same command goes on with it.
     Interrupted,
+    /// Its weights were imported, and its samples are not drawn yet.
+    Imported,
     /// Nobody has run it.
     NotBegun,
     /// Something was no longer finite.
@@ -41,6 +43,7 @@ impl std::fmt::Display for Standing {
             Self::Finished => "finished",
             Self::Running => "running",
             Self::Interrupted => "interrupted",
+            Self::Imported => "imported",
             Self::NotBegun => "not begun",
             Self::Diverged => "diverged",
             Self::TimedOut => "timed out",
@@ -112,6 +115,7 @@ fn standing(state: State) -> Standing {
     match state {
         State::Running => Standing::Running,
         State::Interrupted => Standing::Interrupted,
+        State::Imported => Standing::Imported,
         State::Diverged => Standing::Diverged,
         State::TimedOut => Standing::TimedOut,
         State::Failed => Standing::Failed,

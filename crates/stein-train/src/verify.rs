@@ -247,12 +247,12 @@ fn relative_distance(a: &[f64], b: &[f32]) -> f64 {
     if distance == 0.0 { 0.0 } else { distance / size }
 }
 
-fn tensor<const D: usize>(array: &Array, dtype: FloatDType, device: &Device) -> Tensor<D> {
+pub(crate) fn tensor<const D: usize>(array: &Array, dtype: FloatDType, device: &Device) -> Tensor<D> {
     let data = TensorData::new(array.data.clone(), array.shape.clone());
     Tensor::<D>::from_data(data, (device, DType::F32)).cast(dtype)
 }
 
-fn to_f64(tensor: Tensor<1>) -> Vec<f64> {
+pub(crate) fn to_f64(tensor: Tensor<1>) -> Vec<f64> {
     tensor.into_data().convert::<f64>().try_into_vec().expect("converted to f64")
 }
 

@@ -5,17 +5,18 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use serde_json::json;
-use stein_core::to_host;
+use stein_core::{Component, NetworkPart, to_host};
 use stein_experiment::Plan;
-use stein_networks::Parameterized;
+use stein_networks::{Ncsnv2Config, Parameterized};
 use stein_record::arrays::ArrayFile;
 use stein_record::{Array, RecordError, RunDir};
 
 use crate::flat::{Entry, Layout, from_host};
+use crate::state_dict::SIGMAS;
 use crate::{RunError, Trainee, TrainingState, shared};
 
 /// A parameter's name in PyTorch, and whether burn holds it transposed.
-fn torch_name(entry: &Entry) -> (String, bool) {
+pub(crate) fn torch_name(entry: &Entry) -> (String, bool) {
     // The parameterisation wraps the network; its author's names begin inside. An enum's variant is in burn's path alone.
     let name = entry.name.strip_prefix("network.").unwrap_or(&entry.name);
     let parts: Vec<&str> = name.split('.').filter(|part| !part.starts_with(|c: char| c.is_ascii_uppercase())).collect();
@@ -44,7 +45,7 @@ pub fn network_file(layout: &Layout, state: &TrainingState, network: &toml::Valu
 }
 
 /// A vector of parameters as PyTorch's tensors.
-fn torch_arrays(layout: &Layout, values: &[f32]) -> BTreeMap<String, Array> {
+pub(crate) fn torch_arrays(layout: &Layout, values: &[f32]) -> BTreeMap<String, Array> {
     let arrays = layout.entries().iter().map(|entry| {
         let own = values[entry.offset..entry.offset + entry.length()].to_vec();
         let (name, transposed) = torch_name(entry);
@@ -61,6 +62,16 @@ pub enum WhichWeights {
     Averaged,
     /// Those that the last checkpoint holds.
     Last,
+}
+
+impl WhichWeights {
+    /// What metadata and records call them.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Averaged => "averaged",
+            Self::Last => "last",
+        }
+    }
 }
 
 /// A run's weights for other programs: as `network.safetensors` has them, and the entry `stein` of the metadata tells in JSON all
@@ -82,15 +93,13 @@ pub fn export_weights(
         file.metadata.remove("ema");
     }
     let (experiment, levels) = (&plan.experiment, plan.schedule.levels());
+    file.arrays.extend(buffers(plan));
     let table = experiment.resolved().remove("network");
     let about = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "experiment": experiment.name,
         "hash": experiment.cell().hash,
-        "weights": match weights {
-            WhichWeights::Averaged => "averaged",
-            WhichWeights::Last => "last",
-        },
+        "weights": weights.word(),
         "network": table,
         "parameterization": table.as_ref().and_then(|t| t.get("parameterization")),
         "dimension": plan.dataset.dimension(),
@@ -101,6 +110,13 @@ pub fn export_weights(
     });
     file.metadata.insert("stein".into(), about.to_string());
     Ok(file)
+}
+
+/// What the original module of a plan's network has beside its parameters, for `load_state_dict` wants all: NCSNv2 its ladder.
+fn buffers(plan: &Plan) -> Option<(String, Array)> {
+    let is_its = plan.experiment.network.kind() == <Ncsnv2Config as Component<NetworkPart>>::KIND;
+    let sigmas: Vec<f32> = plan.schedule.levels().iter().map(|level| (level.sigma / level.alpha) as f32).collect();
+    is_its.then(|| (SIGMAS.to_owned(), Array::new([sigmas.len()], sigmas)))
 }
 
 /// `network.safetensors`, of so many parameters.

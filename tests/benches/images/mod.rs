@@ -88,12 +88,7 @@ fn build(
 ) -> Result<AnyNetwork, String> {
     let image = ImageShape { height: side, width: side, channels };
     let rows = Array::new([1, image.dimension()], vec![0.0; image.dimension()]);
-    let dataset = Dataset {
-        train: rows.clone(),
-        held_out: rows,
-        image: Some(image),
-        ..Dataset::default()
-    };
+    let dataset = Dataset { train: rows.clone(), held_out: rows, image: Some(image), ..Dataset::default() };
     let said = |problem: Invalid| problem.to_string();
     let ladder = Geometric { sigma_max: 1.0.into(), sigma_min: 0.01, levels: levels.into(), ..Geometric::default() };
     let schedule = ladder.build(&dataset).map_err(said)?;

@@ -3,6 +3,7 @@
 //!
 //! The fuzz targets call these, and so does `crates/stein-report/tests/hostile/` in the ordinary tests.
 
+use std::io::Cursor;
 use std::path::Path;
 
 use stein_files::cifar::{Layout, Records};
@@ -13,6 +14,7 @@ use stein_record::arrays::ArrayFile;
 use stein_record::checkpoint::Manifest;
 use stein_record::series::{self, Series};
 use stein_record::source::{Diagnostic, Source, Span, list_of, nearest};
+use stein_record::torch::Checkpoint;
 use stein_record::{
     Array, DivergedRecord, Evaluation, Idx, RunDir, RunRecord, SweepRecord, configuration, metrics_log, tensorboard,
 };
@@ -22,7 +24,7 @@ use toml::de::{DeTable, DeValue};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them by their names.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("experiment", experiment),
     ("record", record),
     ("metrics", metrics),
@@ -31,6 +33,7 @@ pub const TARGETS: [Target; 9] = [
     ("idx", idx),
     ("data", data),
     ("checkpoint", checkpoint),
+    ("torch", torch),
     ("page", page),
 ];
 
@@ -167,6 +170,21 @@ pub fn data(bytes: &[u8]) {
                 table.rows() * table.names.len() == table.values.len() && table.values.iter().all(|x| x.is_finite())
             ),
             Err(problem) => assert!(!problem.is_empty()),
+        }
+    }
+}
+
+/// A checkpoint of PyTorch in either of its containers: all its tables, and the numbers of small tensors.
+pub fn torch(bytes: &[u8]) {
+    let mut checkpoint = match Checkpoint::read(Cursor::new(bytes.to_vec())) {
+        Ok(checkpoint) => checkpoint,
+        Err(problem) => return assert!(!problem.is_empty()),
+    };
+    assert!(!checkpoint.kind().is_empty());
+    for (_, tensor) in checkpoint.tables().into_iter().flat_map(|table| table.tensors) {
+        if let Ok(array) = checkpoint.array(&tensor, 1 << 10) {
+            assert_eq!(array.shape, tensor.shape());
+            whole(&array);
         }
     }
 }

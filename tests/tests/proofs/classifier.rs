@@ -10,7 +10,7 @@ use crate::common::{Sigmas, device};
 use crate::networks::plan;
 
 fn digits() -> Dataset {
-    plan("[data]\nkind = \"digits\"\n[network]\nkind = \"mlp\"\n").dataset
+    (*plan("[data]\nkind = \"digits\"\n[network]\nkind = \"mlp\"\n").dataset).clone()
 }
 
 struct Rows {

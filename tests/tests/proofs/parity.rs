@@ -117,15 +117,7 @@ fn error(name: &str, kind: &Kind, scale: &str, dtype: DType) -> f64 {
     let image = list(&file, "image").into_iter().map(|n| n as usize).collect::<Vec<_>>();
     let image = ImageShape { channels: image[0], height: image[1], width: image[2] };
     let rows = Array::new([1, image.dimension()], vec![0.0; image.dimension()]);
-    let dataset = Dataset {
-        train: rows.clone(),
-        held_out: rows,
-        image: Some(image),
-        range: None,
-        dequantize: None,
-        target: None,
-        labels: None,
-    };
+    let dataset = Dataset { train: rows.clone(), held_out: rows, image: Some(image), ..Dataset::default() };
     let (schedule, device) = (Sigmas::new(&list(&file, "sigmas")), device());
     let mut noise = noise("parity");
     let context = NetworkContext {

@@ -39,7 +39,7 @@ pub(super) fn state(run: &Run) -> Markup {
     };
     let class = match state {
         State::Finished => "good",
-        State::Running | State::Interrupted => "open",
+        State::Running | State::Interrupted | State::Imported => "open",
         State::Diverged | State::Failed | State::TimedOut => "bad",
     };
     html! { span.state.(class) { (state) } }
@@ -70,6 +70,7 @@ fn summary(run: &Run) -> String {
             ),
             None => format!("{what}. There is no evaluation of its samples."),
         },
+        State::Imported => format!("{what}. Its samples are not drawn yet."),
         State::Running => format!("{what}. It is still running, or its process died without a word, {}.", place()),
         State::Interrupted => format!("{what}. It was interrupted {} and can be resumed.", place()),
         State::Diverged => format!("{what}. It diverged {}: something was no longer finite.", place()),
@@ -81,11 +82,18 @@ fn summary(run: &Run) -> String {
 /// What was trained on what.
 fn trained(record: &RunRecord) -> String {
     let (network, step) = (visible(&record.network.kind), record.progress.step);
-    let (state, steps) = if step == 0 {
-        ("to be trained", String::new())
-    } else {
-        ("trained", format!(" for {}", count(usize::try_from(step).unwrap_or(usize::MAX), "step")))
+    let steps = match step {
+        0 => String::new(),
+        step => format!(" for {}", count(usize::try_from(step).unwrap_or(usize::MAX), "step")),
     };
+    if let Some(import) = &record.imported {
+        return format!(
+            "Score network {network} with {} parameters, trained elsewhere{steps}, imported from {}",
+            grouped(record.network.parameters as f64),
+            visible(&import.file),
+        );
+    }
+    let state = if step == 0 { "to be trained" } else { "trained" };
     format!(
         "Score network {network} with {} parameters, {state} on {} of {}{steps}",
         grouped(record.network.parameters as f64),
@@ -98,7 +106,7 @@ fn facts(run: &Run) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
     if let Some(record) = &run.record {
         let (timings, progress) = (record.timings, record.progress);
-        if run.is_trained() {
+        if run.is_trained() && (record.imported.is_none() || progress.step > 0) {
             let (step, steps) = (grouped(progress.step as f64), grouped(progress.steps as f64));
             facts.push(("steps", if step == steps { step } else { format!("{step} / {steps}") }));
         }

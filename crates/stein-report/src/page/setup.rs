@@ -65,7 +65,7 @@ fn facts(record: &RunRecord) -> Markup {
 
     let times = record.timings;
     let mut cost = Vec::new();
-    if record.network.parameters > 0 {
+    if record.network.parameters > 0 && record.imported.is_none() {
         let progress = record.progress;
         cost.push(("Steps", html! { (grouped(progress.step as f64)) " of " (grouped(progress.steps as f64)) }));
         cost.push((
@@ -98,6 +98,13 @@ fn facts(record: &RunRecord) -> Markup {
         ),
         ("Data hash", code(&data.sha256)),
     ];
+    if let Some(import) = &record.imported {
+        learned.push((
+            "Imported from",
+            html! { code { (visible(&import.file)) } ", table " code { (visible(&import.table)) } },
+        ));
+        learned.push(("SHA-256", code(&import.sha256)));
+    }
     learned.retain(|(name, _)| *name != "Data hash" || !data.sha256.is_empty());
     let conventions: Vec<(&str, Markup)> =
         record.conventions.iter().map(|(name, value)| (name.as_str(), text(value))).collect();

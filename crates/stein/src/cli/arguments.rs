@@ -89,9 +89,11 @@ pub(crate) enum Command {
     Score(Score),
     /// Write what a run has learned and measured for other programs: weights, event files for TensorBoard, CSV
     Export(Export),
+    /// Make a run directory of weights that another program has trained: a PyTorch checkpoint, or safetensors
+    Import(Import),
     /// Write report pages again, from the run directories alone
     Report(Report),
-    /// Check losses, gradients and samples against test vectors of another implementation
+    /// Check losses, gradients, samples and networks' outputs against another implementation's
     Verify(Verify),
     /// Print the levels of a noise schedule: σ and α of each
     Sigmas(Sigmas),
@@ -465,6 +467,47 @@ pub(crate) struct Export {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  stein import experiments/ncsnv2-cifar10.toml checkpoint_300000.pth
+  stein import experiments/ncsn-cifar10.toml checkpoint.pth --raw --out runs/ncsn-cifar10/original
+  stein import mine.toml mine.safetensors
+
+Checkpoints are those of torch.save, old and new; what is pickled in them is read, never executed. The tensors' names and shapes
+must be those of the experiment's network, as stein export writes them and the original PyTorch modules have them; `module.` in
+front of all of them may be there. A buffer `sigmas` must hold the schedule's levels. Of a list as NCSNv2 saves it, the last entry
+is the averaged weights and the first the others.
+
+The new run can be sampled at once; stein run draws and measures what the experiment asks for, and trains nothing.")]
+pub(crate) struct Import {
+    #[command(flatten)]
+    pub(crate) experiment: Experiment,
+    /// The file of weights
+    pub(crate) checkpoint: PathBuf,
+    /// The run directory to make; that of the experiment under --runs if left out
+    #[arg(long, value_name = "RUN")]
+    pub(crate) out: Option<PathBuf>,
+    /// The averaged weights; if nothing is said, they are taken if they are there
+    #[arg(long, conflicts_with_all = ["raw", "key"])]
+    pub(crate) ema: bool,
+    /// The weights of the last step
+    #[arg(long, conflicts_with = "key")]
+    pub(crate) raw: bool,
+    /// The weights at a place in the checkpoint: keys and numbers joined by slashes
+    #[arg(long, value_name = "PATH")]
+    pub(crate) key: Option<String>,
+    /// Of a sweep, the cell by its name
+    #[arg(long)]
+    pub(crate) cell: Option<String>,
+    /// Where run directories are
+    #[arg(long, value_name = "DIR", default_value = "runs")]
+    pub(crate) runs: PathBuf,
+    /// Say what was imported as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
   stein report
   stein report experiments/digits.toml
   stein report runs/digits --reports /var/www/stein")]
@@ -482,6 +525,7 @@ pub(crate) struct Report {
 #[command(after_help = "\
 Examples:
   stein verify tests/vectors/*.safetensors
+  stein verify tests/parity/*.safetensors
   stein verify --tolerance 1e-5 --json mine.safetensors
 
 A vector is a safetensors file of f32 tensors: x [B, D]; noise [B, D] and sigma [B], or neither; probes [M, B, D] where directions
@@ -495,16 +539,22 @@ algorithm's published form draws them (rows beyond what it draws are ignored; ed
 expected [B, D], where the chains end. Its experiment has [data], [network] kind = \"exact\", [schedule] and [sampler]. Samplers
 that accept and reject, or choose their own steps, have no such vectors.
 
+A parity file tells what a network puts out: x [B, C, H, W], or [B, D]; sigma [B], or label [B], the numbers of levels; a state
+dict under network., as PyTorch has it; output, the score at x; output.10 and the like, that of all weights times 10. Its metadata:
+network, the [network] table of an experiment as JSON; sigmas, the levels' σ as a JSON list; source. These too are
+judged in double precision, and the errors in single precision stand beside them.
+
 Exits 1 if any vector is above the tolerance, 3 if a file is no vector.")]
 pub(crate) struct Verify {
     /// The vectors
     #[arg(required = true)]
     pub(crate) files: Vec<PathBuf>,
     /// The largest relative error: of a loss, and of a whole gradient in norm [default: 1e-4]; of samples, max |x - expected|
-    /// over max |expected| [default: 1e-3]
+    /// over max |expected| [default: 1e-3]; of outputs the same over the examples of each σ [default: 1e-4]
     #[arg(long, value_name = "ERROR", value_parser = positive)]
     pub(crate) tolerance: Option<f64>,
-    /// As JSON: an array of {file, loss, loss_error, gradient_error, pass}, or {file, sample_error, pass}
+    /// As JSON: an array of {file, loss, loss_error, gradient_error, pass}, {file, sample_error, pass} or
+    /// {file, output_error, errors, pass}
     #[arg(long)]
     pub(crate) json: bool,
 }

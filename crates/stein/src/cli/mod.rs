@@ -12,6 +12,7 @@ mod compare;
 mod data;
 mod devices;
 mod export;
+mod import;
 mod init;
 mod launch;
 mod list;
@@ -67,6 +68,7 @@ pub fn main(register: impl FnOnce(&mut Registry)) -> ExitCode {
         Command::Compare(compare) => compare::compare(&compare, &registry),
         Command::Score(score) => score::score(&score, &registry, voice),
         Command::Export(export) => export::export(&export, &registry),
+        Command::Import(import) => import::import(&import, &registry, voice),
         Command::Report(report) => report::report(&report, &registry),
         Command::Verify(verify) => verify::verify(&verify, &registry),
         Command::Sigmas(sigmas) => sigmas::sigmas(&sigmas, &registry),

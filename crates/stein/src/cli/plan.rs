@@ -60,21 +60,23 @@ pub(crate) fn plan(arguments: &Arguments, registry: &Registry, voice: Voice) -> 
 struct Standing {
     words: String,
     finished: bool,
+    /// Nothing is left to train.
+    trained: bool,
     /// Training steps done.
     step: u64,
 }
 
 impl Standing {
     fn of(directory: &RunDir) -> Self {
-        let standing = |words: &str, finished, step| Self { words: words.into(), finished, step };
+        let standing = |words: &str, finished, trained, step| Self { words: words.into(), finished, trained, step };
         match directory.read_record() {
-            Ok(None) => standing("not begun", false, 0),
+            Ok(None) => standing("not begun", false, false, 0),
             Ok(Some(record)) => {
                 let (finished, step) = (record.state == State::Finished, record.progress.step);
                 let at = if finished || step == 0 { String::new() } else { format!(" at step {step}") };
-                standing(&format!("{}{at}", record.state), finished, step)
+                standing(&format!("{}{at}", record.state), finished, finished || record.imported.is_some(), step)
             }
-            Err(_) => standing("damaged", false, 0),
+            Err(_) => standing("damaged", false, false, 0),
         }
     }
 }
@@ -102,7 +104,7 @@ impl Trainings {
             // What a version that shared nothing has begun is the cell's own.
             let own = checkpoint::exist(&directory.checkpoints())?;
             let planned = seen.entry(&id.name).or_default();
-            match (states[i].finished, own) {
+            match (states[i].trained, own) {
                 (true, _) => {}
                 (false, true) => left.push((i, states[i].step)),
                 _ if training.finished => drop(shared.insert(i, "trained")),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use stein_core::Registry;
 use stein_device::{DeviceRequest, choose};
 use stein_record::{GitRecord, RunDir};
-use stein_train::{Outcome as Ended, RunOptions};
+use stein_train::{Outcome as Ended, RunOptions, Stop};
 
 use super::arguments::{Run, Voice};
 use super::{Failure, Outcome, cells, launch, load, pictures, print, signals, sweep};
@@ -62,14 +62,10 @@ pub(crate) fn run(arguments: &Run, registry: &Registry, voice: Voice) -> Outcome
         voice.more(&format!("network {} parameters", plan.parameters()));
         voice.more(&format!("data    {} training rows, sha256 {}", plan.dataset.train.rows(), plan.dataset.sha256()));
         let options = RunOptions {
-            quiet: voice.quiet,
             tui: arguments.tui,
-            argv: std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect(),
-            burn: env!("STEIN_BURN_VERSION").into(),
             retry_diverged: !arguments.keep_diverged,
-            git: git(),
             patience: if arguments.attended { ORPHAN } else { Duration::ZERO },
-            stop,
+            ..options(voice, stop)
         };
         let ended = stein_train::run(&plan, &directory, &chosen, &options)?;
         if ended == Ended::Skipped {
@@ -85,6 +81,20 @@ pub(crate) fn run(arguments: &Run, registry: &Registry, voice: Voice) -> Outcome
     print(&summary(&directory)?);
     print(&format!("report  {}", page.display()));
     Ok(())
+}
+
+/// What every process that makes a run tells it.
+pub(crate) fn options(voice: Voice, stop: Stop) -> RunOptions {
+    RunOptions {
+        quiet: voice.quiet,
+        tui: false,
+        argv: std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect(),
+        burn: env!("STEIN_BURN_VERSION").into(),
+        retry_diverged: true,
+        git: git(),
+        patience: Duration::ZERO,
+        stop,
+    }
 }
 
 /// The device of --devices if there is one, else the one that the experiment asks for.

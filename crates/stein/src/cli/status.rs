@@ -40,7 +40,7 @@ pub(crate) fn status(arguments: &Arguments, registry: &Registry) -> Outcome {
     if any(&[Standing::Failed, Standing::TimedOut, Standing::Diverged, Standing::Damaged]) {
         return Err(Failure::Silent(1));
     }
-    if any(&[Standing::Running, Standing::Interrupted, Standing::NotBegun]) {
+    if any(&[Standing::Running, Standing::Interrupted, Standing::Imported, Standing::NotBegun]) {
         return Err(Failure::Silent(NOT_DONE));
     }
     Ok(())

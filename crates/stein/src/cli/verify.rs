@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use stein_core::Registry;
 use stein_record::arrays::ArrayFile;
 use stein_record::{RecordError, file};
-use stein_train::{VectorError, Verified, VerifiedSamples, holds_samples, verify_samples};
+use stein_train::{
+    OutputError, VectorError, Verified, VerifiedOutputs, VerifiedSamples, holds_outputs, holds_samples, verify_outputs,
+    verify_samples,
+};
 
 use super::arguments::Verify;
 use super::{Failure, Outcome, print, print_json, say};
@@ -61,11 +64,14 @@ pub(crate) fn verify(arguments: &Verify, registry: &Registry) -> Outcome {
 const LOSS_TOLERANCE: f64 = 1e-4;
 /// That of samples, which are drawn in single precision.
 const SAMPLE_TOLERANCE: f64 = 1e-3;
+/// That of a network's outputs.
+const OUTPUT_TOLERANCE: f64 = 1e-4;
 
 /// What a vector tells.
 enum Found {
     Loss(Verified),
     Samples(VerifiedSamples),
+    Outputs(VerifiedOutputs),
 }
 
 impl Found {
@@ -83,6 +89,8 @@ impl Found {
         };
         let found = if holds_samples(&file) {
             verify_samples(name, &file, registry).map(Self::Samples)
+        } else if holds_outputs(&file) {
+            verify_outputs(name, &file, registry).map(Self::Outputs)
         } else {
             stein_train::verify(name, &file, registry).map(Self::Loss)
         };
@@ -97,6 +105,7 @@ impl Found {
         match self {
             Self::Loss(_) => LOSS_TOLERANCE,
             Self::Samples(_) => SAMPLE_TOLERANCE,
+            Self::Outputs(_) => OUTPUT_TOLERANCE,
         }
     }
 
@@ -105,6 +114,7 @@ impl Found {
         match self {
             Self::Loss(Verified { double, .. }) => double.loss_error <= tolerance && double.gradient_error <= tolerance,
             Self::Samples(samples) => samples.sample_error <= tolerance,
+            Self::Outputs(outputs) => outputs.worst() <= tolerance,
         }
     }
 
@@ -112,6 +122,7 @@ impl Found {
         match self {
             Self::Loss(loss) => &loss.unused,
             Self::Samples(samples) => &samples.unused,
+            Self::Outputs(outputs) => &outputs.unused,
         }
     }
 
@@ -123,6 +134,17 @@ impl Found {
                 double.loss, double.loss_error, double.gradient_error, single.loss_error, single.gradient_error
             ),
             Self::Samples(samples) => format!("{word} {name}  error: samples {:.1e}", samples.sample_error),
+            Self::Outputs(outputs) => {
+                let error = |e: &OutputError| {
+                    let scale = if e.scale == 1.0 { String::new() } else { format!(", weights × {}", e.scale) };
+                    format!(
+                        "\n         σ = {}{scale}: {:.1e} (in single precision {:.1e})",
+                        e.sigma, e.double, e.single
+                    )
+                };
+                let errors: String = outputs.errors.iter().map(error).collect();
+                format!("{word} {name}  error: output {:.1e}{errors}", outputs.worst())
+            }
         }
     }
 
@@ -139,6 +161,18 @@ impl Found {
             }),
             Self::Samples(samples) => {
                 json!({ "file": name, "sample_error": number(samples.sample_error), "pass": pass })
+            }
+            Self::Outputs(outputs) => {
+                let errors = outputs.errors.iter();
+                let errors = errors.map(|e| {
+                    json!({ "sigma": e.sigma, "scale": e.scale, "error": number(e.double), "single": number(e.single) })
+                });
+                json!({
+                    "file": name,
+                    "output_error": number(outputs.worst()),
+                    "errors": errors.collect::<Vec<_>>(),
+                    "pass": pass,
+                })
             }
         }
     }

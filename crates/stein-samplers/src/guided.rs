@@ -40,7 +40,7 @@ impl Guidance {
     /// # Errors
     /// Which key asks for it.
     pub fn accepts(self, classes: Option<usize>) -> Result<(), Invalid> {
-        let none = "the network is not told of classes: set network.classes = true, with `mlp`, `energy-mlp` or `unet`";
+        let none = "the network is not told of classes: set network.classes = true; all but `exact` can be";
         match (self.class, classes) {
             (Some(class), Some(count)) if class as usize >= count => {
                 Err(Invalid::key("class", format!("`class` is {class}; it must be from 0 to {}", count - 1)))

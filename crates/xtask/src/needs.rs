@@ -43,6 +43,22 @@ pub(crate) const TORCH: Need = Need {
     is_there: |python| python.does(&["-c", "import torch"]),
 };
 
+pub(crate) const NCSN: Need = Need {
+    word: "ncsn",
+    reason: "weights go to the authors' own NCSN and back",
+    packages: &[],
+    otherwise: "clone github.com/ermongroup/ncsn and name the folder by STEIN_NCSN",
+    is_there: |_| has_models("STEIN_NCSN"),
+};
+
+pub(crate) const NCSNV2: Need = Need {
+    word: "ncsnv2",
+    reason: "weights go to the authors' own NCSNv2 and back",
+    packages: &[],
+    otherwise: "clone github.com/ermongroup/ncsnv2 and name the folder by STEIN_NCSNV2",
+    is_there: |_| has_models("STEIN_NCSNV2"),
+};
+
 pub(crate) const CHROMIUM: Need = Need {
     word: "chromium",
     reason: "report pages are opened in Chromium",
@@ -83,6 +99,11 @@ pub(crate) const STRACE: Need = Need {
         succeeds("strace", &[&inject[..], &["true"]].concat())
     },
 };
+
+/// Whether a variable names the checkout of a repository whose networks lie in `models`.
+fn has_models(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|folder| Path::new(&folder).join("models").is_dir())
+}
 
 impl Need {
     /// Whether it is there; installs it on Debian and Ubuntu as root. `environment` is what the tests have beside this process's.

@@ -134,6 +134,10 @@ fn its_training_can_be_stopped_and_a_damaged_file_is_made_again() {
         assert_eq!(first, again);
         assert_eq!(std::fs::read(&file).expect("read"), whole);
     }
+    // What networks see is not what it sees: with logits it is the same classifier, by the same file.
+    let logits = Dataset { logit: true, ..dataset.clone() };
+    let same = evaluated(&logits, &rows, &rows.samples, folder.path(), &go_on).expect("measured");
+    assert_eq!(first, same);
     // Fewer rows are other data.
     let fewer = plan("[data]\nkind = \"digits\"\ntrain = 700\n[network]\nkind = \"mlp\"\n").dataset;
     assert_eq!(fewer.train.rows(), 700);

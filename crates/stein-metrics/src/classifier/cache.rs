@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use stein_core::{Invalid, MetricContext};
+use stein_core::{Dataset, Invalid, MetricContext};
 use stein_record::arrays::ArrayFile;
 use stein_record::hash;
 
@@ -20,12 +20,14 @@ impl Classifier {
     /// # Errors
     /// If the data have no images or labels, or training was stopped.
     pub fn of(context: &MetricContext<'_>) -> Result<Self, Invalid> {
-        let dataset = context.dataset;
+        // Samples and rows are the values themselves, whatever networks see.
+        let values = context.dataset.logit.then(|| Dataset { logit: false, ..context.dataset.clone() });
+        let dataset = values.as_ref().unwrap_or(context.dataset);
         let (Some(image), Some(labels)) = (dataset.image, &dataset.labels) else {
             return Err(Invalid::new("a classifier is trained on images with labels, and these data have none"));
         };
         let untrained = Self::untrained(dataset, image, labels, context.device);
-        let file = context.cache.map(|folder| Self::file(folder, &untrained, &dataset.sha256(), &labels.train));
+        let file = context.cache.map(|folder| Self::file(folder, &untrained, dataset));
         if let Some(found) = file.as_deref().and_then(|file| read(file, &untrained, context)) {
             return Ok(found);
         }
@@ -44,10 +46,12 @@ impl Classifier {
     }
 
     /// Where it is kept: by the data's sum, labels and all that its training hangs on.
-    fn file(folder: &Path, untrained: &Self, data: &str, labels: &[u32]) -> PathBuf {
-        let labels: Vec<u8> = labels.iter().flat_map(|label| label.to_le_bytes()).collect();
+    fn file(folder: &Path, untrained: &Self, dataset: &Dataset) -> PathBuf {
+        let labels = dataset.labels.iter().flat_map(|labels| &labels.train).flat_map(|label| label.to_le_bytes());
+        let labels = hash::sha256(&labels.collect::<Vec<u8>>());
         let shapes: Vec<_> = untrained.parameters().into_iter().map(|(name, array)| (name, array.shape)).collect();
-        let key = format!("{VERSION} {data} {} {STEPS} {BATCH} {shapes:?}", hash::sha256(&labels));
+        let (data, width, flip) = (dataset.sha256(), dataset.dequantize, dataset.flip);
+        let key = format!("{VERSION} {data} {labels} {width:?} {flip} {STEPS} {BATCH} {shapes:?}");
         folder.join(format!("classifier-{}.safetensors", &hash::sha256(key.as_bytes())[..16]))
     }
 }

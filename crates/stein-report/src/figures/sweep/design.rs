@@ -107,6 +107,17 @@ impl Design {
         Self { facets, left_out: shared.left_out }
     }
 
+    /// One panel with a colour for each of the first rows, whatever sets them apart.
+    pub(crate) fn in_one(table: &Table<'_>) -> Self {
+        let line_of = |(i, row): (usize, &Row<'_>)| {
+            let (tone, dashed) = line(i);
+            Line { label: short(&row.labels.join(" · ")), tone, dashed, rows: vec![i] }
+        };
+        let lines = table.rows.iter().enumerate().take(MOST_LINES).map(line_of).collect();
+        let more = table.rows.iter().skip(MOST_LINES).map(|row| visible(&row.labels.join(" · ")));
+        Self { facets: vec![Facet { title: String::new(), lines }], left_out: more.collect() }
+    }
+
     /// All lines.
     pub(crate) fn lines(&self) -> impl Iterator<Item = &Line> {
         self.facets.iter().flat_map(|f| &f.lines)

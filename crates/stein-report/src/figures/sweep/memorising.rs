@@ -7,10 +7,8 @@ use super::{assemble, by_sigma, errors};
 use crate::figures::Drawn;
 use crate::figures::axis::Axis;
 use crate::figures::levels::Curves;
-use crate::palette::MOST_LINES;
 use crate::statistics::repeated;
 use crate::sweep::{Numbers, Row, Table};
-use crate::text::visible;
 
 /// Whether rows differ in how many examples they were trained on, and it is known what memorising would reach.
 pub(crate) fn is_of_interest(table: &Table<'_>) -> bool {
@@ -27,16 +25,17 @@ fn known(numbers: &Numbers) -> bool {
 
 /// λ(σ) times the losses on training and held-out rows, beside those of the empirical optimum and of a Gaussian: a panel for each row.
 pub(crate) fn losses(table: &Table<'_>) -> Drawn {
-    let rows = || table.rows.iter().filter(|row| row.numbers().any(known));
+    let facets = Design::apart(table).facets;
+    let rows = facets.iter().map(|facet| (facet.title.clone(), &table.rows[facet.lines[0].rows[0]]));
     let shown: Vec<(String, Vec<LevelRecord>)> =
-        rows().take(MOST_LINES).map(|row| (visible(&row.labels.join(" · ")), averaged(row))).collect();
+        rows.filter(|(_, row)| row.numbers().any(known)).map(|(title, row)| (title, averaged(row))).collect();
     let y = Axis::auto(shown.iter().flat_map(|(_, levels)| Curves::of(levels).reach()));
     let mut panels = Vec::new();
     for (title, levels) in &shown {
         let alt = format!("Line chart of the weighted loss at {} noise levels, {title}.", levels.len());
         panels.push((title.clone(), alt, Curves::of(levels).chart(levels, y).draw()?));
     }
-    let left_out = rows().count().saturating_sub(MOST_LINES);
+    let left_out = table.rows.len().saturating_sub(facets.len());
     let more = if left_out > 0 { format!(" {left_out} more are not shown.") } else { String::new() };
     let caption = format!(
         "The loss at each noise level, times its training weight λ(σ). Memorised: the smoothed training set's own score, the empirical optimum, low on \
@@ -51,7 +50,7 @@ pub(crate) fn losses(table: &Table<'_>) -> Drawn {
 pub(crate) fn gaps(table: &Table<'_>) -> Drawn {
     let caption = "(held-out − train) of the network's loss over the same of the empirical optimum's: 0 where it does as well on fresh rows as on those it was \
                    trained on, 1 where it has learned them by heart. Left out where the optimum itself shows no gap.";
-    by_sigma::draw(table, Design::together(table, None), shares, "share of the memorised gap", caption)
+    by_sigma::draw(table, Design::in_one(table), shares, "share of the memorised gap", caption)
 }
 
 fn shares(numbers: &Numbers) -> Vec<(f64, Estimate)> {

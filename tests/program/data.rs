@@ -226,6 +226,17 @@ fn samples_of_a_table_come_in_its_own_units() {
     assert!(samples(&folder).data.iter().all(|x| x.abs() < 100.0));
     let record = folder.cell().read_record().unwrap().unwrap();
     assert!(record.data.units.is_some_and(|units| (units.mean[1] - 1014.5).abs() < 5.0));
+    // Its score is asked for in these units too.
+    let (cell, at) = (folder.cell(), said["samples"].as_str().unwrap());
+    let arguments = ["score", cell.path().to_str().unwrap(), "--at", at, "--sigma", "0.5", "--out", "s.npy"];
+    let told = folder.stein(&arguments).exits(0);
+    assert!(told.out().contains("own units"), "{}", told.out());
+    let scores = Array::read_npy(&folder.path().join("s.npy")).unwrap().unwrap();
+    assert!(scores.data.iter().all(|s| s.abs() < 50.0), "points far off would have scores of thousands: {scores:?}");
+    // With other data units would be others.
+    folder.write("mine.csv", &lines.replace("1003", "9003"));
+    assert!(folder.stein(&["sample", arguments[1], "--out", "o"]).exits(3).err().contains("the data have changed"));
+    folder.stein(&arguments).exits(3);
     folder.write("mine.csv", &lines.replace("1003", "?"));
     let said = folder.stein(&["check", "small.toml"]).exits(2);
     assert!(said.err().contains("line 5 has \"?\" in the column \"x\""), "{}", said.err());
@@ -240,6 +251,10 @@ fn logits_are_mapped_back() {
         let mean = array.data.iter().sum::<f32>() / array.data.len() as f32;
         assert!(array.data.iter().all(|x| (-1e-5..=1.0 + 1e-5).contains(x)) && (0.2..0.8).contains(&mean), "{mean}");
     }
+    let cell = folder.cell().path().display().to_string();
+    let at = format!("{cell}/samples/final.npy");
+    let said = folder.stein(&["score", &cell, "--at", &at, "--sigma", "0.5", "--out", "s.npy"]).exits(2);
+    assert!(said.err().contains("sees logits"), "{}", said.err());
     let likelihood = "evaluation.likelihood={ rows = 8 }";
     let said = folder.stein(&["check", "small.toml", "--set", likelihood]).exits(2);
     assert!(said.err().contains("with `logit` the network sees logits"), "{}", said.err());

@@ -135,8 +135,23 @@ fn what_was_exported_comes_back_to_the_last_bit() {
         assert_eq!(import.sha256, stein_record::hash::sha256(&bytes));
         assert!(import.file.ends_with(file) && record.progress.step == 60, "{import:?}");
         let again = format!("{weights}-again.safetensors");
-        folder.stein(&["export", weights, "--out", &again]).exits(0);
+        let said = folder.stein(&["export", weights, "--out", &again]).exits(0);
         assert_eq!(arrays(&folder, &again), arrays(&folder, file));
+        // They are what they were, whatever is usual.
+        assert_eq!(said.out().contains(", averaged"), weights == "averaged", "{}", said.out());
+        let about = read(&folder.path().join(&again)).metadata.remove("stein").expect("told");
+        assert!(about.contains(&format!("\"weights\":\"{weights}\"")), "{about}");
+        let raw = folder.stein(&["export", weights, "--raw", "--out", "raw.safetensors", "--force"]);
+        if weights == "last" {
+            raw.exits(0);
+            assert_eq!(arrays(&folder, "raw.safetensors"), arrays(&folder, file));
+        } else {
+            assert!(raw.exits(3).err().contains("averaged weights were imported"));
+        }
+        // An import that was killed before it had a record is done again.
+        std::fs::remove_file(run.record()).unwrap();
+        imported(&folder, file, weights, &[]);
+        assert_eq!(read(&run.network()).arrays, arrays(&folder, file));
     }
     assert!(arrays(&folder, "averaged.safetensors") != arrays(&folder, "last.safetensors"));
     // It is sampled as the run is that it came from.
@@ -224,8 +239,10 @@ fn an_imported_run_is_drawn_and_measured_and_not_trained() {
     assert!(cell.sample("final.npy").is_file() && page().contains("imported from"));
     let said = folder.stein(&["run", "small.toml"]).exits(0);
     assert!(said.err().contains("is finished"), "{}", said.err());
-    // The last step's weights would be in a checkpoint.
-    folder.stein(&["export", cell.path().to_str().unwrap(), "--raw", "--out", "x.safetensors"]).exits(6);
+    // The last step's weights are not here, not even where a training is that this cell would share.
+    folder.stein(&["run", "small.toml", "--quiet", "--set", "seed=0", "--set", "evaluation.samples=33"]).exits(0);
+    assert_eq!(folder.trainings().len(), 1);
+    folder.stein(&["export", cell.path().to_str().unwrap(), "--raw", "--out", "x.safetensors"]).exits(3);
 }
 
 #[test]

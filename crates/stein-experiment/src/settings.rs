@@ -448,8 +448,8 @@ impl Evaluation {
 pub struct Runtime {
     /// Whether burn may fuse operations on a GPU.
     pub fusion: bool,
-    /// Whether what is cheap to compute is computed again on the way back instead of being kept: less memory for training, more time
-    /// (gradient checkpointing: Chen et al. 2016, arXiv 1604.06174).
+    /// Whether burn computes again on the way back what is cheap, instead of keeping it (gradient checkpointing: Chen et al. 2016, arXiv
+    /// 1604.06174). The gradients are the same. On the CPU it saves no memory: most of a step is in kernels that keep what they need.
     pub gradient_checkpointing: bool,
 }
 

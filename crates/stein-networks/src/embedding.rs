@@ -16,7 +16,7 @@ impl LogSigma {
     }
 }
 
-/// Sines and cosines of ln(σ/α), at frequencies in geometric progression or at those of a normal.
+/// Sines and cosines of ln(σ/α), at frequencies in geometric progression or at those of a normal law.
 #[derive(Module, Debug)]
 pub struct SineCosine {
     frequencies: Tensor<1>,
@@ -36,9 +36,10 @@ impl SineCosine {
     }
 
     /// `pairs` sine and cosine pairs at frequencies 2π·`scale`·z: random Fourier features (Tancik et al. 2020, arXiv 2006.10739) with the
-    /// quantiles (i + ½)/`pairs` of the standard normal as z in place of draws, so that weights alone tell the network.
+    /// quantiles (i + ½)/`pairs` of |N(0, 1)| as z in place of draws, so that weights alone tell the network. A frequency and its negative
+    /// are one feature.
     pub fn fourier(pairs: usize, scale: f64, device: &Device) -> Self {
-        let z = (0..pairs).map(|i| normal_quantile((i as f64 + 0.5) / pairs as f64));
+        let z = (0..pairs).map(|i| normal_quantile(0.5 + (i as f64 + 0.5) / (2 * pairs) as f64));
         let frequencies = z.map(|z| (z * scale * std::f64::consts::TAU) as f32).collect();
         Self { frequencies: vector(frequencies, device) }
     }
@@ -116,10 +117,10 @@ mod tests {
         for (p, z) in [(0.5, 0.0), (0.841_344_746_068_542_9, 1.0), (0.025, -1.959_963_984_540_054)] {
             assert!((normal_quantile(p) - z).abs() < 1e-12, "{p}: {}", normal_quantile(p));
         }
-        let four = to_host(SineCosine::fourier(4, 1.0, &Device::flex()).frequencies);
-        // Φ⁻¹ of 1/8 and 3/8.
-        let (far, near) = (-1.150_349_4 * std::f32::consts::TAU, -0.318_639_36 * std::f32::consts::TAU);
-        assert!(four.iter().zip([far, near, -near, -far]).all(|(a, b)| (a - b).abs() < 1e-5), "{four:?}");
+        let two = to_host(SineCosine::fourier(2, 1.0, &Device::flex()).frequencies);
+        // Φ⁻¹ of 5/8 and 7/8.
+        let expected = [0.318_639_36, 1.150_349_4].map(|z: f32| z * std::f32::consts::TAU);
+        assert!(two.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{two:?}");
     }
 
     #[test]

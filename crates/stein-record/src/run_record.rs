@@ -184,6 +184,19 @@ impl Units {
         let data = rows.data.iter().zip(columns).map(|(&x, (mean, scale))| (mean + scale * f64::from(x)) as f32);
         Array { shape: rows.shape.clone(), data: data.collect() }
     }
+
+    /// Rows that are in the data's own units, as networks see them.
+    pub fn standardise(&self, rows: &Array) -> Array {
+        let columns = self.mean.iter().zip(&self.scale).cycle();
+        let data = rows.data.iter().zip(columns).map(|(&x, (mean, scale))| ((f64::from(x) - mean) / scale) as f32);
+        Array { shape: rows.shape.clone(), data: data.collect() }
+    }
+
+    /// Gradients by what networks see, as gradients by the data's own units.
+    pub fn restore_gradients(&self, rows: &Array) -> Array {
+        let data = rows.data.iter().zip(self.scale.iter().cycle()).map(|(&s, scale)| (f64::from(s) / scale) as f32);
+        Array { shape: rows.shape.clone(), data: data.collect() }
+    }
 }
 
 /// The network.
@@ -240,4 +253,20 @@ pub struct Timings {
     /// Training steps a second: steps of the last session over the time of these steps, without evaluations and checkpoints
     /// between them.
     pub steps_per_second: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_there_and_back() {
+        let units = Units { names: vec!["a".into(), "b".into()], mean: vec![10.0, -1.0], scale: vec![2.0, 0.5] };
+        let own = Array::new([2, 2], vec![14.0, -1.0, 10.0, 0.0]);
+        let seen = units.standardise(&own);
+        assert_eq!(seen.data, [2.0, 0.0, 0.0, 2.0]);
+        assert_eq!(units.restore(&seen), own);
+        // d/dx = (1/scale) d/dy.
+        assert_eq!(units.restore_gradients(&Array::new([1, 2], vec![3.0, 3.0])).data, [1.5, 6.0]);
+    }
 }

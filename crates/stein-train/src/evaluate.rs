@@ -132,7 +132,8 @@ pub(crate) fn evaluate(
         plan.metrics.iter().any(|(kind, _)| *kind == <ClassifierMetrics as Component<MetricPart>>::KIND);
     let mut nearest_classifier_distances = Vec::new();
     if by_classifier {
-        let (nearest, distances) = nearest_by_features(&context, SHOWN)?;
+        let found = nearest_by_features(&context, SHOWN);
+        let (nearest, distances) = found.map_err(|e| stop.requested().unwrap_or_else(|| e.into()))?;
         nearest.write_npy(&run.sample("nearest-classifier.npy"))?;
         nearest_classifier_distances = distances;
     }

@@ -16,6 +16,9 @@ use crate::{Layout, RunError, RunOptions, WhichWeights};
 /// By how much a σ may differ, relatively: ladders are rounded to single precision in places of their own.
 const SIGMA_TOLERANCE: f64 = 1e-5;
 
+/// The entry of the weights' metadata with the SHA-256 of the file that they come from.
+const IMPORTED: &str = "imported-sha256";
+
 /// Makes a run directory of a table of weights. Samples can be drawn of it at once; [`run`](crate::run()) draws and measures those
 /// that the experiment asks for, and trains nothing.
 ///
@@ -53,10 +56,13 @@ pub fn import(
     Ok(record)
 }
 
-/// Nothing is written over.
+/// Nothing is written over but what an import left that was killed before it had a record.
 fn unless_occupied(directory: &RunDir) -> Result<(), RunError> {
-    let own = [directory.record(), directory.experiment(), directory.network(), directory.checkpoints()];
-    match own.into_iter().find(|path| path.exists()) {
+    let network = directory.network();
+    let imported = |file: ArrayFile| file.metadata.contains_key(IMPORTED);
+    let of_a_run = network.exists() && !ArrayFile::read(&network).ok().flatten().is_some_and(imported);
+    let own = [directory.record(), directory.checkpoints()].into_iter().filter(|path| path.exists());
+    match own.chain(of_a_run.then_some(network)).next() {
         Some(path) => Err(RunError::Occupied { path }),
         None => Ok(()),
     }
@@ -96,8 +102,7 @@ fn check_sigmas(plan: &Plan, theirs: &[f32]) -> Result<(), String> {
 }
 
 fn metadata(plan: &Plan, foreign: &Foreign, chosen: &Chosen) -> BTreeMap<String, String> {
-    let mut metadata =
-        BTreeMap::from([("format".into(), "pt".into()), ("imported-sha256".into(), foreign.sha256().to_owned())]);
+    let mut metadata = BTreeMap::from([("format".into(), "pt".into()), (IMPORTED.into(), foreign.sha256().to_owned())]);
     let network = plan.experiment.resolved().remove("network");
     metadata.extend(network.map(|table| ("network".into(), table.to_string())));
     metadata.extend(chosen.step.map(|step| ("step".into(), step.to_string())));

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use burn::tensor::Device;
 use serde_json::json;
-use stein_core::{Component, NetworkPart, to_host};
+use stein_core::{Component, Invalid, NetworkPart, to_host};
 use stein_experiment::Plan;
 use stein_networks::{Ncsnv2Config, Parameterized};
 use stein_record::arrays::ArrayFile;
@@ -86,7 +86,16 @@ pub fn export_weights(
     device: &Device,
 ) -> Result<ArrayFile, RunError> {
     let mut file = trained(run, plan.parameters())?;
-    if weights == WhichWeights::Last {
+    let imported = run.read_record()?.and_then(|record| record.imported);
+    let word = match &imported {
+        // What came from elsewhere is what it is; there are no checkpoints of it.
+        Some(imported) => imported.weights.clone(),
+        None => Some(weights.word().to_owned()),
+    };
+    if imported.is_some() && weights == WhichWeights::Last && word.as_deref() == Some(WhichWeights::Averaged.word()) {
+        return Err(Invalid::new("averaged weights were imported, and no others: leave --raw out").into());
+    }
+    if imported.is_none() && weights == WhichWeights::Last {
         let (layout, state) = last_state(plan, run, device)?;
         file.arrays = torch_arrays(&layout, &to_host(state.parameters));
         file.metadata.insert("step".into(), state.step.to_string());
@@ -99,7 +108,7 @@ pub fn export_weights(
         "version": env!("CARGO_PKG_VERSION"),
         "experiment": experiment.name,
         "hash": experiment.cell().hash,
-        "weights": weights.word(),
+        "weights": word,
         "network": table,
         "parameterization": table.as_ref().and_then(|t| t.get("parameterization")),
         "dimension": plan.dataset.dimension(),

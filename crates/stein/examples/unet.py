@@ -15,7 +15,7 @@ def frequencies(table):
     if table["embedding"] == "sine-cosine":
         return (0.25 * 32 ** (torch.arange(16, dtype=torch.float64) / 15)).float()
     n = table["channels"]
-    return torch.tensor([2 * pi * 16 * NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)])
+    return torch.tensor([2 * pi * 16 * NormalDist().inv_cdf(0.5 + (i + 0.5) / (2 * n)) for i in range(n)])
 
 
 def norm(groups, channels):

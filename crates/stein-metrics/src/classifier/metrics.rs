@@ -8,8 +8,8 @@ use stein_record::{Array, Better, Estimate, MetricRecord, PartRecord};
 use super::{Classifier, Read};
 use crate::compare::{Reading, Sets, estimate, invalid, rows};
 use crate::stats::{
-    COVERAGE_NEIGHBOURS, NEIGHBOURS, Rows, density_coverage, frechet_distance, kernel_distance, nearest_rows,
-    nearest_summary, precision_recall,
+    COVERAGE_NEIGHBOURS, FRECHET_ROWS, NEIGHBOURS, Rows, density_coverage, frechet_distance, kernel_distance,
+    nearest_rows, nearest_summary, precision_recall,
 };
 use crate::two_sample::metric;
 
@@ -53,7 +53,10 @@ impl Metric for ClassifierMetrics {
         let mut out =
             vec![confidence(&samples, &held_out, &gaussian, accuracy), balance(&samples, &held_out, labels.count)];
         out.extend(shares(&samples, &held_out, &gaussian, labels.count));
-        out.extend(distances(&sets)?);
+        // A covariance of fewer rows would be none.
+        if sets.samples.len() >= FRECHET_ROWS {
+            out.extend(distances(&sets)?);
+        }
         out.extend(manifolds(&sets)?);
         out.push(nearest(&classifier, &sets, context)?);
         Ok(out)

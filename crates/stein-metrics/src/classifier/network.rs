@@ -62,8 +62,8 @@ impl Classifier {
     ) -> Self {
         let ImageShape { height, width, channels } = image;
         let sides = |halvings: usize| [height >> halvings, width >> halvings];
-        let even = |halvings: usize| sides(halvings).iter().all(|side| side.is_multiple_of(2));
-        let halvings = (0..).find(|&h| sides(h).iter().all(|&side| side <= SIDE) || !even(h)).unwrap_or(0);
+        // A side of one pixel cannot be halved, however long the other is.
+        let halvings = (0..).find(|&h| sides(h).iter().all(|&side| side <= SIDE) || sides(h).contains(&1)).unwrap_or(0);
         let convolutions = halvings.max(WIDTHS.len());
         let width_at = |i: usize| WIDTHS[i.min(WIDTHS.len() - 1)];
         let inputs = |i: usize| if i == 0 { channels } else { width_at(i - 1) };
@@ -84,7 +84,7 @@ impl Classifier {
         for (i, convolution) in self.convolutions.iter().enumerate() {
             x = silu(conv2d(convolution, x));
             if i < halvings {
-                x = avg_pool2d(x, 2);
+                x = halved(x);
             }
         }
         let flat = x.dims()[1..].iter().product();
@@ -147,6 +147,12 @@ impl Classifier {
     }
 }
 
+/// Means of 2×2; the last line of an odd side is left out.
+fn halved(x: Jet<4>) -> Jet<4> {
+    let [_, _, height, width] = x.dims();
+    avg_pool2d(x.narrow(2, 0, height / 2 * 2).narrow(3, 0, width / 2 * 2), 2)
+}
+
 fn array<const D: usize>(name: String, parameter: &Param<Tensor<D>>) -> (String, Array) {
     let value = parameter.val();
     (name, Array::new(value.dims(), to_host(value)))
@@ -161,4 +167,26 @@ fn taken<const D: usize>(
 ) -> Option<Param<Tensor<D>>> {
     let own = of(name).filter(|own| own.shape == shape)?;
     Some(Param::from_data(TensorData::new(own.data, shape), device))
+}
+
+#[cfg(test)]
+mod tests {
+    use stein_core::Streams;
+
+    use super::*;
+
+    #[test]
+    fn its_size_does_not_grow_with_odd_sides() {
+        let device = Device::flex();
+        for (height, width) in [(28, 28), (27, 31), (241, 239), (8, 8), (1, 64), (5, 3)] {
+            let image = ImageShape { height, width, channels: 1 };
+            let network = Classifier::new(image, (0.5, 0.3), 10, &mut Streams::new(0).at("network", 0), &device);
+            let numbers: usize = network.parameters().iter().map(|(_, array)| array.data.len()).sum();
+            assert!(numbers < 400_000, "{height}×{width}: {numbers}");
+            let rows = Array::new([3, height * width], vec![0.25; 3 * height * width]);
+            let read = network.read(&rows, &device);
+            assert_eq!((read.features.shape, read.classes.len()), (vec![3, FEATURES], 3));
+            assert!(read.confidences.iter().all(|p| (0.1..=1.0).contains(p)));
+        }
+    }
 }

@@ -10,6 +10,9 @@ use super::rows::Rows;
 /// Parts of a set that the jackknife leaves out in turn.
 const GROUPS: usize = 10;
 
+/// Rows of a set that [`frechet_distance`] needs at least.
+pub const FRECHET_ROWS: usize = 2 * GROUPS;
+
 /// |μ₁ − μ₂|² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½) of the means and covariances (divisor n − 1) of `x [n, D]` and `y [m, D]`: the squared
 /// Wasserstein-2 distance of the two fitted Gaussians (Dowson & Landau 1982), called FID where the features are Inception's (Heusel et
 /// al. 2017, arXiv 1706.08500, eq. 6). In the square of the features' unit.
@@ -21,8 +24,8 @@ const GROUPS: usize = 10;
 /// With fewer than 20 rows in a set, or sets of different dimension.
 pub fn frechet_distance(x: Rows<'_>, y: Rows<'_>) -> Result<Estimate, StatsError> {
     x.same_dim(&y)?;
-    at_least("first set", x.len(), 2 * GROUPS)?;
-    at_least("second set", y.len(), 2 * GROUPS)?;
+    at_least("first set", x.len(), FRECHET_ROWS)?;
+    at_least("second set", y.len(), FRECHET_ROWS)?;
     // About a common centre, sums of squares do not cancel.
     let centre = mean_of(x);
     let (x, y) = (Grouped::new(x, &centre), Grouped::new(y, &centre));

@@ -42,7 +42,7 @@ pub use coverage::{COVERAGE_NEIGHBOURS, DensityCoverage, density_coverage};
 pub use energy::energy_distance;
 pub use error::StatsError;
 pub use estimate::{Estimate, median, median_estimate, standard_error_of_mean};
-pub use frechet::frechet_distance;
+pub use frechet::{FRECHET_ROWS, frechet_distance};
 pub use gaussian::{Gaussian, RIDGE};
 pub use kernel_distance::kernel_distance;
 pub use manifold::{NEIGHBOURS, PrecisionRecall, precision_recall};

@@ -85,7 +85,7 @@ pub enum SigmaEmbedding {
     /// 16 sine and cosine pairs of ln(σ/α), frequencies in geometric progression.
     #[default]
     SineCosine,
-    /// As many pairs as `channels`, frequencies 2π·16·z with quantiles of the standard normal as z (random Fourier features: Tancik et
+    /// As many pairs as `channels`, frequencies 2π·16·z with quantiles of |N(0, 1)| as z (random Fourier features: Tancik et
     /// al. 2020, arXiv 2006.10739; the scale is that of Song et al. 2021).
     Fourier,
 }

@@ -32,6 +32,8 @@ const DEPTH: usize = 6;
 const MOST_SEEN: usize = 100_000;
 /// The most bytes of a key in a table's path: a few bytes of a file can repeat a long one.
 const LONGEST_KEY: usize = 60;
+/// Bytes of a parameter's name; a name that is longer is none, and could be in a pickle as often as that has room for a number.
+const LONGEST_NAME: usize = 1000;
 
 /// Bytes of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,7 +212,10 @@ impl Checkpoint {
         match self.tree.get(id) {
             Node::Dict(pairs) => pairs
                 .iter()
-                .filter_map(|&(key, value)| Some((self.tree.text(key)?.clone(), self.tensor(value)?)))
+                .filter_map(|&(key, value)| {
+                    let name = self.tree.text(key).filter(|name| name.len() <= LONGEST_NAME)?;
+                    Some((name.clone(), self.tensor(value)?))
+                })
                 .collect(),
             Node::List(items) => {
                 let named = |(i, &item): (usize, &Id)| Some((i.to_string().into(), self.tensor(item)?));

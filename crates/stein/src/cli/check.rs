@@ -7,7 +7,7 @@ use stein_core::{NoiseSchedule, Registry};
 use stein_device::choose;
 
 use super::arguments::{Check, Voice};
-use super::{Failure, Outcome, cells, load, print, print_json};
+use super::{Failure, Outcome, cells, load, plain, print, print_json};
 
 pub(crate) fn check(arguments: &Check, registry: &Registry, voice: Voice) -> Outcome {
     let source = load::source(&arguments.experiment.file, &arguments.experiment.set)?;
@@ -73,7 +73,7 @@ pub(crate) fn check(arguments: &Check, registry: &Registry, voice: Voice) -> Out
         data.dimension(),
         data.spread()
     ));
-    data.notes.iter().for_each(|note| print(&format!("         {note}")));
+    data.notes.iter().for_each(|note| print(&format!("         {}", plain(note))));
     print(&format!("levels   {}", levels(&*plan.schedule)));
     print(&format!("network  {parameters} parameters"));
     let batch = experiment.training.batch_size * experiment.training.accumulate;

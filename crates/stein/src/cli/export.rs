@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use stein_core::Registry;
 use stein_device::{DeviceRequest, choose};
 use stein_record::series::{self, Series};
@@ -36,15 +36,18 @@ fn weights(arguments: &Export, registry: &Registry) -> Outcome {
     let which = if arguments.raw { WhichWeights::Last } else { WhichWeights::Averaged };
     let file = export_weights(&plan, &run, which, &cpu.device)?;
     file.write(&out)?;
-    let step = file.metadata.get("step").map_or("", String::as_str);
     if arguments.json {
         print_json(&json!({ "weights": out, "tensors": file.arrays.len(), "metadata": file.metadata }));
         return Ok(());
     }
     let (kind, tensors, parameters) = (plan.experiment.network.kind(), file.arrays.len(), plan.parameters());
-    let averaged = if arguments.raw { "" } else { ", averaged" };
+    // As the file itself tells: imported weights are what they were, and may be of nobody knows which step.
+    let about: Value =
+        file.metadata.get("stein").and_then(|about| serde_json::from_str(about).ok()).unwrap_or_default();
+    let averaged = if about["weights"] == "averaged" { ", averaged" } else { "" };
+    let after = file.metadata.get("step").map_or_else(String::new, |step| format!(", after {step} steps"));
     print(&format!("weights  {}", out.display()));
-    print(&format!("         {kind}, {parameters} numbers in {tensors} tensors, after {step} steps{averaged}"));
+    print(&format!("         {kind}, {parameters} numbers in {tensors} tensors{after}{averaged}"));
     Ok(())
 }
 

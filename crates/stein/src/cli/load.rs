@@ -5,7 +5,9 @@ use std::path::Path;
 
 use stein_core::Registry;
 use stein_experiment::{Experiment, Plan, Sweep};
+use stein_record::RunDir;
 use stein_record::source::{Diagnostic, MAX_BYTES, Source};
+use stein_train::RunError;
 
 use super::Failure;
 
@@ -38,6 +40,12 @@ pub(crate) fn plan(file: &Path, set: &[String], registry: &Registry) -> Result<P
     Experiment::read(&source, registry)
         .and_then(|experiment| Plan::build(experiment, registry))
         .map_err(|diagnostics| Failure::Experiment(Box::new(source), diagnostics))
+}
+
+/// Refuses a run whose data have changed since: what the plan knows of them, units and moments, would be others than the network's.
+pub(crate) fn same_data(plan: &Plan, run: &RunDir) -> Result<(), Failure> {
+    let changed = run.read_record()?.is_some_and(|record| record.data.sha256 != plan.dataset.sha256());
+    if changed { Err(RunError::OtherData { path: run.path().to_owned() }.into()) } else { Ok(()) }
 }
 
 /// What is wrong with a source.

@@ -139,6 +139,11 @@ impl From<RecordError> for Failure {
     }
 }
 
+/// Somebody else's words, names of files say, without what would steer a terminal.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 /// Prints to stdout. A reader that has gone away (`stein list | head`) is no error.
 pub(crate) fn print(text: &str) {
     use std::io::Write;

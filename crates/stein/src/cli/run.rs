@@ -8,7 +8,7 @@ use stein_record::{GitRecord, RunDir};
 use stein_train::{Outcome as Ended, RunOptions, Stop};
 
 use super::arguments::{Run, Voice};
-use super::{Failure, Outcome, cells, launch, load, pictures, print, signals, sweep};
+use super::{Failure, Outcome, cells, launch, load, pictures, plain, print, signals, sweep};
 
 /// A sweep's process that was killed leaves those of its cells behind, which save a checkpoint and end: for so long the cells of the
 /// next one wait.
@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &Run, registry: &Registry, voice: Voice) -> Outcome
         }
         let request = device(&arguments.devices, experiment.device)?;
         let chosen = choose(&request).map_err(|e| Failure::usage(e.to_string()))?;
-        plan.dataset.notes.iter().for_each(|note| voice.say(&format!("note    {note}")));
+        plan.dataset.notes.iter().for_each(|note| voice.say(&format!("note    {}", plain(note))));
         voice.say(&format!("device  {}", chosen.description));
         chosen.notes.iter().for_each(|note| voice.say(&format!("note    {note}")));
         voice.say(&format!("run     {}", directory.path().display()));

@@ -26,6 +26,7 @@ pub(crate) fn sample(arguments: &Sample, registry: &Registry, voice: Voice) -> O
     }
     let run = runs::trained(run.path())?;
     let plan = load::plan(&run.experiment(), &arguments.set, registry)?;
+    load::same_data(&plan, &run)?;
     if arguments.interpolate.is_some() {
         let starts = Starts::new(&plan.experiment.start, &plan.dataset);
         interpolates(&*plan.sampler, plan.experiment.sampler.kind(), &starts).map_err(|e| Failure::usage(e.message))?;

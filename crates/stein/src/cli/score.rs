@@ -12,7 +12,15 @@ use super::{Failure, Outcome, load, print, print_json, runs};
 pub(crate) fn score(arguments: &Score, registry: &Registry, voice: Voice) -> Outcome {
     let run = runs::trained(&arguments.run)?;
     let plan = load::plan(&run.experiment(), &[], registry)?;
+    load::same_data(&plan, &run)?;
+    if plan.dataset.logit {
+        let message =
+            "this run's network sees logits, and its score is of theirs: there is none of the values themselves";
+        return Err(Failure::usage(message));
+    }
     let points = points(arguments, plan.dataset.dimension())?;
+    let units = plan.dataset.units.as_ref();
+    let points = units.map_or_else(|| points.clone(), |units| units.standardise(&points));
     let level = match arguments.sigma {
         Some(sigma) => level_at(&*plan.schedule, sigma).map_err(|e| Failure::usage(e.message))?,
         None if plan.schedule.first().is_clean() => Level::CLEAN,
@@ -25,12 +33,13 @@ pub(crate) fn score(arguments: &Score, registry: &Registry, voice: Voice) -> Out
     let chosen = choose(&plan.experiment.device).map_err(|e| Failure::usage(e.to_string()))?;
     voice.say(&format!("device  {}", chosen.description));
     let scores = score_of_run(&plan, &run, &points, (level, arguments.class), &chosen.device)?;
-    scores.write_npy(&arguments.out)?;
+    units.map_or_else(|| scores.clone(), |units| units.restore_gradients(&scores)).write_npy(&arguments.out)?;
     if arguments.json {
         let Level { alpha, sigma } = level;
         print_json(&json!({ "scores": arguments.out, "shape": scores.shape, "sigma": sigma, "alpha": alpha }));
     } else {
-        print(&format!("scores  {}", arguments.out.display()));
+        let of = if units.is_some() { ", of points in the data's own units; σ is of standardised ones" } else { "" };
+        print(&format!("scores  {}{of}", arguments.out.display()));
     }
     Ok(())
 }

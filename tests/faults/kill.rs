@@ -12,22 +12,28 @@ use crate::tally::{Random, Tally, repetitions};
 const SIGKILL: i32 = 9;
 
 /// Disturbs one process after another, each at a random moment of the time that it takes undisturbed, until so many were met.
-/// Told that a moment was too early or too late for that, it lets the next one be later or before it.
+/// Told that a moment was too early or too late for that, it looks for the next one behind or before it.
 fn at_random_moments(
     wanted: usize,
     time: Duration,
     random: &mut Random,
     mut disturb: impl FnMut(Duration) -> Ordering,
 ) {
-    let (mut met, mut latest) = (0, time);
+    // On a machine that others use too, processes are of any speed: what was learned of one is soon forgotten.
+    const MEMORY: usize = 8;
+    let whole = (Duration::ZERO, time);
+    let (mut met, mut missed, mut between) = (0, 0, whole);
     for _ in 0..50 * wanted {
-        let moment = latest.mul_f64(random.unit());
-        match disturb(moment) {
-            Ordering::Less => latest *= 2,
-            Ordering::Equal => (met, latest) = (met + 1, time),
-            // On a machine that had more to do before.
-            Ordering::Greater => latest = moment,
+        if missed > 0 && missed % MEMORY == 0 {
+            between = (Duration::ZERO, 2 * time);
         }
+        let moment = between.0 + (between.1 - between.0).mul_f64(random.unit());
+        match disturb(moment) {
+            Ordering::Less => between = (moment, between.1.max(2 * moment)),
+            Ordering::Equal => (met, missed, between) = (met + 1, 0, whole),
+            Ordering::Greater => between = (between.0.min(moment / 2), moment),
+        }
+        missed += usize::from(between != whole);
         if met == wanted {
             return;
         }

@@ -37,7 +37,7 @@ pub struct Images {
     pub channels: Channels,
     /// What is behind transparent pixels: red, green and blue, 0 to 255.
     pub background: [u8; 3],
-    /// Whether a picture's class is the folder that it lies in, the first below `path`.
+    /// Whether a picture's class is the folder that it lies in, the first below `path`, or below folders that all of a zip lies in.
     pub classes: bool,
     /// Pixels from one picture to the next, both ways, where a file is a sheet of several. Those that are nothing but transparent are
     /// left out.

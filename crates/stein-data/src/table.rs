@@ -25,7 +25,7 @@ pub struct Table {
     pub columns: Option<Vec<String>>,
     /// Whether the first line of text has the columns' names.
     pub header: bool,
-    /// What is between the cells of text, one character: "," or "\t", say.
+    /// What is between the cells of text, one character: "," or "\t", say. In a `.tsv` that has tabs, "," means a tab.
     #[schemars(length(min = 1, max = 1))]
     pub delimiter: String,
     /// Whether each column is moved and scaled to mean 0 and variance 1 over the training rows. Samples that `stein sample` writes are

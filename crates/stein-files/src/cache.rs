@@ -32,7 +32,8 @@ struct Header {
 
 /// What pictures are known by: the settings, and what changes when their files do.
 pub fn key(settings: &Settings, state: &[String]) -> String {
-    hash::sha256(serde_json::json!([settings, state]).to_string().as_bytes())
+    // The number counts up when something else is made of the same files.
+    hash::sha256(serde_json::json!([2, settings, state]).to_string().as_bytes())
 }
 
 /// Where they are kept.

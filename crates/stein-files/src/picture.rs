@@ -1,10 +1,11 @@
 //! One picture: decoded, laid over a colour, cut to the proportions that are wanted, resized.
 
 use std::io::Cursor;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
-use image::{DynamicImage, GenericImageView, ImageDecoder, ImageReader, Limits, RgbImage, RgbaImage};
+use image::{DynamicImage, GenericImageView, ImageDecoder, ImageReader, Limits, RgbImage, RgbaImage, SubImage};
 use serde::{Deserialize, Serialize};
 
 /// The most pixels a side of a picture that is decoded.
@@ -13,6 +14,11 @@ pub const MOST_SIDE: u32 = 1 << 15;
 pub const MOST_PIXELS: u64 = 1 << 26;
 /// What a decoder may have in memory: pixels of four times 16 bits.
 const MOST_MEMORY: u64 = 8 * MOST_PIXELS + (64 << 20);
+
+/// The most pixels of pictures of which several are in memory at a time: a larger one takes 100 MB and more.
+const LARGE: u64 = 8 << 20;
+/// Held by whoever has a larger one.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// What pictures are made into.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +54,11 @@ pub struct Sheet {
 /// # Errors
 /// If it is none, is damaged, or has more pixels than are read.
 pub fn decode(bytes: &[u8]) -> Result<RgbaImage, String> {
+    decode_alone(bytes).map(|(picture, _)| picture)
+}
+
+/// As [`decode`]; a large picture comes with what keeps other large ones waiting.
+pub(crate) fn decode_alone(bytes: &[u8]) -> Result<(RgbaImage, Option<MutexGuard<'static, ()>>), String> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|e| e.to_string())?;
     if reader.format().is_none() {
         let hint = stein_record::file::page_hint(bytes);
@@ -62,26 +73,30 @@ pub fn decode(bytes: &[u8]) -> Result<RgbaImage, String> {
     if u64::from(width) * u64::from(height) > MOST_PIXELS {
         return Err(format!("it has {width}×{height} pixels; at most {MOST_PIXELS} are read"));
     }
+    // Whoever panicked with it left nothing behind.
+    let alone =
+        (u64::from(width) * u64::from(height) > LARGE).then(|| ALONE.lock().unwrap_or_else(PoisonError::into_inner));
     // What is wrong with what is said beside a picture does not make the picture worse.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut picture = DynamicImage::from_decoder(decoder).map_err(|e| e.to_string())?;
     picture.apply_orientation(orientation);
-    Ok(picture.into_rgba8())
+    Ok((picture.into_rgba8(), alone))
 }
 
 /// The pictures of a sheet, row by row, without those that are nothing but transparent.
 ///
 /// # Errors
 /// If the sheet is no whole number of cells, or nothing of a cell is left.
-pub fn cells(sheet: &RgbaImage, how: Sheet) -> Result<Vec<RgbaImage>, String> {
+pub fn cells(sheet: &RgbaImage, how: Sheet) -> Result<impl Iterator<Item = SubImage<&RgbaImage>>, String> {
     let (Sheet { cell, inset }, (width, height)) = (how, sheet.dimensions());
-    if cell <= 2 * inset || width % cell != 0 || height % cell != 0 {
+    if u64::from(cell) <= 2 * u64::from(inset) || width % cell != 0 || height % cell != 0 {
         return Err(format!("it has {width}×{height} pixels, which are no whole number of cells of {cell}×{cell}"));
     }
-    let corners = (0..height / cell).flat_map(|y| (0..width / cell).map(move |x| (x * cell + inset, y * cell + inset)));
+    let corners =
+        (0..height / cell).flat_map(move |y| (0..width / cell).map(move |x| (x * cell + inset, y * cell + inset)));
     let side = cell - 2 * inset;
-    let pictures = corners.map(|(x, y)| imageops::crop_imm(sheet, x, y, side, side).to_image());
-    Ok(pictures.filter(|picture| picture.pixels().any(|p| p.0[3] > 0)).collect())
+    let pictures = corners.map(move |(x, y)| imageops::crop_imm(sheet, x, y, side, side));
+    Ok(pictures.filter(|picture| picture.pixels().any(|(_, _, p)| p.0[3] > 0)))
 }
 
 /// A picture in a form, channel first: over the background, cut about its centre to the form's proportions, resized by Lanczos' filter
@@ -189,13 +204,24 @@ mod tests {
             // The second cell has nothing but a border.
             Rgba([x as u8, y as u8, 0, if border || x < 4 { 255 } else { 0 }])
         });
-        let found = cells(&sheet, Sheet { cell: 4, inset: 1 }).unwrap();
+        let found: Vec<_> = cells(&sheet, Sheet { cell: 4, inset: 1 }).unwrap().collect();
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].dimensions(), found[0].get_pixel(0, 1).0), ((2, 2), [1, 2, 0, 255]));
-        assert_eq!(cells(&sheet, Sheet { cell: 4, inset: 0 }).unwrap().len(), 2);
+        assert_eq!(cells(&sheet, Sheet { cell: 4, inset: 0 }).unwrap().count(), 2);
         for wrong in [Sheet { cell: 3, inset: 0 }, Sheet { cell: 2, inset: 1 }, Sheet { cell: 0, inset: 0 }] {
-            assert!(cells(&sheet, wrong).unwrap_err().contains("8×4 pixels"));
+            assert!(cells(&sheet, wrong).err().unwrap().contains("8×4 pixels"));
         }
+    }
+
+    #[test]
+    fn large_pictures_come_one_by_one() {
+        let small = encoded(&RgbaImage::new(4, 4), ImageFormat::Png);
+        assert!(decode_alone(&small).unwrap().1.is_none());
+        let large = encoded(&RgbaImage::new(4096, 2049), ImageFormat::Png);
+        let (_, alone) = decode_alone(&large).unwrap();
+        assert!(alone.is_some() && ALONE.try_lock().is_err());
+        drop(alone);
+        decode(&large).unwrap();
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use stein_record::{RecordError, file};
 
 use crate::cache;
-use crate::picture::{Form, Sheet, cells, decode, fit};
+use crate::picture::{Form, Sheet, cells, decode_alone, fit};
 use crate::zip::{Entry, MOST_FILE, Zip};
 
 /// The most files of pictures.
@@ -50,6 +51,16 @@ pub struct Pictures {
 enum Source {
     Files(Vec<PathBuf>),
     Zip(Zip, Vec<Entry>),
+}
+
+/// Why there is nothing of a file.
+enum Problem {
+    /// It is no picture, or a damaged one, which may be left out.
+    Damaged(String),
+    /// It cannot be read.
+    Io(RecordError),
+    /// There are too many.
+    Many,
 }
 
 /// Reads what is at `path`: a folder with all that is in it, a `.zip`, or one file. Files come in the order of their names. Gives what
@@ -143,11 +154,13 @@ fn walk(folder: &Path, above: &str, depth: usize, found: &mut Vec<(String, PathB
 }
 
 fn decoded(path: &Path, source: &Source, names: &[String], settings: &Settings) -> Result<Pictures, RecordError> {
-    let (classes, class_of) = if settings.classes { classes(path, names)? } else { Default::default() };
+    let packed = matches!(source, Source::Zip(..));
+    let (classes, class_of) = if settings.classes { classes(path, names, packed)? } else { Default::default() };
     let mut out = Pictures { classes, ..Pictures::default() };
+    let total = AtomicUsize::new(0);
     // So many at a time, that files which are bad are told before all others are decoded.
     for (start, some) in names.chunks(1024).enumerate().map(|(i, some)| (1024 * i, some)) {
-        let of = |i: usize| (i, bytes(source, i).and_then(|bytes| several(&bytes, settings)));
+        let of = |i: usize| (i, bytes(path, source, i).and_then(|bytes| several(&bytes, settings, &total)));
         let several: Vec<_> = (start..start + some.len()).into_par_iter().map(of).collect();
         for (i, pictures) in several {
             match pictures {
@@ -156,14 +169,17 @@ fn decoded(path: &Path, source: &Source, names: &[String], settings: &Settings) 
                     out.labels.extend(class_of.get(i).into_iter().flat_map(|&class| std::iter::repeat_n(class, count)));
                     out.pixels.extend(pixels);
                 }
-                Err(problem) if settings.skip_damaged => out.skipped.push(format!("{}: {problem}", names[i])),
-                Err(problem) => return Err(RecordError::damaged(shown(path, source, &names[i]), problem)),
-            }
-            if out.pixels.len() > MOST_BYTES {
-                return Err(RecordError::damaged(
-                    path,
-                    format!("all pictures together have more than {MOST_BYTES} values"),
-                ));
+                Err(Problem::Damaged(problem)) if settings.skip_damaged => {
+                    out.skipped.push(format!("{}: {problem}", names[i]));
+                }
+                Err(Problem::Damaged(problem)) => {
+                    return Err(RecordError::damaged(shown(path, source, &names[i]), problem));
+                }
+                Err(Problem::Io(error)) => return Err(error),
+                Err(Problem::Many) => {
+                    let problem = format!("all pictures together have more than {MOST_BYTES} values");
+                    return Err(RecordError::damaged(path, problem));
+                }
             }
         }
     }
@@ -177,38 +193,69 @@ fn shown(path: &Path, source: &Source, name: &str) -> PathBuf {
     }
 }
 
-fn bytes(source: &Source, i: usize) -> Result<Vec<u8>, String> {
+fn bytes(path: &Path, source: &Source, i: usize) -> Result<Vec<u8>, Problem> {
     match source {
-        Source::Zip(zip, entries) => zip.read(&entries[i]),
+        Source::Zip(zip, entries) => zip
+            .tried(&entries[i])
+            .map_err(|e| Problem::Io(RecordError::io(path.join(&entries[i].name), "read", e)))?
+            .map_err(Problem::Damaged),
         Source::Files(paths) => match file::read(&file::named(&paths[i]), MOST_FILE) {
-            Ok(bytes) => bytes.ok_or_else(|| "it is gone".into()),
-            Err(RecordError::Damaged { problem, .. }) => Err(problem),
-            Err(RecordError::Io { error, .. }) => Err(error.to_string()),
+            Ok(Some(bytes)) => Ok(bytes),
+            Ok(None) => Err(Problem::Io(RecordError::io(&paths[i], "read", ErrorKind::NotFound.into()))),
+            Err(RecordError::Damaged { problem, .. }) => Err(Problem::Damaged(problem)),
+            Err(error) => Err(Problem::Io(error)),
         },
     }
 }
 
-/// The pictures of a file, one or those of a sheet.
-fn several(bytes: &[u8], settings: &Settings) -> Result<Vec<u8>, String> {
-    let picture = decode(bytes)?;
-    Ok(match settings.sheet {
-        Some(sheet) => cells(&picture, sheet)?.iter().flat_map(|cell| fit(cell, &settings.form)).collect(),
-        None => fit(&picture, &settings.form),
-    })
+/// The pictures of a file, one or those of a sheet. Their values are added to the total before there are any.
+fn several(bytes: &[u8], settings: &Settings, total: &AtomicUsize) -> Result<Vec<u8>, Problem> {
+    // Kept while the picture is.
+    let (picture, _alone) = decode_alone(bytes).map_err(Problem::Damaged)?;
+    let reserve = |count: usize| {
+        let more = count.saturating_mul(settings.form.dimension()).min(MOST_BYTES + 1);
+        let before = total.fetch_add(more, Ordering::Relaxed);
+        if before.saturating_add(more) > MOST_BYTES { Err(Problem::Many) } else { Ok(()) }
+    };
+    let Some(sheet) = settings.sheet else {
+        reserve(1)?;
+        return Ok(fit(&picture, &settings.form));
+    };
+    let found = || cells(&picture, sheet).map_err(Problem::Damaged);
+    reserve(found()?.count())?;
+    Ok(found()?.flat_map(|cell| fit(&cell.to_image(), &settings.form)).collect())
 }
 
 /// The classes' names, and that of each file.
-fn classes(path: &Path, names: &[String]) -> Result<(Vec<String>, Vec<u32>), RecordError> {
-    let folder = |name: &String| {
+fn classes(path: &Path, names: &[String], packed: bool) -> Result<(Vec<String>, Vec<u32>), RecordError> {
+    let mut inner: Vec<&str> = names.iter().map(String::as_str).collect();
+    // Who packs a folder has its name before all others.
+    while packed && let Some(below) = below_top(&inner) {
+        inner = below;
+    }
+    let folder = |name: &&str| {
         let outside = || format!("{name} lies in no folder of a class");
         name.split_once('/').map(|(folder, _)| folder.to_owned()).ok_or_else(|| RecordError::damaged(path, outside()))
     };
-    let folders = names.iter().map(folder).collect::<Result<Vec<_>, _>>()?;
+    let folders = inner.iter().map(folder).collect::<Result<Vec<_>, _>>()?;
     let mut classes = folders.clone();
     classes.sort();
     classes.dedup();
+    if let [only] = &classes[..] {
+        let problem = format!(
+            "all pictures lie in one folder, {only:?}; classes = true needs a folder for each of 2 classes or more"
+        );
+        return Err(RecordError::damaged(path, problem));
+    }
     let of = folders.iter().map(|folder| classes.partition_point(|class| class < folder) as u32).collect();
     Ok((classes, of))
+}
+
+/// The names without the one folder that all begin with, if each has another below it.
+fn below_top<'a>(names: &[&'a str]) -> Option<Vec<&'a str>> {
+    let (top, _) = names.first()?.split_once('/')?;
+    let below = |(first, rest): (&str, &'a str)| (first == top && rest.contains('/')).then_some(rest);
+    names.iter().map(|&name| name.split_once('/').and_then(below)).collect()
 }
 
 #[cfg(test)]
@@ -261,6 +308,35 @@ mod tests {
         std::fs::write(&path, zip(&files, false)).unwrap();
         let (packed, _) = read(&path, &with_classes).unwrap();
         assert_eq!(packed, pictures);
+        // With the folder itself in it, too.
+        let files = [("set/b/1.png", &one[..], 8), ("set/a/2.PNG", &two, 0), ("set/a/10.png", &ten, 8)];
+        std::fs::write(&path, zip(&files, false)).unwrap();
+        let (packed, _) = read(&path, &with_classes).unwrap();
+        assert_eq!(packed, pictures);
+        std::fs::write(&path, zip(&files[1..], false)).unwrap();
+        let said = read(&path, &with_classes).unwrap_err().to_string();
+        assert!(said.contains("one folder, \"a\"; classes = true needs"), "{said}");
+    }
+
+    #[test]
+    fn too_many_values_are_refused_before_there_are_any() {
+        let one = png(2, 2, |_, _| [0, 0, 0, 255]);
+        let total = AtomicUsize::new(MOST_BYTES - 4);
+        assert!(several(&one, &settings(), &total).is_ok());
+        assert!(matches!(several(&one, &settings(), &total), Err(Problem::Many)));
+        let form = Form { height: 1 << 15, width: 1 << 15, ..settings().form };
+        let sheet = Settings { form, sheet: Some(Sheet { cell: 1, inset: 0 }), ..settings() };
+        let five = png(5, 1, |_, _| [0, 0, 0, 255]);
+        assert!(matches!(several(&five, &sheet, &AtomicUsize::new(0)), Err(Problem::Many)));
+    }
+
+    #[test]
+    fn what_cannot_be_reached_is_not_left_out() {
+        let folder = folder();
+        let gone = Source::Files(vec![folder.path().join("gone.png")]);
+        let skipping = Settings { skip_damaged: true, ..settings() };
+        let said = decoded(folder.path(), &gone, &["gone.png".into()], &skipping).unwrap_err();
+        assert!(matches!(said, RecordError::Io { .. }), "{said}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! What a name in an archive says is never a place that anything is written to.
 
-use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::io::{self, Cursor, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -82,52 +82,75 @@ impl Zip {
     /// # Errors
     /// What is wrong with it.
     pub fn read(&self, entry: &Entry) -> Result<Vec<u8>, String> {
-        let Entry { bytes, compressed, .. } = *entry;
-        if entry.encrypted {
-            return Err("it is encrypted".into());
+        self.tried(entry).map_err(|e| e.to_string())?
+    }
+
+    /// As [`Zip::read`]; the outer error is the system's, the inner one what is wrong with the file.
+    pub(crate) fn tried(&self, entry: &Entry) -> io::Result<Result<Vec<u8>, String>> {
+        match self.packed(entry) {
+            Ok(packed) => Ok(unpacked(entry, packed)),
+            // A place that no file can have is wrong, too.
+            Err(e) if matches!(e.kind(), ErrorKind::InvalidData | ErrorKind::InvalidInput) => Ok(Err(e.to_string())),
+            Err(e) => Err(e),
         }
-        if bytes.max(compressed) > MOST_FILE {
-            return Err(format!("it has {} bytes; at most {MOST_FILE} are read", bytes.max(compressed)));
-        }
-        let packed = self.packed(entry)?;
-        let mut out = Vec::new();
-        match entry.method {
-            0 => out = packed,
-            8 => drop(
-                DeflateDecoder::new(&packed[..])
-                    .take(bytes + 1)
-                    .read_to_end(&mut out)
-                    .map_err(|e| format!("it is damaged: {e}"))?,
-            ),
-            other => return Err(format!("it is compressed by method {other}; 0 (stored) and 8 (deflated) are read")),
-        }
-        let mut crc = Crc::new();
-        crc.update(&out);
-        if out.len() as u64 != bytes || crc.sum() != entry.crc {
-            return Err("it is damaged: its length or sum is another than the archive says".into());
-        }
-        Ok(out)
     }
 
     /// A file's bytes as the archive has them.
-    fn packed(&self, entry: &Entry) -> Result<Vec<u8>, String> {
+    fn packed(&self, entry: &Entry) -> io::Result<Vec<u8>> {
+        let Entry { bytes, compressed, .. } = *entry;
+        if entry.encrypted {
+            return Err(damaged("it is encrypted"));
+        }
+        if bytes.max(compressed) > MOST_FILE {
+            return Err(damaged(&format!("it has {} bytes; at most {MOST_FILE} are read", bytes.max(compressed))));
+        }
         // Whoever panicked with it left a place in it, which is set anew.
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let header = bytes_at(&mut **file, entry.at, 30)?;
+        let header = read_at(&mut **file, entry.at, 30)?;
         if header[..4] != *b"PK\x03\x04" {
-            return Err("the archive has something else where it should be".into());
+            return Err(damaged("the archive has something else where it should be"));
         }
         let name = u64::from(u16_at(&header, 26)) + u64::from(u16_at(&header, 28));
-        bytes_at(&mut **file, entry.at.saturating_add(30 + name), entry.compressed)
+        read_at(&mut **file, entry.at.saturating_add(30 + name), compressed)
     }
 }
 
+/// What a file's bytes in the archive are of.
+fn unpacked(entry: &Entry, packed: Vec<u8>) -> Result<Vec<u8>, String> {
+    let bytes = entry.bytes;
+    let mut out = Vec::new();
+    match entry.method {
+        0 => out = packed,
+        8 => drop(
+            DeflateDecoder::new(&packed[..])
+                .take(bytes + 1)
+                .read_to_end(&mut out)
+                .map_err(|e| format!("it is damaged: {e}"))?,
+        ),
+        other => return Err(format!("it is compressed by method {other}; 0 (stored) and 8 (deflated) are read")),
+    }
+    let mut crc = Crc::new();
+    crc.update(&out);
+    if out.len() as u64 != bytes || crc.sum() != entry.crc {
+        return Err("it is damaged: its length or sum is another than the archive says".into());
+    }
+    Ok(out)
+}
+
+fn damaged(problem: &str) -> io::Error {
+    io::Error::new(ErrorKind::InvalidData, problem)
+}
+
 /// So many bytes at a place.
-fn bytes_at(file: &mut dyn Source, at: u64, count: u64) -> Result<Vec<u8>, String> {
+fn read_at(file: &mut dyn Source, at: u64, count: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(at)).map_err(|e| e.to_string())?;
-    file.take(count).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
-    if bytes.len() as u64 == count { Ok(bytes) } else { Err("the archive is cut off".into()) }
+    file.seek(SeekFrom::Start(at))?;
+    file.take(count).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 == count { Ok(bytes) } else { Err(damaged("the archive is cut off")) }
+}
+
+fn bytes_at(file: &mut dyn Source, at: u64, count: u64) -> Result<Vec<u8>, String> {
+    read_at(file, at, count).map_err(|e| e.to_string())
 }
 
 /// The list of files.

@@ -21,7 +21,8 @@ pub(super) fn read(path: &Path, choice: Choice<'_>) -> Result<Table, RecordError
     let from = BufReader::new(from);
     let from: Box<dyn Read> = if compressed { Box::new(MultiGzDecoder::new(from)) } else { Box::new(from) };
     let mut from = BufReader::new(from);
-    let tabs = choice.delimiter == b',' && is_tabbed(path, from.fill_buf().map_err(|e| RecordError::io(path, "read", e))?);
+    let beginning = from.fill_buf().map_err(|e| RecordError::damaged(path, e.to_string()))?;
+    let tabs = choice.delimiter == b',' && is_tabbed(path, beginning);
     let choice = Choice { delimiter: if tabs { b'\t' } else { choice.delimiter }, ..choice };
     parse(from, choice).map_err(|problem| RecordError::damaged(path, problem))
 }
@@ -73,7 +74,7 @@ fn line<R: Read>(reader: &Reader<Text<R>>) -> u64 {
     let (at, text) = (reader.position(), reader.get_ref());
     let behind = usize::try_from(text.bytes.saturating_sub(at.byte())).unwrap_or(usize::MAX);
     let end = text.last.len().checked_sub(behind.saturating_add(1)).and_then(|i| text.last.get(i));
-    at.line() - u64::from(end == Some(&b'\n'))
+    at.line().saturating_sub(u64::from(end == Some(&b'\n')))
 }
 
 /// Reads text.
@@ -89,7 +90,7 @@ pub(super) fn parse(from: impl Read, choice: Choice<'_>) -> Result<Table, String
         names = header.iter().map(text).collect();
         if are_values(&names) {
             let hint = "if it is a row, set header = false; else give the columns other names";
-            return Err(format!("its first line, which should have the columns' names, has nothing but numbers: {hint}"));
+            return Err(format!("its first line has nothing but numbers: {hint}"));
         }
         reader.get_mut().before = reader.position().byte();
     }

@@ -389,7 +389,9 @@ fn a_task_at_its_time_limit_is_queued_again_and_goes_on() {
     assert!(said.out().contains("it is queued again"), "{}", said.out());
     let asked = std::fs::read_to_string(fake.path("asked")).unwrap();
     assert!(asked.lines().any(|line| line == "requeue 101_0"), "{asked}");
-    assert_eq!(folder.cell().read_record().unwrap().unwrap().state, State::Interrupted);
+    // The script may be ended before the run that it started.
+    let interrupted = |run: &RunDir| run.read_record().is_ok_and(|r| r.is_some_and(|r| r.state == State::Interrupted));
+    folder.wait_for("the end of the session", |run| interrupted(run));
 
     // Ended by SIGTERM alone, however often it comes: what scancel ends stays away, and what Slurm preempts it queues again itself.
     fake.write("state", "   JobState=COMPLETING Reason=None Dependency=(null)\n");

@@ -49,20 +49,23 @@ pub fn import(
         table: chosen.path.clone(),
         weights: chosen.weights.map(|weights| weights.word().to_owned()),
     });
-    stein_record::atomic::write(&directory.experiment(), plan.experiment.to_toml().as_bytes())?;
+    // The weights first: by them what was killed here is known for an import.
     let metadata = metadata(plan, foreign, chosen);
     ArrayFile { arrays: torch_arrays(&layout, &values), metadata }.write(&directory.network())?;
+    stein_record::atomic::write(&directory.experiment(), plan.experiment.to_toml().as_bytes())?;
     directory.write_record(&record)?;
     Ok(record)
 }
 
 /// Nothing is written over but what an import left that was killed before it had a record.
 fn unless_occupied(directory: &RunDir) -> Result<(), RunError> {
-    let network = directory.network();
+    let (record, network, checkpoints) = (directory.record(), directory.network(), directory.checkpoints());
+    let is_begun = record.exists() || checkpoints.exists();
     let imported = |file: ArrayFile| file.metadata.contains_key(IMPORTED);
-    let of_a_run = network.exists() && !ArrayFile::read(&network).ok().flatten().is_some_and(imported);
-    let own = [directory.record(), directory.checkpoints()].into_iter().filter(|path| path.exists());
-    match own.chain(of_a_run.then_some(network)).next() {
+    if !is_begun && ArrayFile::read(&network).ok().flatten().is_some_and(imported) {
+        return Ok(());
+    }
+    match [record, directory.experiment(), network, checkpoints].into_iter().find(|path| path.exists()) {
         Some(path) => Err(RunError::Occupied { path }),
         None => Ok(()),
     }

@@ -135,7 +135,7 @@ class Unet(nn.Module):
     def forward(self, x, sigma, alpha=1.0, classes=None):
         """The score at x [B, D], σ [B, 1] and α."""
         if self.about["parameterization"] == "edm":
-            ratio, data = sigma / alpha, self.about["sigma-data"]
+            ratio, data = sigma / alpha, self.about["network"]["sigma-data"]
             c_in = 1 / (ratio**2 + data**2) ** 0.5
             u = c_in * x / alpha
             return data * c_in / sigma * self.raw(u, ratio, classes) - c_in / alpha * u

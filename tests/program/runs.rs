@@ -180,6 +180,8 @@ fn what_is_listed_is_what_there_is() {
         let one = folder.stein(&["list", what, kind]).exits(0);
         assert!(one.out().starts_with(kind), "{}", one.out());
     }
+    let sizes = folder.stein(&["list", "data"]).exits(0).out();
+    assert!(sizes.contains("size: 7 | 14 | 28 | 32 = 28"), "{sizes}");
     let near = folder.stein(&["list", "samplers", "langevim"]).exits(2);
     assert!(near.err().contains("did you mean `langevin`?"), "{}", near.err());
 }

@@ -190,6 +190,9 @@ fn runs(arguments: &List) -> Outcome {
 
 /// A schema's type and range, in a few words: "number above 0", "list of integers from 1 to 65536".
 fn type_of(schema: &Value) -> String {
+    if let Some(values) = schema.get("enum").and_then(Value::as_array) {
+        return values.iter().map(Value::to_string).collect::<Vec<_>>().join(" | ");
+    }
     let word = match schema.get("type") {
         Some(Value::String(name)) => name.clone(),
         Some(Value::Array(names)) => {

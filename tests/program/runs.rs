@@ -43,6 +43,25 @@ fn a_run_leaves_everything_and_is_not_done_twice() {
     assert_eq!(std::fs::metadata(run.network()).unwrap().modified().unwrap(), before);
 }
 
+/// What one loss and gradient of a U-Net hold, and their numbers: what is computed again is the same.
+#[test]
+fn gradient_checkpointing_holds_less_and_changes_nothing() {
+    let text = "name = \"small\"\n[data]\nkind = \"digits\"\n[network]\nkind = \"unet\"\n[schedule]\nlevels = 3\n[sampler]\n\
+                steps-per-level = 1\n[training]\nsteps = 2\nbatch-size = 32\n[evaluation]\nsamples = 20\nlevel-rows = 20\n\
+                metrics = []\nestimators = [{ name = \"denoising\", kind = \"denoising\" }]\nestimator-batches = 2\n";
+    let estimators = |set: &str| {
+        let folder = Folder::with(text);
+        folder.stein(&["run", "small.toml", "--quiet", "--set", set]).exits(0);
+        folder.cell().read_evaluation().unwrap().unwrap().estimators
+    };
+    let [kept, again] = ["false", "true"].map(|is| estimators(&format!("runtime.gradient-checkpointing={is}")));
+    for (kept, again) in kept.iter().zip(&again) {
+        assert_eq!((kept.loss, kept.gradient_square), (again.loss, again.gradient_square));
+        let (kept, again) = (kept.memory.expect("counted") as f64, again.memory.expect("counted") as f64);
+        assert!(again < 0.75 * kept, "{again} of {kept} bytes");
+    }
+}
+
 /// The network's own density is written and drawn beside the true one; an exact network's is the true one.
 #[test]
 fn the_density_of_an_energy_is_shown() {

@@ -101,7 +101,7 @@ impl<const D: usize> Add for Jet<D> {
     fn add(self, other: Self) -> Self {
         self.assert_same_shape(&other);
         let [a, b] = self.alike(other);
-        Self { data: a.data + b.data, ..a }
+        Self { data: stein_kernels::sum(a.data, b.data), ..a }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The kernels' own backward passes.
 
+use std::marker::PhantomData;
+
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -7,6 +9,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
 use crate::backend::{Kernels, Norm};
+use crate::checkpointing::{GroupNormAgain, JetAgain, Kept};
 use crate::gradient::GradientStep;
 use crate::slices::activation::Function;
 use crate::slices::jet::Rows;
@@ -16,10 +19,11 @@ struct Conv;
 
 impl<B: Kernels> Backward<B, 3> for Conv {
     /// x, the weight and its side.
-    type State = (FloatTensor<B>, FloatTensor<B>, usize);
+    type State = (Kept<B>, FloatTensor<B>, usize);
 
-    fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
         let (x, weight, kernel) = ops.state;
+        let x = x.take(checkpointer);
         let gradient = gradients.consume::<B>(&ops.node);
         let [of_x, of_weight, of_bias] = ops.parents;
         if let Some(node) = of_x {
@@ -42,10 +46,11 @@ struct GroupNorm;
 
 impl<B: Kernels> Backward<B, 3> for GroupNorm {
     /// x, γ and β.
-    type State = ([FloatTensor<B>; 3], Norm);
+    type State = ([Kept<B>; 3], Norm);
 
-    fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let ([x, gain, shift], norm) = ops.state;
+    fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let (kept, norm) = ops.state;
+        let [x, gain, shift] = kept.map(|kept| kept.take(checkpointer));
         let gradient = gradients.consume::<B>(&ops.node);
         let (dx, dgain, dshift) = B::stein_group_norm_grad(x, gain, shift, gradient, norm);
         for (node, gradient) in ops.parents.into_iter().zip([dx, dgain, dshift]) {
@@ -61,10 +66,11 @@ struct Linear;
 
 impl<B: Kernels> Backward<B, 3> for Linear {
     /// x, if the weight or the bias is learned, the weight, if x has a gradient, and the rows with a bias.
-    type State = (Option<FloatTensor<B>>, Option<FloatTensor<B>>, usize);
+    type State = (Option<Kept<B>>, Option<FloatTensor<B>>, usize);
 
-    fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
         let (x, weight, biased) = ops.state;
+        let x = x.map(|x| x.take(checkpointer));
         let gradient = gradients.consume::<B>(&ops.node);
         let [of_x, of_weight, of_bias] = ops.parents;
         if let (Some(node), Some(weight)) = (of_x, weight) {
@@ -84,13 +90,28 @@ impl<B: Kernels> Backward<B, 3> for Linear {
 struct JetOf;
 
 impl<B: Kernels> Backward<B, 1> for JetOf {
-    type State = (FloatTensor<B>, Function, Rows);
+    type State = (Kept<B>, Function, Rows);
 
-    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
         let (x, function, rows) = ops.state;
+        let x = x.take(checkpointer);
         let gradient = gradients.consume::<B>(&ops.node);
         if let [Some(node)] = ops.parents {
             gradients.register::<B>(node.id, B::stein_jet_grad(x, gradient, function, rows));
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Sum;
+
+impl<B: Kernels> Backward<B, 2> for Sum {
+    type State = ();
+
+    fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        for node in ops.parents.into_iter().flatten() {
+            gradients.register::<B>(node.id, gradient.clone());
         }
     }
 }
@@ -105,7 +126,10 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         let nodes = [x.node(), weight.node(), bias.node()];
         let y = B::stein_conv(x.primitive().clone(), weight.primitive().clone(), bias.into_primitive());
         match Conv.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish((x.into_primitive(), weight.into_primitive(), kernel), y),
+            OpsKind::Tracked(mut prepared) => {
+                let kept = Kept::of(&mut prepared, &x);
+                prepared.finish((kept, weight.into_primitive(), kernel), y)
+            }
             OpsKind::UnTracked(prepared) => prepared.finish(y),
         }
     }
@@ -117,10 +141,15 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         norm: Norm,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), gain.node(), shift.node()];
-        let [x, gain, shift] = [x, gain, shift].map(FloatTensor::<Self>::into_primitive);
-        let y = B::stein_group_norm(x.clone(), gain.clone(), shift.clone(), norm);
-        match GroupNorm.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish(([x, gain, shift], norm), y),
+        let again = GroupNormAgain::<B> { parents: nodes.each_ref().map(|node| node.id()), norm, backend: PhantomData };
+        let parents = [&x, &gain, &shift];
+        let [a, b, c] = parents.map(|tensor| tensor.primitive().clone());
+        let y = B::stein_group_norm(a, b, c, norm);
+        match GroupNorm.prepare::<C>(nodes).memory_bound().retro_forward(again).parents(parents).stateful() {
+            OpsKind::Tracked(mut prepared) => {
+                let kept = parents.map(|tensor| Kept::of(&mut prepared, tensor));
+                prepared.finish((kept, norm), y)
+            }
             OpsKind::UnTracked(prepared) => prepared.finish(y),
         }
     }
@@ -134,10 +163,11 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         let nodes = [x.node(), weight.node(), bias.node()];
         let y = B::stein_linear(x.primitive().clone(), weight.primitive().clone(), bias.primitive().clone(), biased);
         match Linear.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => {
+            OpsKind::Tracked(mut prepared) => {
                 let learned = weight.is_tracked() || bias.is_tracked();
                 let of_x = x.is_tracked().then(|| weight.into_primitive());
-                prepared.finish((learned.then(|| x.into_primitive()), of_x, biased), y)
+                let kept = learned.then(|| Kept::of(&mut prepared, &x));
+                prepared.finish((kept, of_x, biased), y)
             }
             OpsKind::UnTracked(prepared) => prepared.finish(y),
         }
@@ -145,10 +175,20 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
 
     fn stein_jet(x: FloatTensor<Self>, function: Function, rows: Rows) -> FloatTensor<Self> {
         let y = B::stein_jet(x.primitive().clone(), function, rows);
-        match JetOf.prepare::<C>([x.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish((x.into_primitive(), function, rows), y),
+        let again = JetAgain::<B> { x: x.id(), function, rows, backend: PhantomData };
+        match JetOf.prepare::<C>([x.node()]).memory_bound().retro_forward(again).parents([&x]).stateful() {
+            OpsKind::Tracked(mut prepared) => {
+                let kept = Kept::of(&mut prepared, &x);
+                prepared.finish((kept, function, rows), y)
+            }
             OpsKind::UnTracked(prepared) => prepared.finish(y),
         }
+    }
+
+    fn stein_sum(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        let nodes = [a.node(), b.node()];
+        let y = B::stein_sum(a.into_primitive(), b.into_primitive());
+        Sum.prepare::<C>(nodes).compute_bound().stateless(y)
     }
 
     fn stein_adam(

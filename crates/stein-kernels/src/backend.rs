@@ -71,4 +71,7 @@ pub(crate) trait Kernels: Backend {
         function: Function,
         rows: Rows,
     ) -> FloatTensor<Self>;
+
+    /// Of two tensors of one shape. burn's own sum would be computed again under gradient checkpointing.
+    fn stein_sum(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
 }

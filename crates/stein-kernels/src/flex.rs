@@ -1,6 +1,7 @@
 //! The kernels on flex: tensors to slices and back.
 
 use burn::backend::Flex;
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::{DType, Shape, TensorData};
 use burn_flex::FlexTensor;
@@ -193,5 +194,9 @@ impl Kernels for Flex {
         let mut out = vec![0.0; values(&x).len()];
         jet::jet_grad(function, rows, values(&x), values(&gradient), &mut out);
         tensor(out, shape_of(&x))
+    }
+
+    fn stein_sum(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        Self::float_add(a, b)
     }
 }

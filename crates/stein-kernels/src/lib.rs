@@ -12,6 +12,7 @@
 //! | [`group_norm`] | group normalisation with affine parameters |
 //! | [`normalised`] | the same with each image's own, and silu, softplus or tanh of it |
 //! | [`jet`] | silu, softplus and tanh of values together with their first and second derivatives |
+//! | [`sum`] | burn's sum, but kept under gradient checkpointing |
 //!
 //! They take and give burn tensors and are differentiable like any other operation. Where there is no kernel (another
 //! backend than flex, another number type, a stride) burn's own operations are called, so callers need not ask; only [`jet`],
@@ -26,6 +27,7 @@
 
 mod autodiff;
 mod backend;
+mod checkpointing;
 mod flex;
 mod gradient;
 pub mod memory;
@@ -36,4 +38,4 @@ pub use gradient::{AdamState, Gradient, adam};
 pub use slices::activation::Function;
 pub use slices::adam::AdamStep;
 pub use slices::jet::Rows;
-pub use tensor::{conv2d, group_norm, in_parts, is_host, jet, linear, normalised, on_workers};
+pub use tensor::{conv2d, group_norm, in_parts, is_host, jet, linear, normalised, on_workers, sum};

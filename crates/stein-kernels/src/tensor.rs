@@ -150,3 +150,12 @@ pub fn jet<const D: usize>(function: Function, x: &Tensor<D>, rows: Rows) -> Opt
     assert_eq!(x.dims()[0], rows.argument(), "the rows of a jet must be {rows:?}");
     Some(Tensor::from_dispatch(<Dispatch as Kernels>::stein_jet(x.clone().into_dispatch(), function, rows)))
 }
+
+/// The sum of two tensors. Under gradient checkpointing the sum of two of one shape is kept, and not what it is the sum of.
+pub fn sum<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
+    let alike = b.dtype() == DType::F32 && a.dims() == b.dims() && a.is_autodiff() == b.is_autodiff();
+    if !has_kernels(&a) || !alike {
+        return a + b;
+    }
+    Tensor::from_dispatch(<Dispatch as Kernels>::stein_sum(a.into_dispatch(), b.into_dispatch()))
+}

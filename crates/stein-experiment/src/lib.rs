@@ -41,8 +41,8 @@ pub use sample_vector::SampleParts;
 pub use schedule::schedule;
 pub use schema::{common_keys, schema};
 pub use settings::{
-    Evaluation, LEAST_ROWS, LearningRateSchedule, Likelihood, LogZ, MOST_SAMPLES, Optimizer, OptimizerKind, Runtime,
-    Terminal, Training, WhereNoise,
+    Evaluation, LEAST_ROWS, LearningRateSchedule, Likelihood, LogZ, MOST_SAMPLES, Optimizer, OptimizerKind, Precision,
+    Runtime, Terminal, Training, WhereNoise,
 };
 pub use sweep::{Axis, CellPlan, DEFAULT_MOST_CELLS, MOST_CELLS, Sweep};
 pub use template::{Choice, template};

@@ -46,6 +46,13 @@ pub struct Training {
     /// as they are, and the step counts. One more ends the run, as the first does at 0. Above 0 each step is waited for, which
     /// costs time on a GPU.
     pub skip_non_finite: u64,
+    /// The number type of products with weights. The weights themselves, their average, sums, norms and losses are in single precision
+    /// whatever it is, and so are samples and metrics (mixed precision: Micikevicius et al. 2018, arXiv 1710.03740).
+    pub precision: Precision,
+    /// With `precision = "f16"`: what the loss is multiplied by on the way back, and gradients divided by afterwards, so that small ones do
+    /// not become 0. A power of two.
+    #[schemars(range(min = 1, max = 16_777_216))]
+    pub loss_scale: u64,
     /// Where training noise is drawn.
     pub noise: WhereNoise,
     /// The probability with which an example's class is hidden from a network of classes: what it then learns is the score of
@@ -71,8 +78,34 @@ impl Default for Training {
             checkpoint_every: 200,
             keep_checkpoints: 2,
             skip_non_finite: 0,
+            precision: Precision::Single,
+            loss_scale: 1,
             noise: WhereNoise::Host,
             class_dropout: 0.1,
+        }
+    }
+}
+
+/// The number type of products with weights in training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    Single,
+    /// Half precision: 11 bits of mantissa, up to 65504.
+    F16,
+    /// Brain floating point: 8 bits of mantissa, the range of single precision.
+    Bf16,
+}
+
+impl Precision {
+    /// As a file has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
         }
     }
 }
@@ -207,6 +240,7 @@ impl Training {
             );
             return Err(Invalid::key("class-dropout", message));
         }
+        self.check_loss_scale()?;
         for (key, value) in
             [("steps", self.steps), ("batch-size", self.batch_size as u64), ("accumulate", self.accumulate as u64)]
         {
@@ -215,6 +249,27 @@ impl Training {
             }
         }
         Ok(())
+    }
+
+    fn check_loss_scale(&self) -> Result<(), Invalid> {
+        const MOST: u64 = 1 << 24;
+        let scale = self.loss_scale;
+        if !scale.is_power_of_two() || scale > MOST {
+            let message = format!("`loss-scale` is {scale}; it must be a power of two from 1 to {MOST}");
+            return Err(Invalid::key("loss-scale", message));
+        }
+        if scale > 1 && self.precision != Precision::F16 {
+            let message = format!(
+                "`loss-scale` is {scale}; without precision = \"f16\" gradients do not become 0, so it must be 1"
+            );
+            return Err(Invalid::key("loss-scale", message));
+        }
+        Ok(())
+    }
+
+    /// Examples of a step.
+    pub fn examples(&self) -> usize {
+        self.batch_size.saturating_mul(self.accumulate)
     }
 
     /// Steps between measurements of the held-out loss.
@@ -448,8 +503,8 @@ impl Evaluation {
 pub struct Runtime {
     /// Whether burn may fuse operations on a GPU.
     pub fusion: bool,
-    /// Whether burn computes again on the way back what is cheap, instead of keeping it (gradient checkpointing: Chen et al. 2016, arXiv
-    /// 1604.06174). The gradients are the same. On the CPU it saves no memory: most of a step is in kernels that keep what they need.
+    /// Whether norms and activations are computed again on the way back instead of being kept (gradient checkpointing: Chen et al. 2016,
+    /// arXiv 1604.06174): less memory for a little time, and the same gradients.
     pub gradient_checkpointing: bool,
 }
 
@@ -462,6 +517,24 @@ impl Default for Runtime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_loss_scale_is_a_power_of_two_and_of_half_precision() {
+        let check = |precision, loss_scale| Training { precision, loss_scale, ..Training::default() }.check();
+        check(Precision::F16, 1 << 24).unwrap();
+        check(Precision::Bf16, 1).unwrap();
+        for (precision, scale, problem) in [
+            (Precision::F16, 0, "power of two"),
+            (Precision::F16, 3, "power of two"),
+            (Precision::F16, 1 << 25, "to 16777216"),
+            (Precision::Bf16, 2, "must be 1"),
+            (Precision::Single, 2, "must be 1"),
+        ] {
+            let error = check(precision, scale).unwrap_err();
+            assert!(error.message.contains(problem), "{error:?}");
+            assert_eq!(error.key.as_deref(), Some("loss-scale"));
+        }
+    }
 
     #[test]
     fn the_learning_rate_warms_up_and_falls_to_zero() {

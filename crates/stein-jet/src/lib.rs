@@ -18,7 +18,7 @@ pub use activation::{Activation, elu, exp, gelu, sigmoid, silu, softplus, square
 pub use attention::{attention, softmax};
 pub use conv::{conv_transpose2d, conv2d};
 pub use jet::Jet;
-pub use linear::linear;
+pub use linear::{dense, linear};
 pub use norm::{group_norm, group_norm_silu, instance_norm, instance_norm_plus, layer_norm};
 pub use pool::{Window, max_pool2d, mean_pool2d};
 pub use resample::{

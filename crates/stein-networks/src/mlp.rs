@@ -178,10 +178,11 @@ impl Network for Mlp {
     /// φ′₁ᵀ diag(W₂ W₁).
     fn divergence(&self, x: Tensor<2>, condition: &Condition) -> Option<(Tensor<2>, Tensor<1>)> {
         let plain = |layer: &Linear, x: Tensor<2>| linear(layer, Jet::plain(x)).into_value();
-        let d = x.dims()[1];
+        // Weights of another number type are those of training in mixed precision.
+        let (d, float) = (x.dims()[1], x.dtype());
         let (first, rest) = self.layers.split_first()?;
-        let from_x = || first.weight.val().narrow(0, 0, d);
-        let last = rest.last().map(|last| last.weight.val())?;
+        let from_x = || first.weight.val().cast(float).narrow(0, 0, d);
+        let last = rest.last().map(|last| last.weight.val().cast(float))?;
         let z = plain(first, self.input(Jet::plain(x), condition).into_value());
         match rest {
             [output] => {
@@ -192,7 +193,7 @@ impl Network for Mlp {
             [middle, output] => {
                 let (h, slope) = self.slope(z);
                 let (h, slope_2) = self.slope(plain(middle, h));
-                let around = middle.weight.val() * last.matmul(from_x()).transpose();
+                let around = middle.weight.val().cast(float) * last.matmul(from_x()).transpose();
                 let trace = (slope.matmul(around) * slope_2).sum_dim(1).squeeze_dim::<1>(1);
                 Some((plain(output, h), trace))
             }

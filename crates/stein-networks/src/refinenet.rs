@@ -13,7 +13,7 @@ use burn::tensor::{Device, FloatDType, Int, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stein_core::{Condition, Dataset, ImageShape, Invalid, Levels, Network, NetworkContext, Noise, init, vector};
-use stein_jet::{Activation, Jet, Window, conv2d, max_pool2d, mean_pool2d};
+use stein_jet::{Activation, Jet, Window, conv2d, dense, max_pool2d, mean_pool2d};
 
 use crate::{LogSigma, OneHot};
 use norm::Norm;
@@ -260,7 +260,7 @@ impl RefineNet {
     /// What the class adds to each channel, `[B, C, 1, 1]`.
     fn class(&self, x: &Jet<2>, condition: &Condition) -> Option<Tensor<4>> {
         let (classes, embed) = self.classes.zip(self.embed_class.as_ref())?;
-        Some(embed.forward(classes.features(condition, x)).unsqueeze_dims::<4>(&[2, 3]))
+        Some(dense(embed, classes.features(condition, x)).unsqueeze_dims::<4>(&[2, 3]))
     }
 }
 

@@ -253,6 +253,20 @@ pub struct Timings {
     /// Training steps a second: steps of the last session over the time of these steps, without evaluations and checkpoints
     /// between them.
     pub steps_per_second: f64,
+    /// Examples a second: those times the examples of a step. 0 in records that are older than it.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub examples_per_second: f64,
+}
+
+fn is_none(rate: &f64) -> bool {
+    *rate == 0.0
+}
+
+impl Timings {
+    /// Sets how fast training is, by steps of so many examples.
+    pub fn set_rate(&mut self, steps_per_second: f64, examples: usize) {
+        (self.steps_per_second, self.examples_per_second) = (steps_per_second, steps_per_second * examples as f64);
+    }
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 use stein_core::taped;
+use stein_experiment::{Precision, Training};
 use stein_kernels::Gradient;
 
 /// Names, shapes and order of a module's float parameters.
@@ -14,6 +15,8 @@ use stein_kernels::Gradient;
 pub struct Layout {
     entries: Vec<Entry>,
     length: usize,
+    /// The number type of weights that are multiplied with, on the tape.
+    products: Option<FloatDType>,
 }
 
 /// One parameter.
@@ -30,6 +33,12 @@ pub(crate) struct Entry {
 impl Entry {
     pub(crate) fn length(&self) -> usize {
         self.shape.iter().product()
+    }
+
+    /// Whether it is what a layer of `stein-jet` takes a product with, in whatever number type.
+    fn is_factor(&self) -> bool {
+        let name = self.name.rsplit('.').next();
+        name == Some("weight") && ["Linear", "Conv2d"].contains(&self.layer.as_str())
     }
 }
 
@@ -62,7 +71,12 @@ impl Layout {
     pub fn of<M: Module>(module: &M) -> Self {
         let mut collect = Collect::default();
         module.visit(&mut collect);
-        Self { entries: collect.entries, length: collect.length }
+        Self { entries: collect.entries, length: collect.length, products: None }
+    }
+
+    /// The same for training in its precision: modules on the tape get weights of that.
+    pub fn for_training(self, training: &Training) -> Self {
+        Self { products: number_type(training.precision), ..self }
     }
 
     pub(crate) fn entries(&self) -> &[Entry] {
@@ -88,14 +102,22 @@ impl Layout {
 
     /// The gradients as one vector; zeros where a parameter has none.
     pub fn gradients<M: Module>(&self, module: &M, gradients: &GradientsParams) -> Tensor<1> {
-        let mut parts = Gradients { gradients, parts: Vec::with_capacity(self.entries.len()) };
+        let float = self.products.map(|_| FloatDType::F32);
+        let mut parts = Gradients { gradients, parts: Vec::with_capacity(self.entries.len()), float };
         module.visit(&mut parts);
         concatenated(parts.parts)
     }
 
-    /// The sum of the gradients that parts of a batch gave; `parameters` are those of the module.
-    pub(crate) fn sum<M: Module>(&self, module: &M, parts: Vec<GradientsParams>, parameters: &Tensor<1>) -> Gradient {
-        let mut sum = Sum { parts, stretches: Vec::with_capacity(self.entries.len()) };
+    /// The sum of the gradients that parts of a batch gave, over `scale`; `parameters` are those of the module.
+    pub(crate) fn sum<M: Module>(
+        &self,
+        module: &M,
+        parts: Vec<GradientsParams>,
+        parameters: &Tensor<1>,
+        scale: u64,
+    ) -> Gradient {
+        let float = FloatDType::from(parameters.dtype());
+        let mut sum = Sum { parts, stretches: Vec::with_capacity(self.entries.len()), float, scale: scale as f64 };
         module.visit(&mut sum);
         Gradient::of(sum.stretches, (parameters.dtype(), parameters.device()))
     }
@@ -106,7 +128,7 @@ impl Layout {
     /// If the vector is not of this layout's length.
     pub fn unflatten<M: Module>(&self, module: M, vector: Tensor<1>) -> M {
         assert_eq!(vector.dims()[0], self.length, "a vector of another network's parameters");
-        module.map(&mut Unflatten { vector, offset: 0 })
+        module.map(&mut Unflatten { vector, offset: 0, entries: self.entries.iter(), products: self.products })
     }
 }
 
@@ -121,47 +143,74 @@ impl ModuleVisitor for Flatten {
 struct Gradients<'a> {
     gradients: &'a GradientsParams,
     parts: Vec<Tensor<1>>,
+    /// What to convert them to.
+    float: Option<FloatDType>,
 }
 
 impl ModuleVisitor for Gradients<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let gradient = self.gradients.get::<D>(param.id).unwrap_or_else(|| plain(param.val()).zeros_like());
-        self.parts.push(gradient.reshape([-1]));
+        let gradient = gradient.reshape([-1]);
+        self.parts.push(match self.float {
+            Some(float) => gradient.cast(float),
+            None => gradient,
+        });
     }
 }
 
 struct Sum {
     parts: Vec<GradientsParams>,
     stretches: Vec<(usize, Vec<Tensor<1>>)>,
+    float: FloatDType,
+    scale: f64,
 }
 
 impl ModuleVisitor for Sum {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         // Taken out: what nobody else holds is not copied.
-        let of = |part: &mut GradientsParams| part.remove::<D>(param.id).map(|gradient| gradient.reshape([-1]));
+        let of = |part: &mut GradientsParams| {
+            let gradient = part.remove::<D>(param.id)?.reshape([-1]).cast(self.float);
+            Some(if self.scale == 1.0 { gradient } else { gradient / self.scale })
+        };
         let gradients = self.parts.iter_mut().filter_map(of).collect();
         self.stretches.push((param.val().shape().num_elements(), gradients));
     }
 }
 
-struct Unflatten {
+struct Unflatten<'a> {
     vector: Tensor<1>,
     offset: usize,
+    entries: std::slice::Iter<'a, Entry>,
+    products: Option<FloatDType>,
 }
 
-impl ModuleMapper for Unflatten {
+impl ModuleMapper for Unflatten<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let old = param.val();
         let (dims, length) = (old.dims(), old.shape().num_elements());
         let new = self.vector.clone().narrow(0, self.offset, length).reshape(dims);
         self.offset += length;
+        let is_factor = self.entries.next().is_some_and(Entry::is_factor);
         if old.is_autodiff() {
+            let new = match self.products.filter(|_| is_factor) {
+                Some(products) => new.cast(products),
+                None => new,
+            };
             let tracked = old.is_require_grad();
             let strategy = old.gradient_checkpointing_strategy();
             param.map(|_| taped(new, strategy).set_require_grad(tracked))
         } else {
             param.map(|_| new)
         }
+    }
+}
+
+/// What products with weights are taken in, if that is not what the weights are kept in.
+pub(crate) fn number_type(precision: Precision) -> Option<FloatDType> {
+    match precision {
+        Precision::Single => None,
+        Precision::F16 => Some(FloatDType::F16),
+        Precision::Bf16 => Some(FloatDType::BF16),
     }
 }
 

@@ -31,9 +31,9 @@ pub fn measure(plan: &Plan, device: &Device) -> Result<Option<StepCost>, RunErro
     if training.steps == 0 {
         return Ok(None);
     }
-    let on_tape = trainee::on_tape(plan, device);
+    let on_tape = trainee::on_tape(plan, device)?;
     let mut trainee = Trainee::new(plan.network(&on_tape)?, plan.objective.clone());
-    let layout = Layout::of(&trainee);
+    let layout = Layout::of(&trainee).for_training(training);
     let mut state = TrainingState::new(&layout, &trainee);
     let batches = Batches::new(plan, &on_tape);
     let of_one_batch = Training { accumulate: 1, ..training.clone() };

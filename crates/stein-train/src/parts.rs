@@ -53,15 +53,16 @@ pub(crate) fn cut(
 }
 
 impl BatchPart {
-    /// What it adds to the batch's loss; `parameters` are those of the trainee, in order.
-    pub(crate) fn loss(self, trainee: &Trainee, layout: &Layout, parameters: &Tensor<1>) -> PartLoss {
+    /// What it adds to the batch's loss; `parameters` are those of the trainee, in order, and its gradients will be `scale` times the loss's.
+    pub(crate) fn loss(self, trainee: &Trainee, layout: &Layout, parameters: &Tensor<1>, scale: u64) -> PartLoss {
         let Self { batch, share } = self;
+        let scale = scale as f64;
         if share == 1.0 {
-            return PartLoss { loss: trainee.loss(batch), trainee: trainee.clone() };
+            return PartLoss { loss: trainee.loss(batch), trainee: trainee.clone(), scale };
         }
         // A tape is one thread's: parts that shared parameters on it would wait for each other.
         let trainee = layout.unflatten(trainee.clone(), parameters.clone());
-        PartLoss { loss: trainee.loss(batch) * share, trainee }
+        PartLoss { loss: trainee.loss(batch) * share, trainee, scale }
     }
 }
 
@@ -70,6 +71,7 @@ impl BatchPart {
 pub(crate) struct PartLoss {
     loss: Tensor<1>,
     trainee: Trainee,
+    scale: f64,
 }
 
 impl PartLoss {
@@ -78,8 +80,9 @@ impl PartLoss {
         self.loss.clone().inner()
     }
 
-    /// Its gradients.
+    /// Its gradients times the scale.
     pub(crate) fn gradients(self) -> GradientsParams {
-        GradientsParams::from_grads(self.loss.backward(), &self.trainee)
+        let loss = if self.scale == 1.0 { self.loss } else { self.loss * self.scale };
+        GradientsParams::from_grads(loss.backward(), &self.trainee)
     }
 }

@@ -96,9 +96,9 @@ struct Steps<'a> {
 
 impl<'a> Steps<'a> {
     fn new(plan: &'a Plan, device: &Device) -> Result<Self, RunError> {
-        let on_tape = trainee::on_tape(plan, device);
+        let on_tape = trainee::on_tape(plan, device)?;
         let trainee = Trainee::new(plan.network(&on_tape)?, plan.objective.clone());
-        let layout = Layout::of(&trainee);
+        let layout = Layout::of(&trainee).for_training(&plan.experiment.training);
         let state = TrainingState::new(&layout, &trainee);
         Ok(Self {
             training: &plan.experiment.training,
@@ -144,12 +144,13 @@ impl<'a> Steps<'a> {
         // On the threads that a training step has.
         on_workers(&device, || {
             let parts = cut(batch, self.trainee.objective(), self.layout.length(), &device);
-            let loss = |part: BatchPart| part.loss(&self.trainee, &self.layout, &self.state.parameters);
+            let scale = self.training.loss_scale;
+            let loss = |part: BatchPart| part.loss(&self.trainee, &self.layout, &self.state.parameters, scale);
             let losses = in_parts(&device, parts, loss);
             ended(2, self)?;
             let gradients = in_parts(&device, losses, PartLoss::gradients);
             ended(3, self)?;
-            let gradient = self.layout.sum(&self.trainee, gradients, &self.state.parameters);
+            let gradient = self.layout.sum(&self.trainee, gradients, &self.state.parameters, scale);
             self.state.update(gradient, self.training);
             self.trainee = self.layout.unflatten(self.trainee.clone(), self.state.parameters.clone());
             ended(4, self)

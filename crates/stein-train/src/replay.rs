@@ -166,9 +166,9 @@ fn replay_step(
     device: &Device,
 ) -> Result<StepReplay, RunError> {
     let damaged = |problem: String| RecordError::damaged(&set.path, problem);
-    let on_tape = trainee::on_tape(plan, device);
+    let on_tape = trainee::on_tape(plan, device)?;
     let trainee = Trainee::new(plan.network(&on_tape)?, plan.objective.clone());
-    let layout = Layout::of(&trainee);
+    let layout = Layout::of(&trainee).for_training(&plan.experiment.training);
     let state = TrainingState::from_files(set, &layout, device).map_err(damaged)?;
     let trainee = layout.unflatten(trainee, state.parameters.clone());
     let training = &plan.experiment.training;

@@ -224,7 +224,7 @@ fn estimators(
     if plan.estimators.is_empty() {
         return Ok(Vec::new());
     }
-    let on_tape = trainee::on_tape(plan, device);
+    let on_tape = trainee::on_tape(plan, device)?;
     let network = plan.network(&on_tape)?;
     let network = Layout::of(&network).unflatten(network, average.clone());
     let mut bar: Option<Bar> = None;

@@ -19,6 +19,8 @@ pub(crate) struct Place {
     pub(crate) log: JsonLines,
     /// Sets that are kept.
     pub(crate) keep: usize,
+    /// Examples of a step.
+    pub(crate) examples: usize,
 }
 
 impl Place {
@@ -31,7 +33,9 @@ impl Place {
         for directory in std::iter::once(&self.directory).chain(cell) {
             if let Some(mut record) = directory.read_record()? {
                 (record.progress.step, record.progress.skipped) = (state.step, state.skipped);
-                record.timings.steps_per_second = steps_per_second.unwrap_or(record.timings.steps_per_second);
+                if let Some(rate) = steps_per_second {
+                    record.timings.set_rate(rate, self.examples);
+                }
                 directory.write_record(&record)?;
             }
         }

@@ -54,6 +54,7 @@ pub(crate) fn trained(
     (record.progress.step, record.progress.skipped) = (training.progress.step, training.progress.skipped);
     record.timings.training = training.timings.training;
     record.timings.steps_per_second = training.timings.steps_per_second;
+    record.timings.examples_per_second = training.timings.examples_per_second;
     record.peak_memory = record.peak_memory.max(training.peak_memory);
     // What there is of it is the cell's too, however it ended.
     if directory.metrics().is_file() {

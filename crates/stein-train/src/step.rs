@@ -85,13 +85,13 @@ pub(crate) fn with_gradient<E, R: Send>(
     let (mut losses, mut sum) = (Vec::with_capacity(training.accumulate.min(64)), None);
     for _ in 1..training.accumulate {
         let batch = next()?;
-        let (loss, gradient) = on_workers(&device, || gradient(trainee, state, layout, batch));
+        let (loss, gradient) = on_workers(&device, || gradient(trainee, state, layout, batch, training.loss_scale));
         losses.push(loss);
         sum = Some(added(sum, gradient.into_tensor()));
     }
     let batch = next()?;
     Ok(on_workers(&device, || {
-        let (loss, mut gradient) = gradient(trainee, state, layout, batch);
+        let (loss, mut gradient) = gradient(trainee, state, layout, batch, training.loss_scale);
         losses.push(loss);
         if sum.is_some() {
             gradient = (added(sum, gradient.into_tensor()) / training.accumulate as f64).into();
@@ -100,17 +100,23 @@ pub(crate) fn with_gradient<E, R: Send>(
     }))
 }
 
-/// The loss of a batch, `[1]`, and its gradient.
-fn gradient(trainee: &Trainee, state: &TrainingState, layout: &Layout, batch: TrainingBatch) -> (Tensor<1>, Gradient) {
+/// The loss of a batch, `[1]`, and its gradient, which is `scale` times that on the way back.
+fn gradient(
+    trainee: &Trainee,
+    state: &TrainingState,
+    layout: &Layout,
+    batch: TrainingBatch,
+    scale: u64,
+) -> (Tensor<1>, Gradient) {
     let device = state.parameters.device();
     let parts = cut(batch, trainee.objective(), layout.length(), &device);
     let found = in_parts(&device, parts, |part| {
-        let loss = part.loss(trainee, layout, &state.parameters);
+        let loss = part.loss(trainee, layout, &state.parameters, scale);
         (loss.value(), loss.gradients())
     });
     let (losses, gradients): (Vec<_>, Vec<_>) = found.into_iter().unzip();
     let loss = losses.into_iter().reduce(|a, b| a + b).expect("a batch has a part at least");
-    (loss, layout.sum(trainee, gradients, &state.parameters))
+    (loss, layout.sum(trainee, gradients, &state.parameters, scale))
 }
 
 fn added(sum: Option<Tensor<1>>, gradient: Tensor<1>) -> Tensor<1> {

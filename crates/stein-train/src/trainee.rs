@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 use burn_train::metric::Adaptor;
 use burn_train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
-use stein_core::{Objective, Perturbed, ScoreNetwork};
+use stein_core::{Invalid, Objective, Perturbed, ScoreNetwork};
 use stein_experiment::Plan;
 use stein_networks::Parameterized;
 
 use crate::TrainingBatch;
+use crate::flat::number_type;
 use crate::objective_loss::weighted_loss;
 
 /// A score network with the objective that it is trained by.
@@ -30,9 +31,23 @@ impl Trainee {
 }
 
 /// The device on which a plan's network is trained.
-pub(crate) fn on_tape(plan: &Plan, device: &Device) -> Device {
+///
+/// # Errors
+/// If it has not the number type that products are to be taken in.
+pub(crate) fn on_tape(plan: &Plan, device: &Device) -> Result<Device, Invalid> {
+    let precision = plan.experiment.training.precision;
+    if number_type(precision).is_some_and(|float| !device.supports_dtype(float)) {
+        let has = [("f16", FloatDType::F16), ("bf16", FloatDType::BF16)]
+            .map(|(name, float)| (name, device.supports_dtype(float)));
+        let has: String = has.iter().filter(|(_, has)| *has).map(|(name, _)| format!("\"{name}\", ")).collect();
+        let message = format!(
+            "this device cannot compute with training.precision = \"{}\"; it can with {has}\"single\"",
+            precision.name()
+        );
+        return Err(Invalid::key("precision", message));
+    }
     let taped = device.clone().autodiff();
-    if plan.experiment.runtime.gradient_checkpointing { taped.gradient_checkpointing() } else { taped }
+    Ok(if plan.experiment.runtime.gradient_checkpointing { taped.gradient_checkpointing() } else { taped })
 }
 
 /// What burn-train is told of a step: numbers on the host, with the step that they belong to.

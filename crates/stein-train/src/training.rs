@@ -87,9 +87,9 @@ fn train_to_the_end(
 ) -> Result<(Parameterized, TrainingState), RunError> {
     let directory = site.directory;
     let training = plan.experiment.training.clone();
-    let on_tape = trainee::on_tape(plan, device);
+    let on_tape = trainee::on_tape(plan, device)?;
     let trainee = Trainee::new(plan.network(&on_tape)?, plan.objective.clone());
-    let layout = Layout::of(&trainee);
+    let layout = Layout::of(&trainee).for_training(&training);
     let plain = trainee.network.valid();
 
     let say = |line: &str| options.say(line);
@@ -123,6 +123,7 @@ fn train_to_the_end(
             layout: layout.clone(),
             log: log.clone(),
             keep: training.keep_checkpoints,
+            examples: training.examples(),
         }),
         layout,
         stop: options.stop.clone(),
@@ -182,7 +183,8 @@ fn train_to_the_end(
     }
     let state = slot.state.take().ok_or_else(|| RunError::Training("the strategy did not run".into()))?;
     if state.step > first {
-        record.timings.steps_per_second = (state.step - first) as f64 / slot.stepping.as_secs_f64();
+        let rate = (state.step - first) as f64 / slot.stepping.as_secs_f64();
+        record.timings.set_rate(rate, training.examples());
     }
     Ok((plain, state))
 }

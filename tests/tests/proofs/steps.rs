@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use stein_core::{Noise, Objective, Perturbed, ScoreNetwork, class_tensor, to_host, vector};
-use stein_experiment::{LearningRateSchedule, Optimizer, Plan, Training};
+use stein_experiment::{LearningRateSchedule, Optimizer, Plan, Precision, Training};
 use stein_objectives::{Denoising, Explicit, Implicit, Probe, Sliced, Trace};
 use stein_train::{Batches, Layout, Trainee, TrainingBatch, TrainingState, training_step};
 
@@ -70,6 +70,19 @@ impl Steps {
         to_host(norm).into_iter().chain(to_host(self.state.parameters)).collect()
     }
 
+    /// The norm of the gradient, and the parameters after one step with products in a number type. The examples' weights are times
+    /// `factor`.
+    fn taken_in(mut self, precision: Precision, loss_scale: u64, factor: f64) -> Vec<f32> {
+        let training = Training { precision, loss_scale, ..training() };
+        let layout = self.layout.clone().for_training(&training);
+        self.trainee = layout.unflatten(self.trainee.clone(), self.state.parameters.clone());
+        let mut batch = self.batch(0);
+        batch.weights = batch.weights * factor;
+        let next = || Ok::<_, ()>(batch.clone());
+        let norm = training_step(&mut self.trainee, &mut self.state, &layout, &training, next).expect("a batch");
+        to_host(norm).into_iter().chain(to_host(self.state.parameters)).collect()
+    }
+
     /// The same with the whole batches at once; `noise` replaces what the objective draws.
     fn taken_whole(mut self, objective: &dyn Objective, accumulate: usize, noise: Option<Noise>) -> Vec<f32> {
         let gradient = |index| {
@@ -124,6 +137,43 @@ fn a_step_with_gradient_checkpointing_is_the_same_step() {
             assert_ne!(plain, other, "another step must be seen");
         }
     }
+}
+
+/// Products of 11 and of 8 bits, and all else as it was.
+#[test]
+fn a_step_in_mixed_precision_is_nearly_the_same_step() {
+    let energy = PLAN.replace("[300, 300]", "[300, 300]\nconservative = true");
+    let classes = PLAN.replace("[300, 300]", "[300, 300]\nclasses = true");
+    let unet = "[data]\nkind = \"digits\"\n[network]\nkind = \"unet\"\nchannels = 8\ngroups = 4\nblocks = 1\nclasses = true\n\
+                skips = \"block\"\n[training]\nbatch-size = 16\n";
+    let ncsn = "[data]\nkind = \"digits\"\n[network]\nkind = \"ncsnv2\"\nchannels = 8\n[training]\nbatch-size = 8\n";
+    for text in [PLAN, &energy, &classes, unet, ncsn] {
+        let plan = plan(text);
+        for (name, objective) in objectives().into_iter().filter(|(name, _)| ["denoising", "implicit"].contains(name)) {
+            if name == "implicit" && text != PLAN {
+                continue;
+            }
+            let start = to_host(Steps::new(&plan, &objective).state.parameters);
+            let step = |precision| moves(&start, Steps::new(&plan, &objective).taken_in(precision, 1, 1.0));
+            let single = step(Precision::Single);
+            assert_eq!(single, moves(&start, Steps::new(&plan, &objective).taken(1)), "{name}");
+            let off = [Precision::F16, Precision::Bf16].map(|precision| apart(&step(precision), &single));
+            assert!((1e-5..1e-2).contains(&off[0]) && (1e-4..8e-2).contains(&off[1]), "{name} {text}: {off:?}");
+            assert!(off[0] < off[1], "three bits more: {off:?}");
+        }
+    }
+}
+
+/// What is below 6·10⁻⁸ is nothing in half precision, unless it is scaled.
+#[test]
+fn a_scaled_loss_keeps_small_gradients() {
+    let (plan, objective) = (plan(PLAN), Arc::new(Denoising::default()) as Arc<dyn Objective>);
+    let norm = |precision, scale| Steps::new(&plan, &objective).taken_in(precision, scale, 1e-7)[0];
+    let single = norm(Precision::Single, 1);
+    let [lost, kept, other] =
+        [(Precision::F16, 1), (Precision::F16, 1 << 20), (Precision::Bf16, 1)].map(|(p, s)| norm(p, s));
+    assert!((kept / single - 1.0).abs() < 1e-2 && (other / single - 1.0).abs() < 3e-2, "{kept} {other} {single}");
+    assert!((lost / single - 1.0).abs() > 0.3, "{lost} {single}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use burn::nn::conv::Conv2d;
 use burn::nn::{GroupNorm, GroupNormConfig, Linear};
 use burn::tensor::{Device, Tensor};
 use stein_core::{Noise, init};
-use stein_jet::{Jet, attention, conv2d, group_norm, group_norm_silu};
+use stein_jet::{Jet, attention, conv2d, dense, group_norm, group_norm_silu};
 
 /// What all blocks of a network have in common.
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +85,7 @@ impl Block {
     }
 
     fn scale_and_shift(&self, embedding: &Tensor<2>) -> [Tensor<4>; 2] {
-        let both = self.modulation.forward(embedding.clone());
+        let both = dense(&self.modulation, embedding.clone());
         let [batch, twice] = both.dims();
         let c = twice / 2;
         [0, c].map(|from| both.clone().narrow(1, from, c).reshape([batch, c, 1, 1]))

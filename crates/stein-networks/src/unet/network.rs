@@ -5,7 +5,7 @@ use burn::nn::conv::Conv2d;
 use burn::nn::{GroupNorm, GroupNormConfig, Linear};
 use burn::tensor::{Device, Tensor, activation};
 use stein_core::{Condition, ImageShape, Network, Noise, init};
-use stein_jet::{Jet, avg_pool2d, conv2d, group_norm_silu, pixel_shuffle, pixel_unshuffle, upsample_nearest2d};
+use stein_jet::{Jet, avg_pool2d, conv2d, dense, group_norm_silu, pixel_shuffle, pixel_unshuffle, upsample_nearest2d};
 
 use super::block::{Block, Common};
 use super::{Resampling, SigmaEmbedding, Skips, UnetConfig};
@@ -132,10 +132,10 @@ impl Unet {
 
     fn embedding(&self, x: &Jet<2>, condition: &Condition) -> Tensor<2> {
         let levels = condition.levels.as_ref().expect("`unet` needs σ; experiments are checked for it");
-        let h = activation::silu(self.embed_in.forward(self.sines.features(levels)));
-        let h = self.embed_out.forward(h);
+        let h = activation::silu(dense(&self.embed_in, self.sines.features(levels)));
+        let h = dense(&self.embed_out, h);
         activation::silu(match self.classes.zip(self.embed_class.as_ref()) {
-            Some((classes, embed)) => h + embed.forward(classes.features(condition, x)),
+            Some((classes, embed)) => h + dense(embed, classes.features(condition, x)),
             None => h,
         })
     }

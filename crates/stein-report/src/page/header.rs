@@ -122,6 +122,9 @@ fn facts(run: &Run) -> Vec<(&'static str, String)> {
         if timings.steps_per_second > 0.0 {
             facts.push(("steps a second", significant(timings.steps_per_second, 3)));
         }
+        if timings.examples_per_second > 0.0 {
+            facts.push(("examples a second", significant(timings.examples_per_second, 3)));
+        }
         if timings.sampling > 0.0 {
             facts.push(("sampling", duration(timings.sampling)));
         }

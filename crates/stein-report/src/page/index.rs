@@ -64,6 +64,7 @@ fn costs(run: &Run) -> Vec<(&'static str, Option<f64>)> {
     vec![
         ("training-seconds", trained(|r| r.timings.training)),
         ("steps-per-second", trained(|r| r.timings.steps_per_second)),
+        ("examples-per-second", trained(|r| r.timings.examples_per_second)),
         ("sampling-seconds", evaluation.map(|e| e.sampling_seconds)),
         ("nfe", evaluation.map(|e| e.nfe as f64)),
         ("peak-memory-bytes", record.and_then(|r| r.peak_memory).map(|bytes| bytes as f64)),

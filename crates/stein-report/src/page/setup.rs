@@ -70,7 +70,10 @@ fn facts(record: &RunRecord) -> Markup {
         cost.push(("Steps", html! { (grouped(progress.step as f64)) " of " (grouped(progress.steps as f64)) }));
         cost.push((
             "Training",
-            html! { (duration(times.training)) ", " (significant(times.steps_per_second, 3)) " steps a second" },
+            html! {
+                (duration(times.training)) ", " (significant(times.steps_per_second, 3)) " steps a second"
+                @if times.examples_per_second > 0.0 { ", " (significant(times.examples_per_second, 3)) " examples a second" }
+            },
         ));
     }
     cost.push(("Sampling", html! { (duration(times.sampling)) }));

@@ -80,7 +80,13 @@ pub(crate) fn record(experiment: &str, cell: &str) -> RunRecord {
         trainer: None,
         imported: None,
         progress: Progress { step: 1500, steps: 1500, skipped: 0 },
-        timings: Timings { training: 71.3, sampling: 9.4, evaluation: 6.1, steps_per_second: 22.6 },
+        timings: Timings {
+            training: 71.3,
+            sampling: 9.4,
+            evaluation: 6.1,
+            steps_per_second: 22.6,
+            examples_per_second: 2893.0,
+        },
         peak_memory: Some(612_000_000),
     }
 }

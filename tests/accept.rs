@@ -20,6 +20,8 @@ mod needs;
 mod pages;
 #[path = "accept/python.rs"]
 mod python;
+#[path = "accept/score_sde.rs"]
+mod score_sde;
 #[cfg(target_os = "linux")]
 #[path = "accept/slurm.rs"]
 mod slurm;

@@ -51,7 +51,7 @@ fn experiment(original: &Original) -> String {
 }
 
 /// The largest error of ours, of the largest of theirs.
-fn error(ours: &Array, theirs: &Array) -> f32 {
+pub(crate) fn error(ours: &Array, theirs: &Array) -> f32 {
     assert_eq!(ours.shape, theirs.shape);
     let largest = theirs.data.iter().fold(0.0f32, |m, x| m.max(x.abs()));
     ours.data.iter().zip(&theirs.data).fold(0.0f32, |m, (a, b)| m.max((a - b).abs())) / largest

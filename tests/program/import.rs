@@ -210,6 +210,53 @@ fn an_average_without_names_has_those_of_the_weights() {
     assert!(said.err().contains("the network has no `layers.1.count` [32]"), "{}", said.err());
 }
 
+/// A network of the score SDE that was trained a little; its checkpoint as its authors save one, where averages know nothing of what is not
+/// trained.
+#[test]
+fn frequencies_that_have_no_average_come_from_beside_it() {
+    let network = "kind = \"ncsnpp\"\nchannels = 4\nmultipliers = [1, 1]\nblocks = 1\nattention = [4]";
+    let schedule = "sigma-max = 50.0\nsigma-min = 0.01\nlevels = 10";
+    let folder = Folder::with(&format!(
+        "[data]\nkind = \"digits\"\ntrain = 40\n[network]\n{network}\n[schedule]\n{schedule}\n[training]\nsteps = 4\nbatch-size = 4\n\
+         ema = 0.9\noptimizer = {{ kind = \"adam\", learning-rate = 1e-2 }}\n[sampler]\nkind = \"annealed-langevin\"\nsteps-per-level = 1\n\
+         [evaluation]\nsamples = 20\nmetrics = []\n"
+    ));
+    folder.stein(&["run", "small.toml", "--quiet"]).exits(0);
+    let cell = folder.cell().path().display().to_string();
+    folder.stein(&["export", &cell, "--out", "averaged.safetensors"]).exits(0);
+    folder.stein(&["export", &cell, "--raw", "--out", "last.safetensors"]).exits(0);
+    let (averaged, last) = (arrays(&folder, "averaged.safetensors"), arrays(&folder, "last.safetensors"));
+    let fixed = "all_modules.0.W";
+    assert_eq!(averaged[fixed], last[fixed], "what is not trained stays as it is");
+    assert!(averaged["all_modules.1.weight"] != last["all_modules.1.weight"]);
+    assert_eq!(averaged["sigmas"].shape, [10]);
+
+    let is_averaged = |name: &str| name != fixed && name != "sigmas";
+    let shadow: Vec<Array> = averaged.iter().filter(|(name, _)| is_averaged(name)).map(|(_, a)| a.clone()).collect();
+    let mut pickle = Pickle::default();
+    pickle.bytes.extend(b"\x80\x02}(");
+    pickle.text("model");
+    pickle.state_dict("module.", &last);
+    pickle.text("ema");
+    pickle.bytes.extend(b"}(");
+    pickle.text("shadow_params");
+    pickle.list(&shadow);
+    pickle.bytes.push(b'u');
+    pickle.text("step");
+    pickle.bytes.extend(b"K\x04u.");
+    std::fs::write(folder.path().join("sde.pth"), pickle.into_zip()).expect("written");
+    // Its σ are in the weights' unit, and its ladder is only sampling's: another will do.
+    for (out, more, expected) in
+        [("a", &[][..], &averaged), ("b", &["--raw"], &last), ("c", &["--set", "schedule.levels=7"], &averaged)]
+    {
+        folder.stein(&[&["import", "small.toml", "sde.pth", "--out", out], more].concat()).exits(0);
+        let mut own = read(&RunDir::new(folder.path().join(out)).network()).arrays;
+        own.insert("sigmas".into(), expected["sigmas"].clone());
+        assert!(own == *expected, "{out}");
+    }
+    folder.stein(&["sample", "a", "-n", "2", "--quiet"]).exits(0);
+}
+
 #[test]
 fn an_imported_run_is_drawn_and_measured_and_not_trained() {
     let folder = exported();

@@ -24,6 +24,8 @@ mod levels;
 mod likelihood;
 #[path = "proofs/metropolis.rs"]
 mod metropolis;
+#[path = "proofs/ncsnpp.rs"]
+mod ncsnpp;
 #[path = "proofs/networks.rs"]
 mod networks;
 #[path = "proofs/objectives.rs"]

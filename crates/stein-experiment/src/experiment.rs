@@ -9,7 +9,7 @@ use stein_core::{
     Component, Configured, DataPart, Invalid, NetworkPart, ObjectivePart, Registry, SamplerPart, SchedulePart,
 };
 use stein_device::DeviceRequest;
-use stein_networks::{ExactConfig, Parameterization, SIGMA_DATA};
+use stein_networks::{ExactConfig, NcsnppConfig, Parameterization, SIGMA_DATA};
 use stein_objectives::Weighting;
 use stein_record::source::{Diagnostic, Source, Span, list_of, nearest};
 use stein_samplers::{Guidance, Start};
@@ -404,11 +404,22 @@ pub(crate) fn take_network(
         let message = "`exact` is a score already: its `parameterization` is \"score\", or left out";
         return Err(vec![places.diagnostic(&Invalid::key("parameterization", message))]);
     }
+    if let Some(invalid) = noise_is_meant(&*network, parameterization) {
+        return Err(vec![places.diagnostic(&invalid)]);
+    }
     if network.kind() == ExactConfig::KIND && conservative {
         let message = "`exact` is a gradient already: leave `conservative` out";
         return Err(vec![places.diagnostic(&Invalid::key("conservative", message))]);
     }
     Ok(NetworkTable { network, parameterization, sigma_data, conservative })
+}
+
+/// Refuses another parameterisation of a network that predicts the noise by its nature: imported weights would have the wrong sign.
+fn noise_is_meant(network: &dyn Configured<NetworkPart>, given: Parameterization) -> Option<Invalid> {
+    let table = (network.kind() == NcsnppConfig::KIND).then(|| network.resolved())?;
+    let sde = table.get("sde")?.as_str().filter(|sde| *sde != "ve")?;
+    let message = || format!("with `sde = \"{sde}\"` the output is the noise: `parameterization` must be \"noise\"");
+    (given != Parameterization::Noise).then(|| Invalid::key("parameterization", message()))
 }
 
 /// Reads `[sampler]`: the component, where its chains start, and what of.

@@ -8,7 +8,7 @@ use stein_core::{
     Component, Condition, Dataset, Invalid, Metric, Network, NetworkContext, NoiseSchedule, Objective, Registry,
     Sampler, SamplerContext, ScoreNetwork, Streams, Target, matrix,
 };
-use stein_networks::{ExactConfig, Parameterized};
+use stein_networks::{ExactConfig, NcsnppConfig, Parameterized};
 use stein_objectives::Weighting;
 use stein_record::Array;
 use stein_record::source::{Diagnostic, Span};
@@ -144,6 +144,7 @@ impl Plan {
                 problems.extend(class_problem(&experiment, classes, &*objective, sampler.as_deref()));
                 problems.extend(too_many_gradients(&experiment, network.num_params()));
                 problems.extend(nothing_to_train(&experiment, network.num_params()));
+                problems.extend(decays_what_is_fixed(&experiment));
                 if Network::energy(&network).is_some() {
                     problems.extend(not_of_energies(&experiment, &*objective, estimators.as_deref()));
                 }
@@ -251,6 +252,20 @@ fn nothing_to_train(experiment: &Experiment, parameters: usize) -> Option<Diagno
             .at(experiment.places.training.of(Some("steps")), "")
             .related(experiment.places.network.of(Some("kind")), "this network")
             .help("set training.steps = 0")
+    })
+}
+
+/// Frequencies that are drawn once lie among the weights, and AdamW shrinks all of these.
+fn decays_what_is_fixed(experiment: &Experiment) -> Option<Diagnostic> {
+    let network = &experiment.network;
+    let is_fixed = network.kind() == NcsnppConfig::KIND
+        && network.resolved().get("embedding").and_then(toml::Value::as_str) == Some("fourier");
+    let trains = experiment.training.steps > 0 && experiment.training.optimizer.decay() > 0.0;
+    (is_fixed && trains).then(|| {
+        Diagnostic::new("weight decay would shrink the frequencies of `fourier`, which are not trained")
+            .at(experiment.places.training.of(Some("optimizer")), "")
+            .related(experiment.places.network.of(Some("kind")), "this network")
+            .help("take `optimizer = { kind = \"adam\" }`, as the authors do")
     })
 }
 

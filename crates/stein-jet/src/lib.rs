@@ -22,6 +22,6 @@ pub use linear::{dense, linear};
 pub use norm::{group_norm, group_norm_silu, instance_norm, instance_norm_plus, layer_norm};
 pub use pool::{Window, max_pool2d, mean_pool2d};
 pub use resample::{
-    avg_pool2d, pixel_shuffle, pixel_unshuffle, resize_aligned2d, resize_bilinear2d, upsample_nearest2d,
+    Fir, avg_pool2d, pixel_shuffle, pixel_unshuffle, resize_aligned2d, resize_bilinear2d, upfirdn2d, upsample_nearest2d,
 };
 pub use watch::{LayerOutput, watched};

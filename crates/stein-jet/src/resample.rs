@@ -45,17 +45,23 @@ pub fn resize_bilinear2d(x: Jet<4>, size: [usize; 2]) -> Jet<4> {
 /// Bilinear interpolation to `size`, `[height, width]`: `[B, C, H, W]` to `[B, C, height, width]`. Pixels are points, and the
 /// corners' coincide (PyTorch's `align_corners=True`); a side of one pixel is the first of the image.
 ///
-/// It is a matrix product from either side: every backend differentiates those.
-///
 /// # Panics
 ///
 /// If a side of the image or of `size` is 0.
 pub fn resize_aligned2d(x: Jet<4>, size: [usize; 2]) -> Jet<4> {
-    let [_, channels, height, width] = x.dims();
+    let [_, _, height, width] = x.dims();
     assert_sides([height, width], size);
     if size == [height, width] {
         return x;
     }
+    separable(x, size, weights)
+}
+
+/// The same linear map of lines in both directions: `weights(from, to)` is its matrix, row major `[to, from]`.
+///
+/// A matrix product from either side: every backend differentiates those.
+fn separable(x: Jet<4>, size: [usize; 2], weights: impl Fn(usize, usize) -> Vec<f64>) -> Jet<4> {
+    let [_, channels, height, width] = x.dims();
     x.linear_map(|rows| {
         let place = (&rows.device(), rows.dtype());
         let [down, across] = [weights(height, size[0]), weights(width, size[1])];
@@ -66,6 +72,98 @@ pub fn resize_aligned2d(x: Jet<4>, size: [usize; 2]) -> Jet<4> {
         let columns = wide.reshape([n * channels, height, size[1]]);
         down.unsqueeze::<3>().matmul(columns).reshape([n, channels, size[0], size[1]])
     })
+}
+
+/// A FIR filter between two resolutions.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Fir<'a> {
+    /// The filter's taps. What they sum to does not matter: a constant stays what it is, away from the border.
+    pub taps: &'a [f64],
+    /// Pixels that each pixel becomes, `up` − 1 of them zeros after it; 1 for none.
+    pub up: usize,
+    /// Zeros before the first pixel and after the last.
+    pub padding: [usize; 2],
+    /// Every how many-th output is kept; 1 for all.
+    pub down: usize,
+}
+
+impl<'a> Fir<'a> {
+    /// Twice the height and width.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer than two taps.
+    pub fn twice(taps: &'a [f64]) -> Self {
+        let rest = excess(taps);
+        Self { taps, up: 2, padding: [rest.div_ceil(2) + 1, rest / 2], down: 1 }
+    }
+
+    /// Half the height and width, which are even.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer than two taps.
+    pub fn half(taps: &'a [f64]) -> Self {
+        let rest = excess(taps);
+        Self { taps, up: 1, padding: [rest.div_ceil(2), rest / 2], down: 2 }
+    }
+
+    /// What a `kernel` × `kernel` convolution with stride 2 and without padding makes half the height and width of, which are even.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer than two taps, or the kernel is 0.
+    pub fn before_halving(taps: &'a [f64], kernel: usize) -> Self {
+        assert!(kernel > 0, "a convolution's kernel must be positive");
+        let rest = excess(taps) + kernel - 1;
+        Self { taps, up: 1, padding: [rest.div_ceil(2), rest / 2], down: 1 }
+    }
+
+    /// Pixels that so many become.
+    fn length(&self, from: usize) -> Option<usize> {
+        let padded = from * self.up + self.padding[0] + self.padding[1];
+        (from > 0 && self.up > 0 && self.down > 0).then_some(())?;
+        Some(padded.checked_sub(self.taps.len())? / self.down + 1)
+    }
+
+    /// Its matrix, row major `[to, from]`: a convolution, so the last tap meets the first pixel.
+    fn weights(&self, from: usize, to: usize) -> Vec<f64> {
+        let gain = self.up as f64 / self.taps.iter().sum::<f64>();
+        let mut rows = vec![0.0; to * from];
+        for (i, row) in rows.chunks_exact_mut(from).enumerate() {
+            for (j, tap) in self.taps.iter().rev().enumerate() {
+                let at = (i * self.down + j).checked_sub(self.padding[0]);
+                if let Some(at) = at.filter(|at| at.is_multiple_of(self.up) && at / self.up < from) {
+                    row[at / self.up] += gain * tap;
+                }
+            }
+        }
+        rows
+    }
+}
+
+/// Taps beyond the two that neighbours of twice the resolution need.
+#[track_caller]
+fn excess(taps: &[f64]) -> usize {
+    assert!(taps.len() >= 2, "a filter that doubles or halves needs two taps or more");
+    taps.len() - 2
+}
+
+/// Zeros between pixels, a separable FIR filter, and every so many-th pixel of what it gives: `[B, C, H, W]` to `[B, C, H', W']`, with
+/// zeros beyond the border (Karras et al. 2020, arXiv 1912.04958, StyleGAN2's `upfirdn2d`; [1, 3, 3, 1] after Zhang 2019, arXiv
+/// 1904.11486). [`Fir::twice`] and [`Fir::half`] double and halve.
+///
+/// # Panics
+///
+/// If the padded image is smaller than the filter, the taps sum to zero, or `up` or `down` is 0.
+pub fn upfirdn2d(x: Jet<4>, fir: Fir<'_>) -> Jet<4> {
+    let [_, _, height, width] = x.dims();
+    let sum: f64 = fir.taps.iter().sum();
+    assert!(sum.is_finite() && sum != 0.0, "the taps of a filter must have a sum other than 0, got {sum}");
+    let [Some(h), Some(w)] = [height, width].map(|from| fir.length(from)) else {
+        panic!("an image of {height} × {width} can't be filtered by {fir:?}");
+    };
+    separable(x, [h, w], |from, to| fir.weights(from, to))
 }
 
 /// How much of each of `from` points on a line is in each of `to`, row major `[to, from]`.

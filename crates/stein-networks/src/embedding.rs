@@ -16,6 +16,12 @@ impl LogSigma {
     }
 }
 
+/// The number of the level nearest to each of `log_ratios` `[B, 1]` on a `ladder` of such, `[L]`: `[B]`.
+pub(crate) fn nearest(ladder: &Tensor<1>, log_ratios: Tensor<2>) -> Tensor<1, Int> {
+    let ladder = ladder.clone().cast(FloatDType::from(log_ratios.dtype())).unsqueeze::<2>();
+    (log_ratios - ladder).abs().argmin(1).squeeze_dim::<1>(1)
+}
+
 /// Sines and cosines of ln(σ/α), at frequencies in geometric progression or at those of a normal law.
 #[derive(Module, Debug)]
 pub struct SineCosine {

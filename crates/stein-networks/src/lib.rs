@@ -6,6 +6,7 @@
 //! | `energy-mlp` | the same with one output, of which the score is minus a gradient |
 //! | `ncsn` | the RefineNet of NCSN, for images; it knows levels by their number |
 //! | `ncsnv2` | the RefineNet of NCSNv2, for images; it is not told σ |
+//! | `ncsnpp` | the U-Nets of the score SDE, NCSN++, DDPM++ and DDPM, as their authors' checkpoints have them |
 //! | `unet` | convolutional with two or more resolutions, for images |
 //! | `exact` | the data's own score, where they know it: nothing is trained |
 //!
@@ -19,6 +20,7 @@ mod energy_mlp;
 mod exact;
 mod mlp;
 mod ncsn;
+mod ncsnpp;
 mod ncsnv2;
 mod parameterization;
 mod refinenet;
@@ -29,6 +31,9 @@ pub use energy_mlp::{EnergyMlp, EnergyMlpConfig};
 pub use exact::{Exact, ExactConfig};
 pub use mlp::{Embedding, Mlp, MlpConfig};
 pub use ncsn::NcsnConfig;
+pub use ncsnpp::{
+    BlockKind, Combination, Ncsnpp, NcsnppConfig, NoiseEmbedding, ProgressiveInput, ProgressiveOutput, Resampler, Sde,
+};
 pub use ncsnv2::{Ncsnv2Config, Ncsnv2Depth};
 pub use parameterization::{Parameterization, Parameterized, SIGMA_DATA};
 pub use refinenet::{Pooling, RefineNet};
@@ -44,5 +49,6 @@ pub fn register(catalogue: &mut Catalogue<NetworkPart>) {
         .add::<UnetConfig>()
         .add::<NcsnConfig>()
         .add::<Ncsnv2Config>()
+        .add::<NcsnppConfig>()
         .add::<ExactConfig>();
 }

@@ -46,7 +46,7 @@ impl Component<NetworkPart> for NcsnConfig {
             unless_smooth(activation)?;
         }
         let (schedule, image) = (context.schedule, images(Self::KIND, context.dataset)?);
-        unless_ladder(schedule)?;
+        unless_ladder(Self::KIND, schedule)?;
         let (depth, pooling) = (Depth::Standard, Pooling::Average);
         let plan = Plan { channels, activation, depth, pooling, rescale, classes, conditional: true };
         Invalid::unless_buildable("channels", plan.about_parameters(schedule.levels().len()))?;
@@ -64,19 +64,17 @@ pub(crate) fn check_channels(channels: usize) -> Result<(), Invalid> {
 }
 
 /// Refuses schedules that train at σ between their levels, or at none.
-fn unless_ladder(schedule: &dyn NoiseSchedule) -> Result<(), Invalid> {
+pub(crate) fn unless_ladder(kind: &str, schedule: &dyn NoiseSchedule) -> Result<(), Invalid> {
     let levels = schedule.levels();
     if schedule.first().is_clean() {
-        return Err(Invalid::new(
-            "`ncsn` is told the number of the noise level, and there is no noise; `ncsnv2` can do without",
-        ));
+        let message = "is told the number of the noise level, and there is no noise; `ncsnv2` can do without";
+        return Err(Invalid::new(format!("`{kind}` {message}")));
     }
     let drawn = schedule.draw(&mut Streams::new(0).at("ladder", 0), 256);
     if drawn.iter().all(|level| levels.contains(level)) {
         return Ok(());
     }
-    Err(Invalid::new(
-        "`ncsn` is told the number of the noise level, and this schedule trains at σ between its levels; take `[schedule] \
-         kind = \"geometric\"` without `density`, or `ncsnv2`, which needs no number",
-    ))
+    let message = "is told the number of the noise level, and this schedule trains at σ between its levels; take `[schedule] kind = \
+                   \"geometric\"` without `density`, or `ncsnv2`, which needs no number";
+    Err(Invalid::new(format!("`{kind}` {message}")))
 }

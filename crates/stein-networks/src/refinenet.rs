@@ -9,12 +9,13 @@ mod residual;
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Linear, PaddingConfig2d};
-use burn::tensor::{Device, FloatDType, Int, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stein_core::{Condition, Dataset, ImageShape, Invalid, Levels, Network, NetworkContext, Noise, init, vector};
 use stein_jet::{Activation, Jet, Window, conv2d, dense, max_pool2d, mean_pool2d};
 
+use crate::embedding::nearest;
 use crate::{LogSigma, OneHot};
 use norm::Norm;
 use refine::RefineBlock;
@@ -226,7 +227,7 @@ impl Network for RefineNet {
         let pass = Pass {
             activation: self.plan.activation,
             pooling: self.plan.pooling,
-            level: self.ladder.as_ref().map(|ladder| nearest(ladder, condition)),
+            level: self.ladder.as_ref().map(|ladder| number(ladder, condition)),
         };
         let class = self.class(&x, condition);
         let x = if self.plan.rescale { to_both_sides(x) } else { x };
@@ -271,9 +272,7 @@ fn to_both_sides(x: Jet<2>) -> Jet<2> {
 }
 
 /// The number of the level nearest to each example's in ln(σ/α), `[B]`.
-fn nearest(ladder: &Tensor<1>, condition: &Condition) -> Tensor<1, Int> {
+fn number(ladder: &Tensor<1>, condition: &Condition) -> Tensor<1, Int> {
     let levels: &Levels = condition.levels.as_ref().expect("`ncsn` needs σ; experiments are checked for it");
-    let ratios = LogSigma::features(levels);
-    let ladder = ladder.clone().cast(FloatDType::from(ratios.dtype())).unsqueeze::<2>();
-    (ratios - ladder).abs().argmin(1).squeeze_dim::<1>(1)
+    nearest(ladder, LogSigma::features(levels))
 }

@@ -10,6 +10,8 @@ use stein_core::taped;
 use stein_experiment::{Precision, Training};
 use stein_kernels::Gradient;
 
+use crate::TrainingState;
+
 /// Names, shapes and order of a module's float parameters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
@@ -24,6 +26,8 @@ pub struct Layout {
 pub(crate) struct Entry {
     /// Its path in the module: `network.down.0.1.conv_in.weight`.
     pub(crate) name: String,
+    /// The same without the variants of enums, which are in burn's paths alone.
+    pub(crate) fields: String,
     /// The kind of the layer that it belongs to: `Linear`, `Conv2d`, …
     pub(crate) layer: String,
     pub(crate) shape: Vec<usize>,
@@ -40,7 +44,15 @@ impl Entry {
         let name = self.name.rsplit('.').next();
         name == Some("weight") && ["Linear", "Conv2d"].contains(&self.layer.as_str())
     }
+
+    /// Whether it is drawn once and never trained, so that averages and optimisers of other programs know nothing of it.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.layer == FIXED
+    }
 }
+
+/// The layer whose parameter is not trained.
+const FIXED: &str = "Struct:GaussianFourierProjection";
 
 #[derive(Default)]
 struct Collect {
@@ -52,9 +64,12 @@ struct Collect {
 impl ModuleVisitor for Collect {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let shape = param.val().dims().to_vec();
-        let name = self.path.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(".");
+        let joined = |all: bool| {
+            let parts = self.path.iter().filter(|(_, container)| all || !container.starts_with("Enum:"));
+            parts.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(".")
+        };
         let layer = self.path.last().map(|(_, layer)| layer.clone()).unwrap_or_default();
-        let entry = Entry { name, layer, shape, offset: self.length };
+        let entry = Entry { name: joined(true), fields: joined(false), layer, shape, offset: self.length };
         self.length += entry.length();
         self.entries.push(entry);
     }
@@ -120,6 +135,14 @@ impl Layout {
         let mut sum = Sum { parts, stretches: Vec::with_capacity(self.entries.len()), float, scale: scale as f64 };
         module.visit(&mut sum);
         Gradient::of(sum.stretches, (parameters.dtype(), parameters.device()))
+    }
+
+    /// The average of the parameters. What is never trained is what it is: an average in single precision would wander off.
+    pub(crate) fn averaged(&self, state: &TrainingState) -> Tensor<1> {
+        self.entries.iter().filter(|entry| entry.is_fixed()).fold(state.average.clone(), |average, entry| {
+            let own = entry.offset..entry.offset + entry.length();
+            average.slice_assign([own.clone()], state.parameters.clone().slice([own]))
+        })
     }
 
     /// The module with parameters from a vector.

@@ -1,6 +1,5 @@
 //! Files of weights that another program wrote: checkpoints of PyTorch and safetensors.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -11,7 +10,7 @@ use stein_record::source::nearest;
 use stein_record::torch::{Checkpoint, Table, is_checkpoint};
 use stein_record::{Array, RecordError, file, hash};
 
-use crate::state_dict::{SIGMAS, Shapes, names, parameters};
+use crate::state_dict::{SIGMAS, Shapes, fixed, names, parameters};
 use crate::{Layout, WhichWeights};
 
 /// Where programs keep the weights themselves: the whole, the first of a list, and usual names.
@@ -120,7 +119,8 @@ impl Foreign {
     /// # Errors
     /// What the table has that the network has not, or the other way round; or what cannot be read.
     pub fn parameters(&mut self, chosen: &Chosen, layout: &Layout) -> Result<Vec<f32>, String> {
-        self.name_average(&names(layout));
+        self.name_average(layout);
+        self.complete(&chosen.path, layout);
         let shapes = self.shapes(&chosen.path);
         shapes.check(layout)?;
         let most = layout.length();
@@ -143,16 +143,33 @@ impl Foreign {
         Ok(None)
     }
 
-    /// Gives the averages of a list the names that the weights beside it have, of those that are a network's.
-    fn name_average(&mut self, wanted: &BTreeSet<String>) {
+    /// Gives the averages of a list the names that the weights beside it have, of those that are trained.
+    fn name_average(&mut self, layout: &Layout) {
         let Content::Torch(_, tables) = &mut self.content else { return };
         let Some(weights) = raw(tables) else { return };
-        let shapes = shapes_of(weights);
+        let (shapes, wanted, fixed) = (shapes_of(weights), names(layout), fixed(layout));
+        let is_averaged = |name: &str| wanted.contains(name) && !fixed.contains(name);
         let own = weights.tensors.iter().map(|(name, _)| name.clone());
-        let own: Vec<Rc<str>> = own.filter(|name| wanted.contains(shapes.own(name))).collect();
+        let own: Vec<Rc<str>> = own.filter(|name| is_averaged(shapes.own(name))).collect();
         if let Some(average) = tables.iter_mut().find(|table| table.path == SHADOW && table.tensors.len() == own.len())
         {
             average.tensors.iter_mut().zip(own).for_each(|((name, _), own)| *name = own);
+        }
+    }
+
+    /// Adds to an average what is never trained and so has none, out of the weights beside it.
+    fn complete(&mut self, path: &str, layout: &Layout) {
+        let Content::Torch(_, tables) = &mut self.content else { return };
+        let (Some(weights), Some(own)) = (raw(tables), table(tables, path)) else { return };
+        let (theirs, ours) = (shapes_of(weights), shapes_of(own));
+        let missing = fixed(layout).into_iter().filter(|name| !ours.has(name) && theirs.has(name));
+        let found = missing.filter_map(|name| {
+            let (_, tensor) = weights.tensors.iter().rfind(|(whole, _)| **whole == *theirs.whole(&name))?;
+            Some((Rc::<str>::from(ours.whole(&name)), tensor.clone()))
+        });
+        let found: Vec<_> = found.collect();
+        if let Some(own) = tables.iter_mut().find(|table| table.path == path) {
+            own.tensors.extend(found);
         }
     }
 

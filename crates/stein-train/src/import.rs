@@ -10,7 +10,7 @@ use stein_record::{ImportRecord, Progress, RunDir, RunRecord, State};
 use crate::foreign::{Chosen, Foreign};
 use crate::lock::Lock;
 use crate::run::{end, new_record};
-use crate::weights::torch_arrays;
+use crate::weights::{score_sde, torch_arrays};
 use crate::{Layout, RunError, RunOptions, WhichWeights};
 
 /// By how much a σ may differ, relatively: ladders are rounded to single precision in places of their own.
@@ -77,7 +77,9 @@ fn weights(plan: &Plan, foreign: &mut Foreign, chosen: &Chosen, layout: &Layout)
         let (table, kind, of) = (&chosen.path, plan.experiment.network.kind(), &plan.experiment.name);
         format!("table `{table}` does not hold the network `{kind}` of {of}:\n{differences}")
     })?;
-    if let Some(sigmas) = foreign.sigmas(chosen)? {
+    // A network that is told σ or a time can be sampled on any ladder.
+    let reads_ladder = score_sde(plan).is_none_or(|config| config.tells_levels());
+    if let Some(sigmas) = foreign.sigmas(chosen)?.filter(|_| reads_ladder) {
         check_sigmas(plan, &sigmas)?;
     }
     Ok(values)

@@ -9,7 +9,7 @@ use crate::Layout;
 use crate::flat::Entry;
 use crate::weights::{torch_name, transpose};
 
-/// The buffer in which NCSNv2 keeps its ladder; no parameter.
+/// The buffer in which NCSNv2 and the networks of the score SDE keep a ladder; no parameter.
 pub(crate) const SIGMAS: &str = "sigmas";
 /// What PyTorch's `DataParallel` puts in front of every name.
 const PARALLEL: &str = "module.";
@@ -100,6 +100,11 @@ fn torch_tensor(entry: &Entry) -> (String, Vec<usize>) {
 /// The names that PyTorch would have for a network's parameters.
 pub(crate) fn names(layout: &Layout) -> BTreeSet<String> {
     layout.entries().iter().map(|entry| torch_name(entry).0).collect()
+}
+
+/// The names of those that are never trained.
+pub(crate) fn fixed(layout: &Layout) -> BTreeSet<String> {
+    layout.entries().iter().filter(|entry| entry.is_fixed()).map(|entry| torch_name(entry).0).collect()
 }
 
 /// The parameters in the layout's order and layout. `read` gives a tensor of the shape that [`Shapes::check`] has seen.

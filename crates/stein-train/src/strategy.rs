@@ -221,7 +221,7 @@ pub(crate) fn held_out(
     state: &TrainingState,
     batches: impl Iterator<Item = TrainingBatch>,
 ) -> Measurement {
-    let averaged = layout.unflatten(model.valid(), state.average.clone());
+    let averaged = layout.unflatten(model.valid(), layout.averaged(state));
     let mut sums: Vec<(&'static str, f64)> = Vec::new();
     let mut rows = 0.0;
     for batch in batches {

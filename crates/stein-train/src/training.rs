@@ -73,7 +73,7 @@ pub(crate) fn train(
     let resolved = plan.experiment.resolved();
     let table = resolved.get("network").cloned().unwrap_or_else(|| toml::Value::Table(toml::Table::new()));
     network_file(&layout, &state, &table, plan.experiment.training.ema).write(&site.directory.network())?;
-    let TrainingState { average, step, .. } = state;
+    let (average, step) = (layout.averaged(&state), state.step);
     Ok(Trained { network: layout.unflatten(network, average.clone()), layout, average, step })
 }
 

@@ -7,7 +7,7 @@ use burn::tensor::Device;
 use serde_json::json;
 use stein_core::{Component, Invalid, NetworkPart, to_host};
 use stein_experiment::Plan;
-use stein_networks::{Ncsnv2Config, Parameterized};
+use stein_networks::{NcsnppConfig, Ncsnv2Config, Parameterized, Sde};
 use stein_record::arrays::ArrayFile;
 use stein_record::{Array, RecordError, RunDir};
 
@@ -17,11 +17,9 @@ use crate::{RunError, Trainee, TrainingState, shared};
 
 /// A parameter's name in PyTorch, and whether burn holds it transposed.
 pub(crate) fn torch_name(entry: &Entry) -> (String, bool) {
-    // The parameterisation wraps the network; its author's names begin inside. An enum's variant is in burn's path alone.
-    let name = entry.name.strip_prefix("network.").unwrap_or(&entry.name);
-    let parts: Vec<&str> = name.split('.').filter(|part| !part.starts_with(|c: char| c.is_ascii_uppercase())).collect();
-    let name = parts.join(".");
-    let (path, leaf) = name.rsplit_once('.').unwrap_or(("", &name));
+    // The parameterisation wraps the network; its author's names begin inside.
+    let name = entry.fields.strip_prefix("network.").unwrap_or(&entry.fields);
+    let (path, leaf) = name.rsplit_once('.').unwrap_or(("", name));
     // burn's own norms, not those of a network that calls them so itself.
     let leaf = match (leaf, entry.layer.ends_with("Norm")) {
         ("gamma", true) => "weight",
@@ -41,7 +39,7 @@ pub fn network_file(layout: &Layout, state: &TrainingState, network: &toml::Valu
         ("step".into(), state.step.to_string()),
         ("ema".into(), ema.to_string()),
     ]);
-    ArrayFile { arrays: torch_arrays(layout, &to_host(state.average.clone())), metadata }
+    ArrayFile { arrays: torch_arrays(layout, &to_host(layout.averaged(state))), metadata }
 }
 
 /// A vector of parameters as PyTorch's tensors.
@@ -121,11 +119,32 @@ pub fn export_weights(
     Ok(file)
 }
 
-/// What the original module of a plan's network has beside its parameters, for `load_state_dict` wants all: NCSNv2 its ladder.
+/// What the original module of a plan's network has beside its parameters, for `load_state_dict` wants all: NCSNv2 and the networks of
+/// the score SDE a ladder.
 fn buffers(plan: &Plan) -> Option<(String, Array)> {
-    let is_its = plan.experiment.network.kind() == <Ncsnv2Config as Component<NetworkPart>>::KIND;
-    let sigmas: Vec<f32> = plan.schedule.levels().iter().map(|level| (level.sigma / level.alpha) as f32).collect();
-    is_its.then(|| (SIGMAS.to_owned(), Array::new([sigmas.len()], sigmas)))
+    let is_ncsnv2 = plan.experiment.network.kind() == <Ncsnv2Config as Component<NetworkPart>>::KIND;
+    let sigmas: Vec<f32> = match score_sde(plan) {
+        // Nothing is read of it there: the ladder of the authors' default configuration.
+        Some(config) if config.sde != Sde::Ve => {
+            let [first, last] = UNREAD.map(f64::ln);
+            let at = |i: usize| (first + (last - first) * i as f64 / (UNREAD_LEVELS - 1) as f64).exp() as f32;
+            (0..UNREAD_LEVELS).map(at).collect()
+        }
+        None if !is_ncsnv2 => return None,
+        _ => plan.schedule.levels().iter().map(|level| (level.sigma / level.alpha) as f32).collect(),
+    };
+    Some((SIGMAS.to_owned(), Array::new([sigmas.len()], sigmas)))
+}
+
+/// σ of the ladder that networks of `vp` and `sub-vp` have and do not read, and how many there are.
+const UNREAD: [f64; 2] = [50.0, 0.01];
+const UNREAD_LEVELS: usize = 1000;
+
+/// The configuration of a plan's network, if it is one of the score SDE.
+pub(crate) fn score_sde(plan: &Plan) -> Option<NcsnppConfig> {
+    let network = &plan.experiment.network;
+    let is_it = network.kind() == <NcsnppConfig as Component<NetworkPart>>::KIND;
+    is_it.then(|| network.resolved().try_into().expect("what was resolved can be read again"))
 }
 
 /// `network.safetensors`, of so many parameters.
@@ -188,15 +207,22 @@ mod tests {
 
     #[test]
     fn names_and_layout_are_pytorchs() {
-        let entry =
-            |name: &str, layer: &str| Entry { name: name.into(), layer: layer.into(), shape: vec![2, 3], offset: 0 };
+        let entry = |fields: &str, layer: &str| Entry {
+            name: String::new(),
+            fields: fields.into(),
+            layer: layer.into(),
+            shape: vec![2, 3],
+            offset: 0,
+        };
         assert_eq!(torch_name(&entry("network.layers.0.weight", "Struct:Linear")), ("layers.0.weight".into(), true));
         assert_eq!(torch_name(&entry("network.norm.gamma", "Struct:GroupNorm")), ("norm.weight".into(), false));
         assert_eq!(torch_name(&entry("network.conv.weight", "Struct:Conv2d")), ("conv.weight".into(), false));
-        let plus = entry("network.res1.0.normalize1.Plain.gamma", "Struct:InstanceNormPlus");
+        let plus = entry("network.res1.0.normalize1.gamma", "Struct:InstanceNormPlus");
         assert_eq!(torch_name(&plus), ("res1.0.normalize1.gamma".into(), false));
-        let pooled = entry("network.res2.0.conv2.Halving.conv.weight", "Struct:Conv2d");
-        assert_eq!(torch_name(&pooled), ("res2.0.conv2.conv.weight".into(), false));
+        let nin = entry("network.all_modules.4.NIN_0.W", "Struct:Nin");
+        assert_eq!(torch_name(&nin), ("all_modules.4.NIN_0.W".into(), false));
+        let embedded = entry("network.all_modules.1.weight", "Struct:Linear");
+        assert_eq!(torch_name(&embedded), ("all_modules.1.weight".into(), true));
         let t = transpose(&Array::new([2, 3], vec![1., 2., 3., 4., 5., 6.]));
         assert_eq!((t.shape, t.data), (vec![3, 2], vec![1., 4., 2., 5., 3., 6.]));
     }

@@ -59,6 +59,14 @@ pub(crate) const NCSNV2: Need = Need {
     is_there: |_| has_models("STEIN_NCSNV2"),
 };
 
+pub(crate) const SCORE_SDE: Need = Need {
+    word: "score-sde",
+    reason: "weights go to the score SDE's own networks and back",
+    packages: &[],
+    otherwise: "clone github.com/yang-song/score_sde_pytorch and name the folder by STEIN_SCORE_SDE",
+    is_there: |_| has_models("STEIN_SCORE_SDE"),
+};
+
 pub(crate) const CHROMIUM: Need = Need {
     word: "chromium",
     reason: "report pages are opened in Chromium",

@@ -32,8 +32,52 @@ fn worst(a: &[f64], b: &[f64]) -> f64 {
         / size
 }
 
-/// J v against the difference of scores, and through `backward()` the gradient of sliced score matching's loss against the
-/// difference along itself, in f64.
+/// J v of a network of 8×8 pixels against the difference of scores, and through `backward()` the gradient of sliced score matching's loss
+/// against the difference along itself, in f64.
+pub(crate) fn derivatives_are_exact(network: &str, experiment: &str, step: f64) {
+    let network_at = plan(experiment).network(&Device::flex().autodiff()).expect("builds");
+    let layout = Layout::of(&network_at);
+    // The initial ones, shaken: a β of zero would hide mistakes.
+    let start = to_host(layout.flatten(&network_at));
+    let shifts = noise("refinenet").normals(start.len());
+    let values = wide(start.iter().zip(shifts).map(|(w, z)| w + 0.05 * z).collect(), [start.len()]);
+    let values = values.without_autodiff();
+    let at = |values: Tensor<1>| layout.unflatten(network_at.clone(), values);
+    let (n, d) = (3, 64);
+    let mut noise = noise("points");
+    let x = wide(noise.normals(n * d), [n, d]);
+    let v = wide(noise.normals(n * d), [n, d]);
+    let condition = Condition::new(Levels { alpha: wide(vec![1.0; n], [n]), sigma: wide(vec![0.02, 0.9, 0.2], [n]) });
+
+    let network_at = at(values.clone());
+    let h = 1e-6;
+    let score = |x: Tensor<2>| network_at.score(x, &condition);
+    let difference = host((score(x.clone() + v.clone() * h) - score(x.clone() - v.clone() * h)) / (2.0 * h));
+    let jet = || network_at.jet(Jet::seed(x.clone(), vec![v.clone()]), &condition);
+    let tangent = host(jet().tangents());
+    for i in 0..n {
+        let [got, expected] = [&tangent, &difference].map(|all| &all[i * d..][..d]);
+        assert!(worst(got, expected) < 1e-6, "{network}: example {i}: {}", worst(got, expected));
+        let twin: Vec<f64> = got.iter().map(|t| 1.01 * t).collect();
+        assert!(worst(&twin, expected) > 5e-3);
+    }
+
+    let loss = |network: &Parameterized| {
+        let jet = network.jet(Jet::seed(x.clone(), vec![v.clone()]), &condition);
+        // λ = σ²: else the lowest level is all there is.
+        let sigma = condition.levels.as_ref().expect("noisy").sigma.clone().unsqueeze_dim::<2>(1);
+        let each = jet.tangents() * v.clone() + jet.value().square() * 0.5;
+        (each.sum_dim(1) * sigma.square()).sum()
+    };
+    let gradients = burn::optim::GradientsParams::from_grads(loss(&network_at).backward(), &network_at);
+    let gradient = layout.gradients(&network_at, &gradients);
+    let norm = gradient.clone().square().sum().into_scalar::<f64>().sqrt();
+    let unit = gradient / norm;
+    let shifted = |t: f64| host(loss(&at(values.clone() + unit.clone() * t)))[0];
+    let slope = (shifted(step) - shifted(-step)) / (2.0 * step);
+    assert!((slope / norm - 1.0).abs() < 1e-5, "{network}: {slope} along the gradient, whose length is {norm}");
+}
+
 #[test]
 fn derivatives_are_exact_in_x_and_in_the_parameters() {
     for network in [
@@ -44,50 +88,8 @@ fn derivatives_are_exact_in_x_and_in_the_parameters() {
         "kind = \"ncsnv2\"\nchannels = 2\ndepth = \"deeper\"",
         "kind = \"ncsnv2\"\nchannels = 2\ndepth = \"deepest\"",
     ] {
-        let network_at = plan(&experiment(network)).network(&Device::flex().autodiff()).expect("builds");
-        let layout = Layout::of(&network_at);
-        // The initial ones, shaken: a β of zero would hide mistakes.
-        let start = to_host(layout.flatten(&network_at));
-        let shifts = noise("refinenet").normals(start.len());
-        let values = wide(start.iter().zip(shifts).map(|(w, z)| w + 0.05 * z).collect(), [start.len()]);
-        let values = values.without_autodiff();
-        let at = |values: Tensor<1>| layout.unflatten(network_at.clone(), values);
-        let (n, d) = (3, 64);
-        let mut noise = noise("points");
-        let x = wide(noise.normals(n * d), [n, d]);
-        let v = wide(noise.normals(n * d), [n, d]);
-        let condition =
-            Condition::new(Levels { alpha: wide(vec![1.0; n], [n]), sigma: wide(vec![0.02, 0.9, 0.2], [n]) });
-
-        let network_at = at(values.clone());
-        let h = 1e-6;
-        let score = |x: Tensor<2>| network_at.score(x, &condition);
-        let difference = host((score(x.clone() + v.clone() * h) - score(x.clone() - v.clone() * h)) / (2.0 * h));
-        let jet = || network_at.jet(Jet::seed(x.clone(), vec![v.clone()]), &condition);
-        let tangent = host(jet().tangents());
-        for i in 0..n {
-            let [got, expected] = [&tangent, &difference].map(|all| &all[i * d..][..d]);
-            assert!(worst(got, expected) < 1e-6, "{network}: example {i}: {}", worst(got, expected));
-            let twin: Vec<f64> = got.iter().map(|t| 1.01 * t).collect();
-            assert!(worst(&twin, expected) > 5e-3);
-        }
-
-        let loss = |network: &Parameterized| {
-            let jet = network.jet(Jet::seed(x.clone(), vec![v.clone()]), &condition);
-            // λ = σ²: else the lowest level is all there is.
-            let sigma = condition.levels.as_ref().expect("noisy").sigma.clone().unsqueeze_dim::<2>(1);
-            let each = jet.tangents() * v.clone() + jet.value().square() * 0.5;
-            (each.sum_dim(1) * sigma.square()).sum()
-        };
-        let gradients = burn::optim::GradientsParams::from_grads(loss(&network_at).backward(), &network_at);
-        let gradient = layout.gradients(&network_at, &gradients);
-        let norm = gradient.clone().square().sum().into_scalar::<f64>().sqrt();
-        let unit = gradient / norm;
         // A step so short that hardly any ELU passes its kink.
-        let h = 1e-8;
-        let shifted = |t: f64| host(loss(&at(values.clone() + unit.clone() * t)))[0];
-        let slope = (shifted(h) - shifted(-h)) / (2.0 * h);
-        assert!((slope / norm - 1.0).abs() < 1e-5, "{network}: {slope} along the gradient, whose length is {norm}");
+        derivatives_are_exact(network, &experiment(network), 1e-8);
     }
 }
 

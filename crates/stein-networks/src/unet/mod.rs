@@ -1,4 +1,4 @@
-//! Noise-conditional U-Nets: from a small one for digits to the family of DDPM++ and NCSN++.
+//! Noise-conditional U-Nets: from a small one for digits to one of the size of DDPM++.
 
 mod block;
 mod network;
@@ -14,9 +14,9 @@ pub use network::Unet;
 /// A convolutional U-Net for images: residual blocks of group norm, SiLU and 3×3 convolutions at two or more resolutions,
 /// σ by scale and shift in every block.
 ///
-/// As it is by default it is small. DDPM++ (Song et al. 2021, arXiv 2011.13456, appendix H) is `channels = 128`, `multipliers = [1, 2,
-/// 2, 2]`, `blocks = 4`, `groups = 32`, `attention = [16]`, `skips = "block"`, `resampling = "convolution"`, `scale-skips = true`; with
-/// `embedding = "fourier"` that is its NCSN++ but for resampling by FIR filters and its second, progressive way in.
+/// As it is by default it is small. One of the size of DDPM++ (Song et al. 2021, arXiv 2011.13456, appendix H) is `channels = 128`,
+/// `multipliers = [1, 2, 2, 2]`, `blocks = 4`, `groups = 32`, `attention = [16]`, `skips = "block"`, `resampling = "convolution"`,
+/// `scale-skips = true`. The authors' own DDPM++ and NCSN++, whose weights can be imported, are `ncsnpp`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct UnetConfig {

@@ -62,8 +62,16 @@ pub(crate) fn accept(torch: bool) -> Result<(), String> {
     if torch {
         environment.push(("PYTHON", needs::torch()?));
     }
-    let wanted =
-        [needs::ADAPTER, needs::PYTHON, needs::TORCH, needs::NCSN, needs::NCSNV2, needs::CHROMIUM, needs::SLURM];
+    let wanted = [
+        needs::ADAPTER,
+        needs::PYTHON,
+        needs::TORCH,
+        needs::FID,
+        needs::NCSN,
+        needs::NCSNV2,
+        needs::CHROMIUM,
+        needs::SLURM,
+    ];
     let lists = Lists::of("accept")?;
     let result = take(&ACCEPT, &wanted, &environment, &lists);
     lists.tell()?;

@@ -14,6 +14,8 @@ mod claims;
 mod exports;
 #[path = "accept/foreign.rs"]
 mod foreign;
+#[path = "accept/inception.rs"]
+mod inception;
 #[path = "needs.rs"]
 mod needs;
 #[path = "accept/pages.rs"]

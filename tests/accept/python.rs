@@ -12,8 +12,12 @@ pub(crate) struct Python {
     packages: PathBuf,
 }
 
+/// PyTorch and what cannot be without it.
+const OF_TORCH: [&str; 3] = ["torch", "torchvision", "pytorch_fid"];
+
 impl Python {
-    /// One that can import `modules`. What is missing is installed for these tests alone, but PyTorch is too large for that.
+    /// One that can import `modules`. What is missing is installed for these tests alone, but PyTorch, which others bring with them, is too
+    /// large for that.
     ///
     /// # Errors
     /// Why there is none; the test has to be left out.
@@ -28,8 +32,8 @@ impl Python {
         let python = Self { program, packages };
         let imports = |module: &str| said(python.command().args(["-c", &format!("import {module}")])).is_some();
         for module in modules.iter().filter(|module| !imports(module)) {
-            if *module == "torch" {
-                return Err(format!("{} has no PyTorch; PYTHON names a Python that has it", python.program));
+            if OF_TORCH.contains(module) {
+                return Err(format!("{} has no {module}; PYTHON names a Python that has it", python.program));
             }
             let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"];
             said(python.command().args(pip).arg(&python.packages).arg(module));
@@ -53,7 +57,10 @@ pub(crate) fn or_skip(modules: &[&str]) -> Option<Python> {
     match Python::with(modules) {
         Ok(python) => Some(python),
         Err(why) => {
-            needs::leave_out(if modules.contains(&"torch") { "torch" } else { "python" }, &why);
+            let words = [("pytorch_fid", "fid"), ("torch", "torch")];
+            let word =
+                words.into_iter().find(|(module, _)| modules.contains(module)).map_or("python", |(_, word)| word);
+            needs::leave_out(word, &why);
             None
         }
     }

@@ -35,6 +35,8 @@ pub struct MetricContext<'a> {
     pub streams: Streams,
     /// A folder where a metric may keep what it has computed of the data, for the next run.
     pub cache: Option<&'a Path>,
+    /// The file with the weights of the Inception network, where the user has named one.
+    pub inception: Option<&'a Path>,
     /// Hears of long work: what, steps done, steps in all. It may stop it; the metric then fails with whatever error.
     pub watch: &'a Watch<'a>,
 }
@@ -73,6 +75,7 @@ impl<'a> MetricContext<'a> {
             device,
             streams,
             cache: None,
+            inception: None,
             watch: &unwatched,
         }
     }
@@ -80,6 +83,11 @@ impl<'a> MetricContext<'a> {
     /// The same with a folder for what is worth keeping, and somebody who hears of long work.
     pub fn with(self, cache: &'a Path, watch: &'a Watch<'a>) -> Self {
         Self { cache: Some(cache), watch, ..self }
+    }
+
+    /// The same with the Inception network's weights, if there are any.
+    pub fn with_inception(self, inception: Option<&'a Path>) -> Self {
+        Self { inception, ..self }
     }
 }
 
@@ -98,6 +106,20 @@ pub trait Metric: Debug + Send + Sync {
     /// Whether it is about what the network has learned, so that it says nothing of a score that was not.
     fn is_of_learning(&self) -> bool {
         false
+    }
+
+    /// Whether it needs the file that `[evaluation] inception` names: without one it is not measured where nobody names it, and refused
+    /// where somebody does.
+    fn needs_inception(&self) -> bool {
+        false
+    }
+
+    /// Looks at that file, where it needs one, as far as can be done at once.
+    ///
+    /// # Errors
+    /// If there is none, or it is another.
+    fn accepts_inception(&self, _weights: &Path) -> Result<(), Invalid> {
+        Ok(())
     }
 
     /// The values.

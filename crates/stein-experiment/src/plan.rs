@@ -1,5 +1,6 @@
 //! A plan: components built, tables in agreement.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use burn::module::Module;
@@ -515,6 +516,11 @@ fn metrics(
 ) -> Result<Vec<NamedMetric>, Diagnostic> {
     let places = &experiment.places.evaluation;
     let named = experiment.evaluation.metrics.as_deref();
+    if experiment.evaluation.inception.is_some() && dataset.image.is_none() {
+        return Err(Diagnostic::new("`inception` is about images, and these data are none")
+            .at(places.of(Some("inception")), "")
+            .related(experiment.places.data.of(None), "these data"));
+    }
     let mut out = Vec::new();
     for entry in registry.metrics.entries() {
         if named.is_some_and(|names| !names.iter().any(|n| n == entry.kind)) {
@@ -530,6 +536,9 @@ fn metrics(
             continue;
         }
         if metric.applies(dataset, schedule) && (learned || !metric.is_of_learning()) {
+            if metric.needs_inception() && !has_inception(experiment, entry.kind, &*metric)? {
+                continue;
+            }
             out.push((entry.kind, metric));
         } else if let Some(i) = named.and_then(|names| names.iter().position(|n| n == entry.kind)) {
             let at = places.of(Some(&format!("metrics.{i}")));
@@ -546,4 +555,18 @@ fn metrics(
         }
     }
     Ok(out)
+}
+
+/// Whether there are weights for a metric that needs Inception's.
+fn has_inception(experiment: &Experiment, kind: &str, metric: &dyn Metric) -> Result<bool, Diagnostic> {
+    let (places, evaluation) = (&experiment.places.evaluation, &experiment.evaluation);
+    if let Some(path) = &evaluation.inception {
+        let accepted = metric.accepts_inception(Path::new(path));
+        return accepted.map(|()| true).map_err(|e| places.diagnostic(&Invalid::key("inception", e.message)));
+    }
+    let Some(i) = evaluation.metrics.iter().flatten().position(|name| name == kind) else { return Ok(false) };
+    let what = format!("the metric `{kind}` needs the network's weights, and `inception` names none");
+    Err(Diagnostic::new(what)
+        .at(places.of(Some(&format!("metrics.{i}"))), "")
+        .help("set evaluation.inception to where pytorch-fid's pt_inception-2015-12-05-6726825d.pth is, of its release `fid_weights`"))
 }

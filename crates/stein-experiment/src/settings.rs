@@ -318,6 +318,11 @@ pub struct Evaluation {
     /// The kinds of metrics to measure; all that say anything about the data if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Vec<String>>,
+    /// The weights of the Inception network, by which FID and KID are measured of images: a file from where the program is run, if
+    /// it is no absolute path. It is pytorch-fid's `pt_inception-2015-12-05-6726825d.pth`, of its release `fid_weights`, as it
+    /// comes, or a safetensors file of its tensors. No such metrics if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inception: Option<String>,
     /// Chains at a time; bounds memory, does not change the samples.
     #[schemars(range(min = 1))]
     pub chunk: usize,
@@ -453,6 +458,7 @@ impl Default for Evaluation {
         Self {
             samples: 360,
             metrics: None,
+            inception: None,
             chunk: 512,
             trajectories: 64,
             frames: 24,

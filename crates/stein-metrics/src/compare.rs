@@ -3,7 +3,7 @@
 use stein_core::{Invalid, MetricContext};
 use stein_record::{Array, Better, Estimate, MetricRecord};
 
-use crate::stats::{self, Rows, StatsError};
+use crate::stats::{self, COVERAGE_NEIGHBOURS, NEIGHBOURS, Rows, StatsError, density_coverage, precision_recall};
 
 /// A number that a metric gives: how it is called and read.
 pub(crate) struct Reading {
@@ -54,6 +54,20 @@ impl<'a> Sets<'a> {
         })
     }
 
+    /// Features of samples, training rows, the Gaussian's and held-out rows, as many of each and however many, of so many samples.
+    pub(crate) fn of_features(arrays: &'a [Array; 4], drawn: usize) -> Result<Self, Invalid> {
+        let [samples, real, gaussian, held_out] = arrays.each_ref().map(rows);
+        Ok(Self { samples: samples?, real: real?, gaussian: gaussian?, held_out: held_out?, drawn })
+    }
+
+    /// No more rows of each than a metric may have that costs their square.
+    pub(crate) fn first_rows(&self) -> Result<Self, Invalid> {
+        let first = |rows: Rows<'a>| Rows::new(&rows.data()[..rows.len().min(MOST_ROWS) * rows.dim()], rows.dim());
+        let [samples, real, gaussian, held_out] =
+            [self.samples, self.real, self.gaussian, self.held_out].map(|rows| first(rows).map_err(invalid));
+        Ok(Self { samples: samples?, real: real?, gaussian: gaussian?, held_out: held_out?, drawn: self.drawn })
+    }
+
     /// Measures all three; `measure` gives an estimate for each of `readings`.
     pub(crate) fn compare(
         &self,
@@ -76,6 +90,15 @@ impl<'a> Sets<'a> {
             })
             .collect())
     }
+}
+
+/// Precision and recall, k = 3, and density and coverage, k = 5, by these names.
+pub(crate) fn manifolds(sets: &Sets<'_>, readings: &[Reading; 4]) -> Result<Vec<MetricRecord>, Invalid> {
+    sets.compare(readings, |x, reference| {
+        let manifold = precision_recall(x, reference, NEIGHBOURS)?;
+        let balls = density_coverage(x, reference, COVERAGE_NEIGHBOURS)?;
+        Ok(vec![manifold.precision, manifold.recall, balls.density, balls.coverage])
+    })
 }
 
 impl Reading {

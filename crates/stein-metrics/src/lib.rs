@@ -8,6 +8,7 @@
 //! | `energy-distance`, `sliced-wasserstein` | distances between the two laws |
 //! | `nearest-training` | memorisation: how near samples lie to training rows |
 //! | `classifier` | what samples are to a classifier that is trained on the data: Fréchet and kernel distance, precision, recall, density and coverage of its features, confidence, balance of classes |
+//! | `inception` | what samples are to the Inception network that published FIDs are by, with weights that the user brings: `fid`, `kid`, precision, recall, density and coverage of its features |
 //! | `residual-noise` | noise left about point masses |
 //! | `fisher-divergence`, `mode-weights`, `moments` | against a known density |
 //! | `curl` | whether the score is a gradient |
@@ -21,6 +22,7 @@ mod classifier;
 mod compare;
 mod completions;
 mod curl;
+mod inception;
 mod known_density;
 mod moments;
 mod nearest_training;
@@ -31,6 +33,7 @@ mod two_sample;
 pub use classifier::{Classifier, ClassifierMetrics, FEATURES, Read, nearest_by_features};
 pub use completions::{Baseline, Completions, completion_metrics};
 pub use curl::Curl;
+pub use inception::{INCEPTION_FEATURES, Inception, InceptionMetrics, InceptionWeights, Pictures};
 pub use known_density::{FisherDivergence, ModeWeights, count_modes};
 pub use moments::Moments;
 pub use nearest_training::NearestTraining;
@@ -53,5 +56,6 @@ pub fn register(catalogue: &mut Catalogue<MetricPart>) {
         .add::<EnergyDistance>()
         .add::<SlicedWasserstein>()
         .add::<NearestTraining>()
-        .add::<ClassifierMetrics>();
+        .add::<ClassifierMetrics>()
+        .add::<InceptionMetrics>();
 }

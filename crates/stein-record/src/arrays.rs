@@ -221,6 +221,22 @@ pub fn bytes_of(numbers: usize) -> u64 {
     HEADER.saturating_add((numbers as u64).saturating_mul(4))
 }
 
+/// The header of `length` bytes, which has been compared with that.
+fn header(mut from: impl Read, length: u64) -> Result<Metadata, String> {
+    let size = bytes(&mut from, 8, "the header")?.try_into().map_or(0, u64::from_le_bytes);
+    let rest = length.saturating_sub(8);
+    if size > HEADER.min(rest) {
+        return Err(format!("a header of {size} bytes is too long for it"));
+    }
+    let header = bytes(&mut from, size, "the header")?;
+    let header: Metadata = serde_json::from_slice(&header).map_err(|e| format!("not a safetensors header: {e}"))?;
+    let (needed, there) = (header.data_len() as u64, rest - size);
+    if needed != there {
+        return Err(format!("its tensors need {needed} bytes, the file has {there}"));
+    }
+    Ok(header)
+}
+
 /// Named arrays with text metadata.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ArrayFile {
@@ -261,24 +277,25 @@ impl ArrayFile {
         Self::from_reader(bytes, bytes.len() as u64)
     }
 
-    /// Reads `length` bytes. What the header says is compared with that before there is memory for it.
-    fn from_reader(mut from: impl Read, length: u64) -> Result<Self, String> {
-        let size = bytes(&mut from, 8, "the header")?.try_into().map_or(0, u64::from_le_bytes);
-        let rest = length.saturating_sub(8);
-        if size > HEADER.min(rest) {
-            return Err(format!("a header of {size} bytes is too long for it"));
-        }
-        let header = bytes(&mut from, size, "the header")?;
-        let header: Metadata = serde_json::from_slice(&header).map_err(|e| format!("not a safetensors header: {e}"))?;
-        let (needed, there) = (header.data_len() as u64, rest - size);
-        if needed != there {
-            return Err(format!("its tensors need {needed} bytes, the file has {there}"));
-        }
+    fn from_reader(from: impl Read, length: u64) -> Result<Self, String> {
+        Self::some_from_reader(from, length, |_| true)
+    }
+
+    /// Reads `length` bytes, and of them the arrays that are wanted. What the header says is compared with that before there is memory
+    /// for it.
+    fn some_from_reader(mut from: impl Read, length: u64, wanted: impl Fn(&str) -> bool) -> Result<Self, String> {
+        let header = header(&mut from, length)?;
         let metadata = header.metadata().iter().flatten().map(|(k, v)| (k.clone(), v.clone())).collect();
         let mut out = Self { metadata, ..Self::default() };
         // They lie one behind another.
         for name in header.offset_keys() {
             let Some(about) = header.info(&name) else { continue };
+            if !wanted(&name) {
+                let (first, end) = about.data_offsets;
+                let skipped = std::io::copy(&mut from.by_ref().take((end - first) as u64), &mut std::io::sink());
+                skipped.map_err(|e| e.to_string())?;
+                continue;
+            }
             if about.dtype != Dtype::F32 {
                 return Err(format!("tensor {name:?} is {:?}, not F32", about.dtype));
             }
@@ -298,6 +315,20 @@ impl ArrayFile {
     /// Reads one of at most so many numbers.
     pub fn read_at_most(path: &Path, numbers: usize) -> Result<Option<Self>, RecordError> {
         read(path, bytes_of(numbers), Self::from_reader)
+    }
+
+    /// Reads those arrays of a safetensors file that are wanted, which must be `f32`; others may be of any type. `None` if there is no
+    /// file.
+    pub fn read_some(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Option<Self>, RecordError> {
+        read(path, file::ARRAYS, |from, length| Self::some_from_reader(from, length, wanted))
+    }
+
+    /// The shapes of a safetensors file's arrays by their names, without reading the arrays; `None` if there is no file.
+    pub fn shapes(path: &Path) -> Result<Option<BTreeMap<String, Vec<usize>>>, RecordError> {
+        read(path, file::ARRAYS, |mut from, length| {
+            let header = header(&mut from, length)?;
+            Ok(header.tensors().into_iter().map(|(name, about)| (name, about.shape.clone())).collect())
+        })
     }
 
     /// Writes a safetensors file atomically.
@@ -371,6 +402,26 @@ mod tests {
             file.arrays["a"].data.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
         );
         assert!(ArrayFile::from_bytes(b"not safetensors").is_err());
+    }
+
+    #[test]
+    fn what_is_not_wanted_may_be_of_any_type() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let text = r#"{"steps":{"dtype":"I64","shape":[],"data_offsets":[4,12]},"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},
+            "b":{"dtype":"F32","shape":[2,1],"data_offsets":[12,20]}}"#;
+        let numbers =
+            [&0.5f32.to_le_bytes()[..], &7u64.to_le_bytes(), &1f32.to_le_bytes(), &2f32.to_le_bytes()].concat();
+        std::fs::write(&path, [&(text.len() as u64).to_le_bytes()[..], text.as_bytes(), &numbers].concat()).unwrap();
+        let some = ArrayFile::read_some(&path, |name| name == "b").unwrap().unwrap();
+        assert_eq!(some.arrays, BTreeMap::from([("b".into(), Array::new([2, 1], vec![1.0, 2.0]))]));
+        assert!(ArrayFile::read(&path).unwrap_err().to_string().contains("I64"));
+        let shapes = ArrayFile::shapes(&path).unwrap().unwrap();
+        assert_eq!(
+            shapes,
+            [("a", vec![1]), ("b", vec![2, 1]), ("steps", vec![])].map(|(n, s)| (n.to_owned(), s)).into()
+        );
+        assert!(ArrayFile::shapes(&folder.path().join("none")).unwrap().is_none());
     }
 
     #[test]

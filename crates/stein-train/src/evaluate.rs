@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use burn::tensor::Device;
 use stein_core::{Component, MetricContext, MetricPart, ScoreNetwork};
@@ -102,7 +103,8 @@ pub(crate) fn evaluate(
         if stop.requested().is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let cache = run.features()?;
-    let context = context.with(&cache, &watch);
+    let inception = plan.experiment.evaluation.inception.as_deref().map(Path::new);
+    let context = context.with(&cache, &watch).with_inception(inception);
     let mut metrics = Vec::new();
     for (_, metric) in &plan.metrics {
         if let Some(asked) = stop.requested() {

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use burn::tensor::{Device, Tensor};
@@ -363,6 +364,13 @@ fn conventions(plan: &Plan) -> Conventions {
     let guidance = plan
         .classes
         .map(|_| ("guidance".to_owned(), "(1 + w) s(x, c) − w s(x), with w the sampler's `guidance`".to_owned()));
+    // It was there when the plan was made; if it is not now, the evaluation will say so.
+    let inception = plan.experiment.evaluation.inception.as_deref().map(|path| {
+        let sha256 = stein_metrics::InceptionWeights::open(Path::new(path)).and_then(|weights| weights.sha256());
+        let weights =
+            sha256.map_or_else(|_| "weights that cannot be read".to_owned(), |sum| format!("weights of sha256 {sum}"));
+        ("inception".to_owned(), format!("pictures of 8 bits as pytorch-fid treats them; {weights}"))
+    });
     let fusion = if plan.experiment.runtime.fusion { "as burn chooses" } else { "off" };
     [
         ("loss", "½ is kept, dimensions are summed, the batch is averaged"),
@@ -381,6 +389,7 @@ fn conventions(plan: &Plan) -> Conventions {
     .chain(std::iter::once(("noise levels".to_owned(), levels)))
     .chain(settled)
     .chain(guidance)
+    .chain(inception)
     .collect()
 }
 

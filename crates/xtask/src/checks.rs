@@ -66,6 +66,7 @@ pub(crate) fn accept(torch: bool) -> Result<(), String> {
         needs::ADAPTER,
         needs::PYTHON,
         needs::TORCH,
+        needs::FID,
         needs::NCSN,
         needs::NCSNV2,
         needs::SCORE_SDE,

@@ -43,6 +43,17 @@ pub(crate) const TORCH: Need = Need {
     is_there: |python| python.does(&["-c", "import torch"]),
 };
 
+pub(crate) const FID: Need = Need {
+    word: "fid",
+    reason: "FIDs are compared with those of pytorch-fid",
+    packages: &[],
+    otherwise: "cargo xtask accept --torch brings it, or PYTHON names a Python that has torch, torchvision, scipy and pytorch-fid",
+    is_there: |python| python.does(&["-c", FID_IMPORTS]),
+};
+
+/// What FIDs are compared by.
+const FID_IMPORTS: &str = "import torch, torchvision, scipy, pytorch_fid";
+
 pub(crate) const NCSN: Need = Need {
     word: "ncsn",
     reason: "weights go to the authors' own NCSN and back",
@@ -143,12 +154,12 @@ impl Python {
     }
 }
 
-/// A Python with PyTorch, in an environment of its own beside the builds. Gives its path.
+/// A Python with PyTorch and pytorch-fid, in an environment of its own beside the builds. Gives its path.
 pub(crate) fn torch() -> Result<String, String> {
     let program = std::env::current_exe().map_err(|e| format!("cannot find this program: {e}"))?;
     let folder = program.parent().unwrap_or(Path::new(".")).join("accept-python");
     let python = folder.join("bin/python").to_string_lossy().into_owned();
-    if succeeds(&python, &["-c", "import torch"]) {
+    if succeeds(&python, &["-c", FID_IMPORTS]) {
         return Ok(python);
     }
     println!("==> PyTorch is installed, which takes some minutes and gigabytes");

@@ -7,10 +7,7 @@ use stein_record::{Array, Better, Estimate, MetricRecord, PartRecord};
 
 use super::{Classifier, Read};
 use crate::compare::{Reading, Sets, estimate, invalid, rows};
-use crate::stats::{
-    COVERAGE_NEIGHBOURS, FRECHET_ROWS, NEIGHBOURS, Rows, density_coverage, frechet_distance, kernel_distance,
-    nearest_rows, nearest_summary, precision_recall,
-};
+use crate::stats::{FRECHET_ROWS, Rows, frechet_distance, kernel_distance, nearest_rows, nearest_summary};
 use crate::two_sample::metric;
 
 /// Images of fewer numbers are told apart well enough by their pixels.
@@ -184,11 +181,7 @@ fn manifolds(sets: &Sets<'_>) -> Result<Vec<MetricRecord>, Invalid> {
              raise it.",
         ),
     ];
-    sets.compare(&readings, |x, reference| {
-        let manifold = precision_recall(x, reference, NEIGHBOURS)?;
-        let balls = density_coverage(x, reference, COVERAGE_NEIGHBOURS)?;
-        Ok(vec![manifold.precision, manifold.recall, balls.density, balls.coverage])
-    })
+    crate::compare::manifolds(sets, &readings)
 }
 
 /// Training rows whose features are computed at most.

@@ -1,7 +1,10 @@
 //! Eigenvalues of symmetric matrices, and factors of semidefinite ones. Matrices are row major `[D, D]`.
 
-/// The eigenvalues of a symmetric matrix, in no order: Householder's reduction to a tridiagonal matrix, then the implicit QL method
-/// (Golub & Van Loan 2013, sections 8.3.1 and 8.3.3). About 4/3 D³ operations; errors are a few ε of the largest eigenvalue.
+use stein_kernels::slices::symmetric::{Along, dot, reflect_and_multiply};
+
+/// The eigenvalues of a symmetric matrix, of which only what is on and below the diagonal is looked at, in no order: Householder's
+/// reduction to a tridiagonal matrix, then the implicit QL method (Golub & Van Loan 2013, sections 8.3.1 and 8.3.3). About 4/3 D³
+/// operations; errors are a few ε of the largest eigenvalue.
 pub(crate) fn eigenvalues(mut matrix: Vec<f64>, dim: usize) -> Vec<f64> {
     let (mut diagonal, mut beside) = tridiagonal(&mut matrix, dim);
     implicit_ql(&mut diagonal, &mut beside);
@@ -9,47 +12,65 @@ pub(crate) fn eigenvalues(mut matrix: Vec<f64>, dim: usize) -> Vec<f64> {
 }
 
 /// Diagonal `[D]` and what stands beside it `[D]`, the last of which is 0, of a tridiagonal matrix with the same eigenvalues.
+///
+/// A row is reduced after another, the last one first. What a reflection does to the rows above waits until the next one's vector is
+/// known: then one pass over the matrix does both, since it is memory that this takes the time of.
 fn tridiagonal(a: &mut [f64], dim: usize) -> (Vec<f64>, Vec<f64>) {
     let (mut diagonal, mut beside) = (vec![0.0; dim], vec![0.0; dim]);
-    let mut v = vec![0.0; dim];
-    for step in 0..dim {
-        diagonal[step] = a[step * dim + step];
-        let first = step + 1;
-        if first == dim {
-            break;
+    // Of the reflection that waits: A ← A − v wᵀ − w vᵀ.
+    let (mut v, mut w) = (vec![0.0; dim], vec![0.0; dim]);
+    let (mut u, mut product) = (vec![0.0; dim], vec![0.0; dim]);
+    for last in (1..dim).rev() {
+        let row = &mut a[last * dim..][..=last];
+        for (a, (vj, wj)) in row.iter_mut().zip(v.iter().zip(&w)) {
+            *a -= v[last] * wj + w[last] * vj;
         }
-        // The reflection H = I − 2 v vᵀ/|v|² turns the column below the diagonal into a multiple of e₁.
-        let scale = (first..dim).fold(0.0, |most: f64, i| most.max(a[i * dim + step].abs()));
-        if scale == 0.0 {
-            continue;
-        }
-        (first..dim).for_each(|i| v[i] = a[i * dim + step] / scale);
-        let length = v[first..].iter().map(|x| x * x).sum::<f64>().sqrt();
-        // Of the two signs the one that adds up loses no digits.
-        let reflected = -length.copysign(v[first]);
-        beside[step] = scale * reflected;
-        v[first] -= reflected;
-        let size = v[first..].iter().map(|x| x * x).sum::<f64>();
+        diagonal[last] = row[last];
+        let (next, size) = reflection(&row[..last], &mut u[..last]);
+        beside[last - 1] = next;
+        multiplied(a, dim, [&v, &w], &u[..last], &mut product[..last]);
+        // w = p − (pᵀu/|u|²) u of p = 2 A u/|u|².
         if size > 0.0 {
-            reflect(a, dim, first, &v, size);
+            let scale = 2.0 / size;
+            let along = scale * dot(&product[..last], &u[..last]) / size;
+            w.iter_mut().zip(product.iter().zip(&u)).take(last).for_each(|(w, (p, u))| *w = scale * p - along * u);
+        } else {
+            w[..last].fill(0.0);
         }
+        std::mem::swap(&mut v, &mut u);
+    }
+    if dim > 0 {
+        diagonal[0] = a[0] - 2.0 * v[0] * w[0];
     }
     (diagonal, beside)
 }
 
-/// H A H of the lower right block of A from `first` on, H = I − 2 v vᵀ/|v|²: A − v wᵀ − w vᵀ with p = 2 A v/|v|² and
-/// w = p − (pᵀv/|v|²) v.
-fn reflect(a: &mut [f64], dim: usize, first: usize, v: &[f64], size: f64) {
-    let v = &v[first..];
-    let mut w: Vec<f64> = (first..dim)
-        .map(|i| 2.0 / size * a[i * dim + first..(i + 1) * dim].iter().zip(v).map(|(a, v)| a * v).sum::<f64>())
-        .collect();
-    let along = w.iter().zip(v).map(|(p, v)| p * v).sum::<f64>() / size;
-    w.iter_mut().zip(v).for_each(|(w, v)| *w -= along * v);
-    for i in first..dim {
-        let (vi, wi) = (v[i - first], w[i - first]);
-        let row = a[i * dim + first..(i + 1) * dim].iter_mut();
-        row.zip(v.iter().zip(&w)).for_each(|(a, (v, w))| *a -= vi * w + wi * v);
+/// The u, with its squared length, of the reflection I − 2 u uᵀ/|u|² that turns `row` into a multiple of its last axis, and what is then
+/// there. Of a row of zeros, which needs none, u is 0.
+fn reflection(row: &[f64], u: &mut [f64]) -> (f64, f64) {
+    let scale = row.iter().fold(0.0, |most: f64, a| most.max(a.abs()));
+    if scale == 0.0 {
+        u.fill(0.0);
+        return (0.0, 0.0);
+    }
+    u.iter_mut().zip(row).for_each(|(u, a)| *u = a / scale);
+    let last = u.len() - 1;
+    // Of the two signs the one that adds up loses no digits.
+    let reflected = -dot(u, u).sqrt().copysign(u[last]);
+    u[last] -= reflected;
+    (scale * reflected, dot(u, u))
+}
+
+/// Does what waits to the rows above, A − v wᵀ − w vᵀ, and multiplies them by u.
+fn multiplied(a: &mut [f64], dim: usize, [v, w]: [&[f64]; 2], u: &[f64], product: &mut [f64]) {
+    product.fill(0.0);
+    for (i, row) in a.chunks_exact_mut(dim).take(u.len()).enumerate() {
+        let (row, diagonal) = row.split_at_mut(i);
+        let (above, own) = product.split_at_mut(i);
+        let [of_v, of_w, of_u] = [v, w, u].map(|x| Along { vector: &x[..i], own: x[i] });
+        let sum = reflect_and_multiply(row, of_v, of_w, of_u, above);
+        diagonal[0] -= 2.0 * v[i] * w[i];
+        own[0] += sum + diagonal[0] * u[i];
     }
 }
 
@@ -106,11 +127,11 @@ pub(crate) fn semidefinite_factor(mut a: Vec<f64>, dim: usize) -> Vec<f64> {
     for j in 0..dim {
         let (own, below) = a[j * dim..].split_at_mut(dim);
         let own = &mut own[..=j];
-        let left = own[j] - own[..j].iter().map(|l| l * l).sum::<f64>();
+        let left = own[j] - dot(&own[..j], &own[..j]);
         let pivot = if left > nothing { left.sqrt() } else { 0.0 };
         own[j] = pivot;
         for row in below.chunks_exact_mut(dim) {
-            let known: f64 = row[..j].iter().zip(&own[..j]).map(|(a, b)| a * b).sum();
+            let known = dot(&row[..j], &own[..j]);
             row[j] = if pivot > 0.0 { (row[j] - known) / pivot } else { 0.0 };
         }
     }

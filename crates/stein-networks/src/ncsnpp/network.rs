@@ -31,6 +31,10 @@ pub struct Ncsnpp {
 
 /// An entry of the list.
 #[derive(Module, Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there are some dozens of them, most of them blocks; burn has no boxed modules"
+)]
 pub(super) enum Piece {
     Fourier(GaussianFourierProjection),
     Dense(Linear),

@@ -245,7 +245,8 @@ def main(checkout, check):
         else:
             label, shape = torch.tensor(labels), [EXAMPLES, *image]
             x = torch.rand(shape) + torch.tensor(sigmas).float()[label].view(-1, 1, 1, 1) * torch.randn(shape)
-            weights = {key: w.clone() for key, w in module.state_dict().items()}
+            # Float32: but for the ladder, which this repository keeps in float64, they are that already.
+            weights = {key: w.float().clone() for key, w in module.state_dict().items()}
         found = tensors(original, module, case, label, x, weights)
         if check:
             worst = max(apart(found[key].double(), stored[key].double()) for key in stored)

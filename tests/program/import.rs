@@ -255,6 +255,11 @@ fn frequencies_that_have_no_average_come_from_beside_it() {
         assert!(own == *expected, "{out}");
     }
     folder.stein(&["sample", "a", "-n", "2", "--quiet"]).exits(0);
+    // As a score they would be σ times too large; a file of stein's own says nothing of that.
+    let score = ["--set", "network.parameterization=score"];
+    let said = folder.stein(&[&["import", "small.toml", "sde.pth", "--out", "d"], &score[..]].concat()).exits(3);
+    assert!(said.err().contains("`parameterization` must be \"scaled\""), "{}", said.err());
+    folder.stein(&[&["import", "small.toml", "last.safetensors", "--out", "d"], &score[..]].concat()).exits(0);
 }
 
 #[test]

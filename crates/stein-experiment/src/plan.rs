@@ -49,6 +49,19 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Looks at the files that only evaluations need. Who draws from a run, or looks at it, does without them.
+    ///
+    /// # Errors
+    /// If one is not there, or is another.
+    pub fn for_evaluation(&self) -> Result<(), Vec<Diagnostic>> {
+        let Some(path) = &self.experiment.evaluation.inception else { return Ok(()) };
+        let readers = self.metrics.iter().filter(|(_, metric)| metric.needs_inception());
+        let refused = readers.filter_map(|(_, metric)| metric.accepts_inception(Path::new(path)).err());
+        let at = |e: Invalid| self.experiment.places.evaluation.diagnostic(&Invalid::key("inception", e.message));
+        let problems: Vec<Diagnostic> = refused.map(at).collect();
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
     /// Builds what can be built without a device and checks what the tables have to do with each other.
     ///
     /// # Errors
@@ -536,7 +549,7 @@ fn metrics(
             continue;
         }
         if metric.applies(dataset, schedule) && (learned || !metric.is_of_learning()) {
-            if metric.needs_inception() && !has_inception(experiment, entry.kind, &*metric)? {
+            if metric.needs_inception() && !has_inception(experiment, entry.kind)? {
                 continue;
             }
             out.push((entry.kind, metric));
@@ -557,12 +570,11 @@ fn metrics(
     Ok(out)
 }
 
-/// Whether there are weights for a metric that needs Inception's.
-fn has_inception(experiment: &Experiment, kind: &str, metric: &dyn Metric) -> Result<bool, Diagnostic> {
+/// Whether weights are named for a metric that needs Inception's.
+fn has_inception(experiment: &Experiment, kind: &str) -> Result<bool, Diagnostic> {
     let (places, evaluation) = (&experiment.places.evaluation, &experiment.evaluation);
-    if let Some(path) = &evaluation.inception {
-        let accepted = metric.accepts_inception(Path::new(path));
-        return accepted.map(|()| true).map_err(|e| places.diagnostic(&Invalid::key("inception", e.message)));
+    if evaluation.inception.is_some() {
+        return Ok(true);
     }
     let Some(i) = evaluation.metrics.iter().flatten().position(|name| name == kind) else { return Ok(false) };
     let what = format!("the metric `{kind}` needs the network's weights, and `inception` names none");

@@ -510,7 +510,8 @@ pub struct Runtime {
     /// Whether burn may fuse operations on a GPU.
     pub fusion: bool,
     /// Whether norms and activations are computed again on the way back instead of being kept (gradient checkpointing: Chen et al. 2016,
-    /// arXiv 1604.06174): less memory for a little time, and the same gradients.
+    /// arXiv 1604.06174): less memory for a little time, and the same gradients. On a GPU sums are computed again too; with
+    /// `training.precision` copies of half the bits of what goes into products are kept all the same.
     pub gradient_checkpointing: bool,
 }
 

@@ -31,7 +31,8 @@ mod slug;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_json::{Map, Value};
 use stein_core::Registry;
@@ -193,9 +194,18 @@ impl<'s> Sweep<'s> {
     /// The same, after building what can be built without a device.
     ///
     /// # Errors
-    /// As of [`cells`](Self::cells), and of [`Plan::build`].
+    /// As of [`cells`](Self::cells), of [`Plan::build`] and of [`Plan::for_evaluation`].
     pub fn checked_cells(&self, registry: &Registry) -> Result<Vec<CellPlan>, Vec<Diagnostic>> {
-        self.each(|cell| Ok(Plan::build(self.experiment(cell, registry)?, registry)?.experiment))
+        // Files that are large are read once.
+        let seen = RefCell::new(BTreeSet::new());
+        self.each(|cell| {
+            let plan = Plan::build(self.experiment(cell, registry)?, registry)?;
+            let is_new = seen.borrow_mut().insert(plan.experiment.evaluation.inception.clone());
+            if is_new {
+                plan.for_evaluation()?;
+            }
+            Ok(plan.experiment)
+        })
     }
 
     /// The sweep as it is recorded, `directories` being the names of the cells' run directories.

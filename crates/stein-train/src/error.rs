@@ -23,7 +23,7 @@ pub enum RunError {
     TimedOut,
     /// A loss or gradient is not a finite number.
     #[error(
-        "diverged at step {step}: {what} is {value}{}{}; try a smaller learning rate, or clip the gradient",
+        "diverged at step {step}: {what} is {value}{}{}; try a smaller learning rate, clip the gradient, or with f16 a smaller loss-scale",
         if *repeated { "" } else { ", or became so before, but not when the steps since the last look were taken again" },
         if *kept { "; `stein replay` shows where" } else { "" }
     )]

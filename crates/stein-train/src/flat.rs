@@ -28,7 +28,7 @@ pub(crate) struct Entry {
     pub(crate) name: String,
     /// The same without the variants of enums, which are in burn's paths alone.
     pub(crate) fields: String,
-    /// The kind of the layer that it belongs to: `Linear`, `Conv2d`, …
+    /// The kind of the layer that it belongs to: `Struct:Linear`, `Struct:Conv2d`, …
     pub(crate) layer: String,
     pub(crate) shape: Vec<usize>,
     pub(crate) offset: usize,
@@ -41,8 +41,8 @@ impl Entry {
 
     /// Whether it is what a layer of `stein-jet` takes a product with, in whatever number type.
     fn is_factor(&self) -> bool {
-        let name = self.name.rsplit('.').next();
-        name == Some("weight") && ["Linear", "Conv2d"].contains(&self.layer.as_str())
+        let name = self.name.rsplit('.').next().unwrap_or_default();
+        [("weight", "Struct:Linear"), ("weight", "Struct:Conv2d"), ("W", "Struct:Nin")].contains(&(name, &self.layer))
     }
 
     /// Whether it is drawn once and never trained, so that averages and optimisers of other programs know nothing of it.

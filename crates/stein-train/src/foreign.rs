@@ -95,6 +95,11 @@ impl Foreign {
         &self.sha256
     }
 
+    /// Whether `stein export` wrote it, of whatever parameterisation the experiment had.
+    pub(crate) fn is_exported(&self) -> bool {
+        matches!(&self.content, Content::Safetensors(file) if file.metadata.contains_key("stein"))
+    }
+
     /// Finds a table.
     ///
     /// # Errors

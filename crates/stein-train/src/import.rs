@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use stein_device::Chosen as Device;
 use stein_experiment::Plan;
+use stein_networks::{Parameterization, Sde};
 use stein_record::arrays::ArrayFile;
 use stein_record::{ImportRecord, Progress, RunDir, RunRecord, State};
 
@@ -77,8 +78,13 @@ fn weights(plan: &Plan, foreign: &mut Foreign, chosen: &Chosen, layout: &Layout)
         let (table, kind, of) = (&chosen.path, plan.experiment.network.kind(), &plan.experiment.name);
         format!("table `{table}` does not hold the network `{kind}` of {of}:\n{differences}")
     })?;
+    let sde = score_sde(plan);
+    let is_scaled = plan.experiment.parameterization == Parameterization::Scaled || foreign.is_exported();
+    if sde.as_ref().is_some_and(|config| config.sde == Sde::Ve) && !is_scaled {
+        return Err("a network of the score SDE with `sde = \"ve\"` puts out σ times the score: `parameterization` must be \"scaled\"".into());
+    }
     // A network that is told σ or a time can be sampled on any ladder.
-    let reads_ladder = score_sde(plan).is_none_or(|config| config.tells_levels());
+    let reads_ladder = sde.is_none_or(|config| config.tells_levels());
     if let Some(sigmas) = foreign.sigmas(chosen)?.filter(|_| reads_ladder) {
         check_sigmas(plan, &sigmas)?;
     }

@@ -35,6 +35,8 @@ pub fn measure(plan: &Plan, device: &Device) -> Result<Option<StepCost>, RunErro
     let mut trainee = Trainee::new(plan.network(&on_tape)?, plan.objective.clone());
     let layout = Layout::of(&trainee).for_training(training);
     let mut state = TrainingState::new(&layout, &trainee);
+    // With weights of the training's precision.
+    trainee = layout.unflatten(trainee, state.parameters.clone());
     let batches = Batches::new(plan, &on_tape);
     let of_one_batch = Training { accumulate: 1, ..training.clone() };
     let (mut timed, mut seconds) = (0, 0.0);

@@ -100,6 +100,8 @@ impl<'a> Steps<'a> {
         let trainee = Trainee::new(plan.network(&on_tape)?, plan.objective.clone());
         let layout = Layout::of(&trainee).for_training(&plan.experiment.training);
         let state = TrainingState::new(&layout, &trainee);
+        // With weights of the training's precision.
+        let trainee = layout.unflatten(trainee, state.parameters.clone());
         Ok(Self {
             training: &plan.experiment.training,
             trainee,

@@ -225,7 +225,8 @@ fn estimators(
     if plan.estimators.is_empty() {
         return Ok(Vec::new());
     }
-    let on_tape = trainee::on_tape(plan, device)?;
+    // In single precision, whatever training was in.
+    let on_tape = trainee::taped(plan, device);
     let network = plan.network(&on_tape)?;
     let network = Layout::of(&network).unflatten(network, average.clone());
     let mut bar: Option<Bar> = None;
@@ -364,8 +365,9 @@ fn conventions(plan: &Plan) -> Conventions {
     let guidance = plan
         .classes
         .map(|_| ("guidance".to_owned(), "(1 + w) s(x, c) − w s(x), with w the sampler's `guidance`".to_owned()));
-    // It was there when the plan was made; if it is not now, the evaluation will say so.
-    let inception = plan.experiment.evaluation.inception.as_deref().map(|path| {
+    // If it is not there, the evaluation will say so.
+    let is_measured = plan.metrics.iter().any(|(_, metric)| metric.needs_inception());
+    let inception = plan.experiment.evaluation.inception.as_deref().filter(|_| is_measured).map(|path| {
         let sha256 = stein_metrics::InceptionWeights::open(Path::new(path)).and_then(|weights| weights.sha256());
         let weights =
             sha256.map_or_else(|_| "weights that cannot be read".to_owned(), |sum| format!("weights of sha256 {sum}"));

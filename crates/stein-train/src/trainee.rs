@@ -46,8 +46,13 @@ pub(crate) fn on_tape(plan: &Plan, device: &Device) -> Result<Device, Invalid> {
         );
         return Err(Invalid::key("precision", message));
     }
+    Ok(taped(plan, device))
+}
+
+/// The device with a tape, of the kind that the plan wants.
+pub(crate) fn taped(plan: &Plan, device: &Device) -> Device {
     let taped = device.clone().autodiff();
-    Ok(if plan.experiment.runtime.gradient_checkpointing { taped.gradient_checkpointing() } else { taped })
+    if plan.experiment.runtime.gradient_checkpointing { taped.gradient_checkpointing() } else { taped }
 }
 
 /// What burn-train is told of a step: numbers on the host, with the step that they belong to.

@@ -147,7 +147,9 @@ fn a_step_in_mixed_precision_is_nearly_the_same_step() {
     let unet = "[data]\nkind = \"digits\"\n[network]\nkind = \"unet\"\nchannels = 8\ngroups = 4\nblocks = 1\nclasses = true\n\
                 skips = \"block\"\n[training]\nbatch-size = 16\n";
     let ncsn = "[data]\nkind = \"digits\"\n[network]\nkind = \"ncsnv2\"\nchannels = 8\n[training]\nbatch-size = 8\n";
-    for text in [PLAN, &energy, &classes, unet, ncsn] {
+    let ncsnpp = "[data]\nkind = \"digits\"\n[network]\nkind = \"ncsnpp\"\nchannels = 8\nmultipliers = [1, 2]\nblocks = 1\nattention = [4]\n\
+                  classes = true\n[training]\nbatch-size = 8\n";
+    for text in [PLAN, &energy, &classes, unet, ncsn, ncsnpp] {
         let plan = plan(text);
         for (name, objective) in objectives().into_iter().filter(|(name, _)| ["denoising", "implicit"].contains(name)) {
             if name == "implicit" && text != PLAN {

@@ -1,5 +1,6 @@
 //! The metrics.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use schemars::JsonSchema;
@@ -37,7 +38,7 @@ impl Metric for InceptionMetrics {
     }
 
     fn accepts_inception(&self, weights: &Path) -> Result<(), Invalid> {
-        InceptionWeights::open(weights).map(drop).map_err(Invalid::new)
+        InceptionWeights::open(weights).and_then(|weights| weights.read()).map(drop).map_err(Invalid::new)
     }
 
     fn evaluate(&self, context: &MetricContext<'_>) -> Result<Vec<MetricRecord>, Invalid> {
@@ -46,13 +47,23 @@ impl Metric for InceptionMetrics {
         let sha256 = weights.sha256().map_err(Invalid::new)?;
         let features = features(context, &weights, &sha256)?;
         let sets = Sets::of_features(&features, context.samples.rows())?;
-        let mut out = Vec::new();
+        let n = sets.samples.len();
+        let unless_stopped = || match (context.watch)("inception", 4 * n, 4 * n) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Invalid::new("the distances of the pictures were stopped")),
+        };
+        unless_stopped()?;
         // A covariance of fewer rows would be none.
-        if sets.samples.len() >= FRECHET_ROWS {
-            out.extend(fid(&sets, &sha256)?);
-        }
+        let mut out = if n >= FRECHET_ROWS { fid(&sets, &sha256)? } else { Vec::new() };
+        unless_stopped()?;
         let sets = sets.first_rows()?;
-        out.extend(kid(&sets)?);
+        let mut kid = kid(&sets)?;
+        if out.is_empty() {
+            let why = format!(" There is no FID: it needs {FRECHET_ROWS} rows of each set, and there are {n}.");
+            kid.iter_mut().for_each(|record| record.about += &why);
+        }
+        out.extend(kid);
+        unless_stopped()?;
         out.extend(manifolds(&sets, &MANIFOLDS)?);
         Ok(out)
     }
@@ -69,9 +80,11 @@ fn features(context: &MetricContext<'_>, weights: &InceptionWeights, sha256: &st
         Pictures::of(&context.gaussian.slice(0..n), data)?,
         Pictures::of_data(&data.held_out.slice(0..n), data)?,
     ];
-    // Samples are new in each run.
-    let files: [_; 4] =
-        std::array::from_fn(|i| context.cache.filter(|_| i > 0).map(|folder| cache::file(folder, &sets[i], sha256)));
+    // Samples are new in each run, and so are the Gaussian's.
+    let is_data = [false, true, false, true];
+    let files: [_; 4] = std::array::from_fn(|i| {
+        context.cache.filter(|_| is_data[i]).map(|folder| cache::file(folder, &sets[i], sha256))
+    });
     let mut known: [Option<Array>; 4] =
         std::array::from_fn(|i| files[i].as_deref().and_then(|file| cache::known(file, n)));
     let all = n * known.iter().filter(|known| known.is_none()).count();
@@ -105,16 +118,17 @@ fn fid(sets: &Sets<'_>, sha256: &str) -> Result<Vec<MetricRecord>, Invalid> {
     let reading = Reading {
         name: "fid",
         label: "FID",
-        about: "Fréchet distance of Inception features, of pictures of 8 bits that are treated as by pytorch-fid.",
+        about: "Fréchet distance of Inception features, of pictures of 8 bits that are treated as by pytorch-fid: samples rounded to them, data \
+                as it is before dequantisation.",
         better: Better::Lower,
     };
     let mut records = sets.compare(&[reading], |x, reference| Ok(vec![frechet_distance(x, reference)?]))?;
     let n = sets.samples.len();
     let whose = if sha256.starts_with(PUBLISHED) {
-        format!("InceptionWeights {PUBLISHED}, which published numbers are by.")
+        format!("By the weights {PUBLISHED}, which published numbers are by.")
     } else {
         format!(
-            "InceptionWeights with the sha256 {}; published numbers are by the file {PUBLISHED}.",
+            "By weights with the sha256 {}; published numbers are by the file {PUBLISHED}.",
             &sha256[..PUBLISHED.len()]
         )
     };

@@ -18,14 +18,16 @@ pub struct Pictures {
 
 impl Pictures {
     /// Of rows `[N, D]` of values themselves: from the data's range to 0…255, cut there and rounded to the nearest whole number, as the
-    /// pictures of a run are, and as torchvision's `save_image` and EDM do, by which published numbers are.
+    /// pictures of a run are, and as torchvision's `save_image` and EDM do, by which published numbers are. Where data came from fewer
+    /// values than 256, as those of `digits`, a number is first put in the middle of its cell, as [`of_data`](Self::of_data) puts the
+    /// data's: or a perfect sample would be told by its dequantisation.
     ///
     /// # Errors
     /// If the data are no images, of no range, or of neither one nor three channels; or a number is not finite.
     pub fn of(rows: &Array, dataset: &Dataset) -> Result<Self, Invalid> {
         let (shape, range) = described(dataset)?;
         let rows = crate::compare::rows(rows)?;
-        Ok(Self { shape, values: rows.data().iter().map(|&x| level(x, range)).collect() })
+        Ok(Self { shape, values: rows.data().iter().map(|&x| level(whole(x, dataset, range), range)).collect() })
     }
 
     /// Of rows of the data set itself, before dequantisation: with it, of the middle of each value's cell, which for data that came from
@@ -36,7 +38,7 @@ impl Pictures {
     pub fn of_data(rows: &Array, dataset: &Dataset) -> Result<Self, Invalid> {
         let (shape, range) = described(dataset)?;
         let half = dataset.dequantize.unwrap_or(0.0) / 2.0;
-        Ok(Self { shape, values: rows.data.iter().map(|&x| level(x + half, range)).collect() })
+        Ok(Self { shape, values: rows.data.iter().map(|&x| level(whole(x + half, dataset, range), range)).collect() })
     }
 
     /// N.
@@ -87,6 +89,13 @@ fn described(dataset: &Dataset) -> Result<(ImageShape, [f32; 2]), Invalid> {
 /// Whether data are pictures that the network can see.
 pub(super) fn takes(dataset: &Dataset) -> bool {
     described(dataset).is_ok()
+}
+
+/// The middle of the cell that a number lies in, where cells are wider than those of 8 bits.
+fn whole(x: f32, dataset: &Dataset, [low, high]: [f32; 2]) -> f32 {
+    let Some(width) = dataset.dequantize.filter(|&width| 255.0 * width > 1.01 * (high - low)) else { return x };
+    let last = ((high - low) / width).round() - 1.0;
+    low + width * (((x - low) / width).floor().clamp(0.0, last) + 0.5)
 }
 
 fn level(x: f32, [low, high]: [f32; 2]) -> u8 {
@@ -158,6 +167,24 @@ mod tests {
         assert!(lower.iter().zip(&all).filter(|(a, b)| a != b).count() > 100);
         let plain = Array::new([1, 256], (0..256).map(|v| v as f32 / 255.0).collect());
         assert_eq!(Pictures::of_data(&plain, &images(16, 16, 1, [0.0, 1.0])).unwrap().values, all);
+    }
+
+    /// Of 17 values, whatever noise makes of them within their cells is the same picture; 4 levels of 255 are 0.27 of a cell.
+    #[test]
+    fn noise_within_coarse_cells_is_not_seen() {
+        let data = Dataset { dequantize: Some(1.0 / 17.0), ..images(1, 17, 1, [0.0, 1.0]) };
+        let row = |u: f32| Array::new([1, 17], (0..17).map(|v| (v as f32 + u) / 17.0).collect());
+        let whole = Pictures::of_data(&row(0.0), &data).unwrap().values;
+        for u in [0.01, 0.3, 0.7, 0.99] {
+            assert_eq!(Pictures::of(&row(u), &data).unwrap().values, whole, "{u}");
+        }
+        let [first, .., last] = whole[..] else { panic!() };
+        let beyond = Pictures::of(&Array::new([1, 17], [[-2.0; 8].as_slice(), &[7.0; 9]].concat()), &data).unwrap();
+        assert_eq!((beyond.values[0], beyond.values[16]), (first, last));
+        // Of 8 bits it is, as of any number.
+        let fine = Dataset { dequantize: Some(1.0 / 256.0), ..images(1, 2, 1, [0.0, 1.0]) };
+        let of = |x: f32| Pictures::of(&Array::new([1, 2], vec![x; 2]), &fine).unwrap().values[0];
+        assert_eq!((of(0.9 / 256.0), of(0.1 / 256.0)), (1, 0));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use stein_record::arrays::ArrayFile;
 use super::architecture::layers;
 use super::weights::tensors;
 
-/// InceptionWeights by chance, such that numbers neither grow nor vanish from layer to layer.
+/// Weights by chance, such that numbers neither grow nor vanish from layer to layer.
 pub(super) fn drawn(seed: u64) -> BTreeMap<String, Array> {
     let mut noise = Streams::new(seed).at("inception", 0);
     let mut out = BTreeMap::new();

@@ -21,10 +21,10 @@ const SHOWN: usize = 3;
 const MEANT: &str =
     "wanted is pytorch-fid's pt_inception-2015-12-05-6726825d.pth, or a safetensors file of its tensors";
 
-/// InceptionWeights of the network in a file that has them all, in the right shapes; the numbers are read when they are asked for.
+/// Weights of the network in a file that has them all, in the right shapes; the numbers are read when they are asked for.
 ///
 /// The file is a state dict as PyTorch saves it, or safetensors, with torchvision's names; what else it holds, as the last layer `fc`,
-/// is left alone. InceptionWeights of torchvision's own `inception_v3` are refused: they have the same names, and no published number is by them.
+/// is left alone. Those of torchvision's own `inception_v3` are refused: they have the same names, and no published number is by them.
 #[derive(Debug)]
 pub struct InceptionWeights {
     path: PathBuf,
@@ -99,10 +99,15 @@ impl InceptionWeights {
         let shapes = arrays.iter().map(|(name, array)| (name.clone(), array.shape.clone())).collect();
         let of = |problem| RecordError::damaged(&self.path, problem).to_string();
         check(&shapes).map_err(of)?;
-        match arrays.iter().find(|(_, array)| array.data.iter().any(|x| !x.is_finite())) {
-            Some((name, _)) => Err(of(format!("`{name}` has numbers that are not finite"))),
-            None => Ok(arrays),
+        for (name, array) in &arrays {
+            if array.data.iter().any(|x| !x.is_finite()) {
+                return Err(of(format!("`{name}` has numbers that are not finite")));
+            }
+            if let Some(variance) = array.data.iter().find(|&&x| x < 0.0).filter(|_| name.ends_with(".running_var")) {
+                return Err(of(format!("`{name}` has a variance of {variance}")));
+            }
         }
+        Ok(arrays)
     }
 }
 
@@ -212,5 +217,11 @@ mod tests {
         written(&path, arrays);
         let said = InceptionWeights::open(&path).unwrap().read().unwrap_err();
         assert!(said.contains("`Mixed_6a.branch3x3.bn.running_var` has numbers that are not finite"), "{said}");
+
+        let mut arrays = drawn(1);
+        arrays.get_mut("Mixed_6a.branch3x3.bn.running_var").unwrap().data[7] = -1.0;
+        written(&path, arrays);
+        let said = InceptionWeights::open(&path).unwrap().read().unwrap_err();
+        assert!(said.contains("`Mixed_6a.branch3x3.bn.running_var` has a variance of -1"), "{said}");
     }
 }

@@ -7,7 +7,7 @@ use burn::nn::conv::Conv2d;
 use burn::nn::{GroupNorm, Linear};
 use burn::tensor::Tensor;
 use stein_jet::upsample_nearest2d;
-use stein_jet::{Fir, Jet, attention, avg_pool2d, conv2d, group_norm, group_norm_silu, linear, upfirdn2d};
+use stein_jet::{Fir, Jet, attention, avg_pool2d, conv2d, dense, group_norm, group_norm_silu, linear, upfirdn2d};
 
 use super::workshop::{Look, NOTHING, Workshop};
 use super::{BlockKind, Combination, Resampler};
@@ -127,7 +127,7 @@ impl ResnetBlock {
             None => x,
         };
         let h = resampled(group_norm_silu(&self.GroupNorm_0, None, x.clone()));
-        let told = self.Dense_0.forward(embedding.clone()).unsqueeze_dims::<4>(&[2, 3]);
+        let told = dense(&self.Dense_0, embedding.clone()).unsqueeze_dims::<4>(&[2, 3]);
         let h = conv2d(&self.Conv_0, h).add_constant(told);
         let h = conv2d(&self.Conv_1, group_norm_silu(&self.GroupNorm_1, None, h));
         let x = resampled(x);

@@ -21,7 +21,8 @@ use sde::View;
 pub use network::Ncsnpp;
 pub use sde::Sde;
 
-/// The U-Nets of the score SDE, as the authors' `models/ncsnpp.py` and `models/ddpm.py` build them: their checkpoints can be imported.
+/// The U-Nets of the score SDE, as the authors' `models/ncsnpp.py` and, from 128 channels on, `models/ddpm.py` build them: their
+/// checkpoints can be imported. (With fewer channels `models/ddpm.py` still takes 32 groups in its norms.)
 ///
 /// As it is by default it is NCSN++ (continuous) for CIFAR-10. DDPM++ is `resampling = "naive"`, `progressive-input = "none"`,
 /// `embedding = "positional"`, `sde = "vp"` and `parameterization = "noise"`; DDPM is DDPM++ with `block = "ddpm"`, `blocks = 2`,

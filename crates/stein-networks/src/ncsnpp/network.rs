@@ -6,7 +6,7 @@ use burn::nn::conv::Conv2d;
 use burn::nn::{GroupNorm, Linear};
 use burn::tensor::{Device, Tensor, activation};
 use stein_core::{Condition, Levels, Network, Noise, init};
-use stein_jet::{Jet, conv2d, group_norm_silu};
+use stein_jet::{Jet, conv2d, dense, group_norm_silu};
 
 use super::NcsnppConfig;
 use super::block::{AttnBlock, Combine, Resample, ResnetBlock, Way, joined};
@@ -117,9 +117,9 @@ impl Ncsnpp {
             }
             _ => unreachable!("the list begins with what is told of σ"),
         };
-        let h = last.forward(activation::silu(first.forward(features)));
+        let h = dense(last, activation::silu(dense(first, features)));
         let h = match self.classes.zip(self.embed_class.as_ref()) {
-            Some((classes, embed)) => h + embed.forward(classes.features(condition, x)),
+            Some((classes, embed)) => h + dense(embed, classes.features(condition, x)),
             None => h,
         };
         (activation::silu(h), rest)

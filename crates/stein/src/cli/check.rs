@@ -20,6 +20,7 @@ pub(crate) fn check(arguments: &Check, registry: &Registry, voice: Voice) -> Out
         false => None,
     };
     let plan = cells::plan(&source, &sweep, arguments.cell.as_deref(), registry)?;
+    plan.for_evaluation().map_err(load::wrong(&source))?;
     let experiment = &plan.experiment;
     let cell = experiment.cell();
     let (_, directory) = cells::directory(&arguments.folders.runs, experiment)?;

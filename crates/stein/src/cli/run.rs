@@ -49,6 +49,7 @@ pub(crate) fn run(arguments: &Run, registry: &Registry, voice: Voice) -> Outcome
             directory.path().display()
         ));
     } else {
+        plan.for_evaluation().map_err(load::wrong(&source))?;
         if !experiment.runtime.fusion {
             stein_device::disable_fusion().map_err(|e| Failure::usage(e.to_string()))?;
         }

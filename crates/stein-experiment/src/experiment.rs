@@ -634,7 +634,11 @@ fn check_metrics(evaluation: &Evaluation, registry: &Registry, places: &Places) 
     let kinds = || registry.metrics.entries().iter().map(|e| e.kind);
     for (i, name) in evaluation.metrics.iter().flatten().enumerate() {
         if registry.metrics.get(name).is_none() {
-            let label = nearest(name, kinds()).map(|n| format!("did you mean `{n}`?")).unwrap_or_default();
+            let near = || nearest(name, kinds()).map(|n| format!("did you mean `{n}`?")).unwrap_or_default();
+            let label = match name.to_lowercase().as_str() {
+                "fid" | "kid" => "`inception` measures it".into(),
+                _ => near(),
+            };
             return Err(Diagnostic::new(format!("no metric is called `{name}`"))
                 .at(places.of(Some(&format!("metrics.{i}"))), label)
                 .help(format!("metrics are {}", list_of(kinds()))));

@@ -103,7 +103,12 @@ fn what_is_brought_by_hand_is_checked() {
     let folder = Folder::new();
     set(&folder.path().join("mine"));
     let said = folder.stein(&["data", "fetch", "mnist", "--from", "mine"]).exits(3);
-    assert!(said.err().contains("train-images-idx3-ubyte.gz"), "{}", said.err());
+    assert!(said.err().contains("it is not what train-images-idx3-ubyte.gz holds"), "{}", said.err());
+    let said = folder.stein(&["data", "fetch", "mnist", "--from", "nowhere"]).exits(3);
+    let wanted = "wanted are `train-images-idx3-ubyte.gz`";
+    assert!(said.err().contains(wanted) && said.err().contains("compressed or not"), "{}", said.err());
+    let said = folder.stein(&["data", "fetch", "cifar10", "--from", "nowhere"]).exits(3);
+    assert!(said.err().contains("data_batch_1.bin and so on, can be put into data/cifar10"), "{}", said.err());
     folder.write("mine/train-images-idx3-ubyte.gz", "<html>");
     let said = folder.stein(&["data", "fetch", "mnist", "--from", "mine"]).exits(3);
     assert!(said.err().contains("web page") && said.err().contains("440fcabf"), "{}", said.err());

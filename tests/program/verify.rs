@@ -204,7 +204,7 @@ fn files_that_are_no_vectors_are_told_apart() {
     folder.write("text.safetensors", "this is no safetensors file at all");
     let said = folder.stein(&["verify", "--json", "text.safetensors", "absent.safetensors"]).exits(3);
     assert!(
-        said.err().contains("not a safetensors file of f32") && said.err().contains("no such file"),
+        said.err().contains("not a safetensors file of floats") && said.err().contains("no such file"),
         "{}",
         said.err()
     );

@@ -30,6 +30,8 @@ pub struct RemoteFile {
     pub bytes: u64,
     /// Its SHA-256.
     pub sha256: &'static str,
+    /// The SHA-256 of what is in it, where that will do as well: of an IDX file that came compressed.
+    pub content: Option<&'static str>,
 }
 
 /// What an archive of CIFAR has, beside the names of classes.
@@ -38,7 +40,12 @@ const fn member(name: &'static str, bytes: u64) -> Member {
 }
 
 const fn remote(name: &'static str, bytes: u64, sha256: &'static str) -> RemoteFile {
-    RemoteFile { name, bytes, sha256 }
+    RemoteFile { name, bytes, sha256, content: None }
+}
+
+/// One by gzip, which others may have compressed otherwise, or not at all.
+const fn compressed(name: &'static str, bytes: u64, sha256: &'static str, content: &'static str) -> RemoteFile {
+    RemoteFile { name, bytes, sha256, content: Some(content) }
 }
 
 /// Where CIFAR's authors have it.
@@ -54,25 +61,29 @@ pub const SETS: [FileSet; 4] = [
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
         ],
         files: &[
-            remote(
+            compressed(
                 "train-images-idx3-ubyte.gz",
                 9_912_422,
                 "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+                "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
             ),
-            remote(
+            compressed(
                 "train-labels-idx1-ubyte.gz",
                 28_881,
                 "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+                "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
             ),
-            remote(
+            compressed(
                 "t10k-images-idx3-ubyte.gz",
                 1_648_877,
                 "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+                "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
             ),
-            remote(
+            compressed(
                 "t10k-labels-idx1-ubyte.gz",
                 4_542,
                 "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+                "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
             ),
         ],
         members: &[],
@@ -85,25 +96,29 @@ pub const SETS: [FileSet; 4] = [
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
         ],
         files: &[
-            remote(
+            compressed(
                 "train-images-idx3-ubyte.gz",
                 26_421_880,
                 "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+                "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
             ),
-            remote(
+            compressed(
                 "train-labels-idx1-ubyte.gz",
                 29_515,
                 "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+                "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
             ),
-            remote(
+            compressed(
                 "t10k-images-idx3-ubyte.gz",
                 4_422_102,
                 "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+                "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
             ),
-            remote(
+            compressed(
                 "t10k-labels-idx1-ubyte.gz",
                 5_148,
                 "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+                "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
             ),
         ],
         members: &[],
@@ -193,7 +208,52 @@ impl RemoteFile {
         bytes.len() as u64 == self.bytes && hash::sha256(bytes) == self.sha256
     }
 
-    /// Takes the file from `from`, where somebody else has put it, to `to`, in one piece and only if it is whole.
+    /// What it is called where it is not compressed.
+    pub fn content_name(&self) -> Option<&'static str> {
+        self.content.and(self.name.strip_suffix(".gz"))
+    }
+
+    /// Whether what is in the file is in this folder, not compressed.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn is_uncompressed(&self, folder: &Path) -> Result<bool, RecordError> {
+        let Some(name) = self.content_name() else { return Ok(false) };
+        let bytes = file::read(&file::named(&folder.join(name)), idx::MOST)?;
+        Ok(bytes.is_some_and(|bytes| self.is_content(&bytes)))
+    }
+
+    fn is_content(&self, bytes: &[u8]) -> bool {
+        self.content.is_some_and(|sum| hash::sha256(bytes) == sum)
+    }
+
+    /// Takes the file from a folder, where somebody else has put it, to another, in one piece and only if it is whole. One that was
+    /// compressed otherwise or not at all is taken as it is when it is not compressed.
+    ///
+    /// # Errors
+    /// If there is none, it cannot be read or written, or is another.
+    pub fn take_of(&self, from: &Path, to: &Path) -> Result<(), RecordError> {
+        let (compressed, name) = (from.join(self.name), self.content_name());
+        let read = |path: &Path| file::read(&file::named(path), idx::MOST);
+        let unpacked = match (read(&compressed)?, name) {
+            (Some(bytes), Some(_)) if !self.holds(&bytes) => idx::inflate(&bytes, idx::MOST).ok(),
+            (None, Some(name)) => match read(&from.join(name))? {
+                Some(bytes) if !self.is_content(&bytes) => {
+                    let (sum, wanted) = (hash::sha256(&bytes), self.content.unwrap_or_default());
+                    let what = format!("it is not what {} holds: its SHA-256 is {sum}, not {wanted}", self.name);
+                    return Err(RecordError::damaged(from.join(name), what));
+                }
+                bytes => bytes,
+            },
+            _ => None,
+        };
+        match (unpacked.filter(|bytes| self.is_content(bytes)), name) {
+            (Some(bytes), Some(name)) => atomic::write(&to.join(name), &bytes),
+            _ => self.take(&compressed, &to.join(self.name)),
+        }
+    }
+
+    /// Takes the file from `from` to `to`, in one piece and only if it is whole.
     ///
     /// # Errors
     /// If there is none, it cannot be read or written, or is another.
@@ -238,6 +298,37 @@ mod tests {
         assert_eq!(FILE.is_whole(&to).unwrap(), Some(true));
     }
 
+    /// "abc" by gzip, with another time than whoever made it first; and not compressed.
+    #[test]
+    fn what_is_compressed_otherwise_is_taken_too() {
+        use std::io::Write;
+        let other: RemoteFile = compressed("abc.gz", 27, "5d00", FILE.sha256);
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        std::fs::create_dir(&from).unwrap();
+        let gzip = |text: &str| {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(text.as_bytes()).unwrap();
+            encoder.finish().unwrap()
+        };
+        assert!(other.take_of(&from, &to).unwrap_err().to_string().contains("abc.gz"));
+        for (name, wrong) in [("abc.gz", gzip("abd")), ("abc.gz", b"abc".to_vec()), ("abc", b"abd".to_vec())] {
+            std::fs::write(from.join(name), wrong).unwrap();
+            let said = other.take_of(&from, &to).unwrap_err().to_string();
+            assert!(said.contains("SHA-256") && !to.exists(), "{said}");
+            std::fs::remove_file(from.join(name)).unwrap();
+        }
+        for (name, right) in [("abc.gz", gzip("abc")), ("abc", b"abc".to_vec())] {
+            std::fs::write(from.join(name), right).unwrap();
+            assert!(!other.is_uncompressed(&to).unwrap());
+            other.take_of(&from, &to).unwrap();
+            assert_eq!(std::fs::read(to.join("abc")).unwrap(), b"abc");
+            assert!(other.is_uncompressed(&to).unwrap());
+            std::fs::remove_dir_all(&to).unwrap();
+            std::fs::remove_file(from.join(name)).unwrap();
+        }
+    }
+
     #[test]
     fn sums_and_names_are_such() {
         for set in SETS {
@@ -246,7 +337,10 @@ mod tests {
             assert!(set.mirrors.iter().all(|mirror| mirror.ends_with('/')));
             for remote in set.files {
                 assert!(file::is_name(remote.name) && remote.bytes > 0);
-                assert!(remote.sha256.len() == 64 && remote.sha256.bytes().all(|b| b.is_ascii_hexdigit()));
+                for sum in [Some(remote.sha256), remote.content].into_iter().flatten() {
+                    assert!(sum.len() == 64 && sum.bytes().all(|b| b.is_ascii_hexdigit()));
+                }
+                assert_eq!(remote.content.is_some(), set.members.is_empty() && remote.name.ends_with(".gz"));
             }
         }
     }

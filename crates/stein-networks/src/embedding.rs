@@ -88,7 +88,8 @@ impl OneHot {
             Some(labels) => Ok(Some(Self { classes: labels.count })),
             None => Err(Invalid::key(
                 "classes",
-                "these data have no classes; `digits`, `gaussian-mixture` and `eight-gaussians` have",
+                "these data have no classes; `digits`, `mnist`, `fashion-mnist`, `cifar10`, `cifar100`, `gaussian-mixture` and `eight-gaussians` have, \
+                 and `images` in folders with `classes = true`",
             )),
         }
     }

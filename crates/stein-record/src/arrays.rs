@@ -7,6 +7,7 @@ use std::path::Path;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
+use crate::torch::half;
 use crate::{RecordError, atomic, file};
 
 /// The tensors of `evaluation/field.safetensors`, for 2-D data with S noise levels on a G×G grid:
@@ -158,7 +159,7 @@ fn npy<T>(mut from: impl Read, length: u64, as_wanted: fn(f64) -> T) -> Result<(
     let header = std::str::from_utf8(&header).map_err(|_| "the header is not text")?;
     let kind = header.split_once("'descr': '").and_then(|(_, rest)| rest.split_once('\''));
     let (Some((kind, _)), true) = (kind, header.contains("'fortran_order': False")) else {
-        return Err("only numbers in C order are read".into());
+        return Err("only numbers in C order are read; numpy.ascontiguousarray(x) has them so".into());
     };
     let Some(width) = kind.get(2..).and_then(|width| width.parse().ok()).filter(|_| KINDS.contains(&kind)) else {
         return Err(format!("its numbers are {kind:?}; those of {} are read", KINDS.join(", ")));
@@ -272,7 +273,7 @@ impl ArrayFile {
         out
     }
 
-    /// Reads the bytes of a safetensors file whose tensors are all `f32`.
+    /// Reads the bytes of a safetensors file of floats of 16, 32 or 64 bits, which are rounded to `f32`.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         Self::from_reader(bytes, bytes.len() as u64)
     }
@@ -296,11 +297,15 @@ impl ArrayFile {
                 skipped.map_err(|e| e.to_string())?;
                 continue;
             }
-            if about.dtype != Dtype::F32 {
-                return Err(format!("tensor {name:?} is {:?}, not F32", about.dtype));
-            }
             let count = about.shape.iter().product();
-            let data = numbers(&mut from, count, f32::from_le_bytes)?;
+            let data = match about.dtype {
+                Dtype::F32 => numbers(&mut from, count, f32::from_le_bytes)?,
+                Dtype::F64 => numbers(&mut from, count, |b| f64::from_le_bytes(b) as f32)?,
+                Dtype::F16 => numbers(&mut from, count, |b| half(u16::from_le_bytes(b)))?,
+                // The upper half of a single.
+                Dtype::BF16 => numbers(&mut from, count, |[low, high]| f32::from_le_bytes([0, 0, low, high]))?,
+                other => return Err(format!("tensor {name:?} is {other:?}; F32, F64, F16 and BF16 can be read")),
+            };
             let array = checked(Array { shape: about.shape.clone(), data });
             out.arrays.insert(name.clone(), array.map_err(|problem| format!("tensor {name:?}: {problem}"))?);
         }
@@ -317,7 +322,7 @@ impl ArrayFile {
         read(path, bytes_of(numbers), Self::from_reader)
     }
 
-    /// Reads those arrays of a safetensors file that are wanted, which must be `f32`; others may be of any type. `None` if there is no
+    /// Reads those arrays of a safetensors file that are wanted, which must be floats of 16, 32 or 64 bits; others may be of any type. `None` if there is no
     /// file.
     pub fn read_some(path: &Path, wanted: impl Fn(&str) -> bool) -> Result<Option<Self>, RecordError> {
         read(path, file::ARRAYS, |from, length| Self::some_from_reader(from, length, wanted))
@@ -340,6 +345,22 @@ impl ArrayFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// −1.5 and 2⁻² in each type, by hand: sign, exponent with its bias, and the first bit of the fraction.
+    #[test]
+    fn floats_of_other_widths_are_rounded() {
+        let of = |dtype: &str, bytes: &[u8]| {
+            let header = format!(r#"{{"w":{{"dtype":"{dtype}","shape":[2],"data_offsets":[0,{}]}}}}"#, bytes.len());
+            let file = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), bytes].concat();
+            ArrayFile::from_bytes(&file).map(|file| file.arrays["w"].data.clone())
+        };
+        let right = Ok(vec![-1.5, 0.25]);
+        assert_eq!(of("F16", &[0x00, 0xbe, 0x00, 0x34]), right);
+        assert_eq!(of("BF16", &[0xc0, 0xbf, 0x80, 0x3e]), right);
+        assert_eq!(of("F64", &[(-1.5f64).to_le_bytes(), 0.25f64.to_le_bytes()].concat()), right);
+        assert_eq!(of("F32", &[(-1.5f32).to_le_bytes(), 0.25f32.to_le_bytes()].concat()), right);
+        assert!(of("I64", &[0; 16]).unwrap_err().contains("tensor \"w\" is I64; F32, F64, F16 and BF16 can be read"));
+    }
 
     #[test]
     fn npy_round_trip() {

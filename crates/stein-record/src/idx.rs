@@ -98,7 +98,10 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 const HEAD: u64 = 4 + 4 * MOST_DIMENSIONS as u64;
 
 /// What gzip compressed: its first bytes, `most` of them.
-fn inflate(bytes: &[u8], most: u64) -> Result<Vec<u8>, String> {
+///
+/// # Errors
+/// If it is damaged, or was not compressed by gzip.
+pub fn inflate(bytes: &[u8], most: u64) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     let read = MultiGzDecoder::new(bytes).take(most).read_to_end(&mut out);
     read.map_err(|e| format!("what gzip compressed is damaged: {e}"))?;

@@ -105,6 +105,12 @@ pub enum RunError {
     /// A component refused what it met.
     #[error(transparent)]
     Component(#[from] Invalid),
+    /// What the experiment asks for, the device cannot.
+    #[error("{message}")]
+    Unsupported {
+        /// What that is, and what it can.
+        message: String,
+    },
     /// burn-train stopped with an error.
     #[error("burn-train: {0}")]
     Training(String),
@@ -128,7 +134,7 @@ impl RunError {
             Self::Record(RecordError::Damaged { .. }) => 6,
             Self::Record(RecordError::Io { .. }) | Self::NoSpace { .. } => 8,
             Self::Component(_) | Self::OtherData { .. } | Self::Foreign { .. } => 3,
-            Self::Occupied { .. } => 2,
+            Self::Occupied { .. } | Self::Unsupported { .. } => 2,
             Self::Training(_) => 1,
         }
     }

@@ -252,7 +252,7 @@ fn chosen(checkpoint: &Checkpoint, tables: &[Table], which: &Which) -> Result<Ch
             _ => None,
         };
         let near = near.map(|near| format!("; is `{near}` meant?")).unwrap_or_default();
-        format!("{problem}{near} Name one with --key:\n{}", listed(tables))
+        format!("{problem}{near}. Name one with --key:\n{}", listed(tables))
     })
 }
 

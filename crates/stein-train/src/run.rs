@@ -88,6 +88,11 @@ pub fn run(plan: &Plan, directory: &RunDir, chosen: &Chosen, options: &RunOption
             ));
         }
     }
+    let is_trained = directory.network().exists() || before.is_some_and(|before| before.state == State::Imported);
+    if plan.experiment.training.steps > 0 && !is_trained {
+        // Before anything is written.
+        trainee::on_tape(plan, &chosen.device)?;
+    }
     tidy(directory)?;
     tidy_training(plan, directory)?;
     space::check(plan, directory, &record)?;

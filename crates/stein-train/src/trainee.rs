@@ -6,13 +6,13 @@ use burn::module::Module;
 use burn::tensor::{Device, FloatDType, Tensor};
 use burn_train::metric::Adaptor;
 use burn_train::{InferenceStep, ItemLazy, TrainOutput, TrainStep};
-use stein_core::{Invalid, Objective, Perturbed, ScoreNetwork};
+use stein_core::{Objective, Perturbed, ScoreNetwork};
 use stein_experiment::Plan;
 use stein_networks::Parameterized;
 
-use crate::TrainingBatch;
 use crate::flat::number_type;
 use crate::objective_loss::weighted_loss;
+use crate::{RunError, TrainingBatch};
 
 /// A score network with the objective that it is trained by.
 #[derive(Module, Debug)]
@@ -34,7 +34,7 @@ impl Trainee {
 ///
 /// # Errors
 /// If it has not the number type that products are to be taken in.
-pub(crate) fn on_tape(plan: &Plan, device: &Device) -> Result<Device, Invalid> {
+pub(crate) fn on_tape(plan: &Plan, device: &Device) -> Result<Device, RunError> {
     let precision = plan.experiment.training.precision;
     if number_type(precision).is_some_and(|float| !device.supports_dtype(float)) {
         let has = [("f16", FloatDType::F16), ("bf16", FloatDType::BF16)]
@@ -44,7 +44,7 @@ pub(crate) fn on_tape(plan: &Plan, device: &Device) -> Result<Device, Invalid> {
             "this device cannot compute with training.precision = \"{}\"; it can with {has}\"single\"",
             precision.name()
         );
-        return Err(Invalid::key("precision", message));
+        return Err(RunError::Unsupported { message });
     }
     Ok(taped(plan, device))
 }

@@ -21,6 +21,7 @@ use std::rc::Rc;
 use flate2::Crc;
 
 pub use tensor::Tensor;
+pub(crate) use tensor::half;
 use value::{Id, Node, Tree, shortened};
 
 use crate::arrays::checked;

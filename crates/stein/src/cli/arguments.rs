@@ -114,7 +114,7 @@ pub(crate) enum Command {
 pub(crate) struct Experiment {
     /// The experiment file
     pub(crate) file: PathBuf,
-    /// Change a value: --set schedule.levels=10 (any number of times; values as in TOML)
+    /// Change a value: --set schedule.levels=10 (any number of times; values as in TOML); another `kind` drops its table's other keys
     #[arg(long = "set", value_name = "KEY.PATH=VALUE")]
     pub(crate) set: Vec<String>,
 }
@@ -476,7 +476,8 @@ must be those of the experiment's network, as stein export writes them and the o
 front of all of them may be there. A buffer `sigmas` must hold the schedule's levels. Of a list as NCSNv2 saves it, the last entry
 is the averaged weights and the first the others.
 
-The new run can be sampled at once; stein run draws and measures what the experiment asks for, and trains nothing.")]
+The new run can be sampled at once; stein run draws and measures what the experiment asks for, and trains nothing. It looks for
+it among the experiment's runs: not where --out put it. The experiment's data must be there.")]
 pub(crate) struct Import {
     #[command(flatten)]
     pub(crate) experiment: Experiment,

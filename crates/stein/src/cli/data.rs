@@ -24,7 +24,7 @@ pub(crate) fn data(arguments: &Data, voice: Voice) -> Outcome {
     }
     let given = if set.members.is_empty() { set.files } else { &[] };
     for name in given.iter().filter_map(|remote| remote.name.strip_suffix(".gz")) {
-        if folder.join(name).exists() {
+        if folder.join(name).exists() && folder.join(format!("{name}.gz")).exists() {
             voice.say(&format!(
                 "note    {} is there too, and is read in place of the compressed one",
                 folder.join(name).display()
@@ -69,13 +69,31 @@ fn take(set: &FileSet, from: &Path, to: &Path, voice: Voice) -> Result<(), Probl
     }
     let mut brought = false;
     for remote in set.files {
-        let at = to.join(remote.name);
-        if !is_there(remote, &at, voice)? {
-            remote.take(&from.join(remote.name), &at)?;
+        if !is_there(remote, &to.join(remote.name), voice)? {
+            let taken = remote.take_of(from, to);
+            taken.map_err(|error| wanted(set, from, error))?;
             brought = true;
         }
     }
     unpack(set, to, brought, voice)
+}
+
+/// A file that is not there, with the names of what is looked for.
+fn wanted(set: &FileSet, from: &Path, error: RecordError) -> Problem {
+    match error {
+        RecordError::Io { error, .. } if error.kind() == std::io::ErrorKind::NotFound => {
+            let names = list_of(set.files.iter().map(|remote| remote.name));
+            let from = from.display();
+            let more = match set.members {
+                [] => ", compressed or not".to_owned(),
+                [first, ..] => {
+                    format!("; what is unpacked, {} and so on, can be put into {} as it is", first.name, set.folder)
+                }
+            };
+            Problem::Nowhere(format!("not all of it is in {from}: wanted are {names}{more}"))
+        }
+        error => Problem::File(error),
+    }
 }
 
 /// Whether what comes in an archive is there already. What has the name of such a file and another length is somebody's own.
@@ -208,6 +226,12 @@ fn remove(path: &Path) {
 }
 
 fn is_there(remote: &RemoteFile, at: &Path, voice: Voice) -> Result<bool, Problem> {
+    if let (Some(name), Some(folder)) = (remote.content_name(), at.parent())
+        && remote.is_uncompressed(folder)?
+    {
+        voice.more(&format!("{} is there", folder.join(name).display()));
+        return Ok(true);
+    }
     match remote.is_whole(at)? {
         Some(true) => {
             voice.more(&format!("{} is there", at.display()));
@@ -269,6 +293,7 @@ mod tests {
             name: "abc",
             bytes: 3,
             sha256: "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            content: None,
         }],
         members: &[],
     };
@@ -287,6 +312,7 @@ mod tests {
             name: "set.tar.gz",
             bytes: 161,
             sha256: "ac1794f3a9da2640c57a0022526bcb6bd5b5fbd4d76c14cafe8cc6f680fbef9e",
+            content: None,
         }],
         members: &[Member { name: "one.bin", bytes: 3 }, Member { name: "two.bin", bytes: 600 }],
     };

@@ -59,7 +59,9 @@ fn tell(
     let (path, kind) = (directory.path().display(), &record.network.kind);
     print(&format!("weights  table {} of {}: {tensors} tensors{which}{steps}", chosen.path, foreign.path().display()));
     print(&format!("run      {path}"));
-    print(&format!("         {kind}, {parameters} numbers; stein sample {path} draws, stein run draws and measures"));
+    // By `run` it is found where the experiment's runs are, and nowhere else.
+    let measures = if arguments.out.is_none() { ", stein run draws and measures" } else { "" };
+    print(&format!("         {kind}, {parameters} numbers; stein sample {path} draws{measures}"));
 }
 
 fn open(arguments: &Import) -> Result<Foreign, Failure> {

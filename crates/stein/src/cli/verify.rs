@@ -81,7 +81,7 @@ impl Found {
             Ok(Some(file)) => file,
             Ok(None) => return Err(not_a_vector("there is no such file".into())),
             Err(RecordError::Damaged { problem, .. }) => {
-                return Err(not_a_vector(format!("not a safetensors file of f32: {problem}")));
+                return Err(not_a_vector(format!("not a safetensors file of floats: {problem}")));
             }
             Err(RecordError::Io { action, error, .. }) => {
                 return Err(not_a_vector(format!("cannot {action}: {error}")));

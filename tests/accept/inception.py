@@ -6,17 +6,19 @@ colour-right.npy and so on, and those of what is almost the same: of pools that 
 there is a maximum (mean), of numbers that were cut off or not rounded to 8 bits (cut, unrounded), of a resize that smooths (smoothed).
 It also writes files of pictures for stein to learn from, to `pictures`.
 
-`fid` writes the samples and the held-out rows of a run as PNGs and prints the FID that pytorch-fid computes of them, and the KID of the
-features that it computes. `frechet` writes pairs of features, x-I.npy and y-I.npy, and prints the distance of each pair.
+`fid` writes the samples and the held-out rows of a run as PNGs and prints the FID that pytorch-fid computes of them, the KID of the
+features that it computes, and the FID of the samples and the pictures that the run learned from: all that are not held out. `frechet` writes pairs of features, x-I.npy and y-I.npy, and prints the distance of each pair.
 """
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from pytorch_fid import fid_score, inception
 from safetensors.torch import save_file
 from torchvision.models import inception_v3
@@ -152,12 +154,20 @@ def fid(samples, held_out):
     whole = np.floor(256 * np.load(held_out).reshape(shape).astype("f8")).clip(0, 255) / 255
     write_pngs(whole.astype("f4"), "held-out-png")
     folders = ["samples-png", "held-out-png"]
-    value = fid_score.calculate_fid_given_paths(folders, batch_size=8, device="cpu", dims=2048, num_workers=0)
+    options = {"batch_size": 8, "device": "cpu", "dims": 2048, "num_workers": 0}
+    value = fid_score.calculate_fid_given_paths(folders, **options)
+    bits = lambda file: np.asarray(Image.open(file).convert("RGB")).tobytes()
+    unseen = {bits(file) for file in Path("held-out-png").glob("*.png")}
+    training = [file for file in Path("pictures").glob("*.png") if bits(file) not in unseen]
+    assert len(training) == 120, len(training)
+    Path("training-png").mkdir()
+    [shutil.copy(file, "training-png") for file in training]
+    of_training = fid_score.calculate_fid_given_paths(["samples-png", "training-png"], **options)
     x, y = (features(network(weights), folder).astype("f8") for folder in folders)
     kernel = lambda a, b: (a @ b.T / a.shape[1] + 1) ** 3
     apart = lambda k: (k.sum() - np.trace(k)) / (len(k) * (len(k) - 1))
     kid = apart(kernel(x, x)) + apart(kernel(y, y)) - 2 * kernel(x, y).mean()
-    print(json.dumps({"fid": float(value), "kid": float(kid)}))
+    print(json.dumps({"fid": float(value), "kid": float(kid), "fid-training": float(of_training)}))
 
 
 def frechet():

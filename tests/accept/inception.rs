@@ -41,7 +41,7 @@ kind = "images"
 path = "pictures"
 height = 12
 width = 10
-held-out-share = 0.3
+held-out-share = 0.25
 [network]
 kind = "mlp"
 hidden = [16]
@@ -55,7 +55,7 @@ kind = "dpm-solver-pp-2m"
 [evaluation]
 samples = 40
 level-rows = 20
-metrics = ["inception"]
+metrics = ["inception", "fid-training"]
 inception = "weights.pth"
 "#;
 
@@ -107,12 +107,12 @@ fn fids_of_a_run(python: &Python, folder: &Path) {
     let [run] = &stein_record::run_dir::list(&folder.join("runs")).expect("runs")[..] else { panic!("one run") };
     let evaluation = run.read_evaluation().expect("readable").expect("there");
     let [samples, held_out] = ["final.npy", "held-out.npy"].map(|name| run.sample(name));
-    assert!(read(&held_out).rows() >= 40);
+    assert_eq!(read(&held_out).rows(), 40);
     let theirs = script(python, folder, &["fid", samples.to_str().expect("UTF-8"), held_out.to_str().expect("UTF-8")]);
     // pytorch-fid says more.
     let theirs = theirs.lines().last().expect("a line");
     let theirs: BTreeMap<String, f64> = serde_json::from_str(theirs).expect("numbers");
-    for name in ["fid", "kid"] {
+    for name in ["fid", "kid", "fid-training"] {
         let ours = evaluation.metric(name).unwrap_or_else(|| panic!("no {name}"));
         println!("{name}: {} and pytorch-fid's {}", ours.estimate.value, theirs[name]);
         let off = ours.estimate.value / theirs[name] - 1.0;
@@ -120,18 +120,23 @@ fn fids_of_a_run(python: &Python, folder: &Path) {
         let floor = ours.floor.expect("a floor").value;
         assert!(floor < 0.9 * ours.estimate.value, "{name}: the floor is {floor}");
     }
+    // The reference is another one, and larger.
+    assert!((theirs["fid-training"] / theirs["fid"] - 1.0).abs() > 0.01, "{theirs:?}");
     let fid = evaluation.metric("fid").expect("measured");
     assert!(
         fid.about.contains("Between 40 samples") && fid.about.contains("published numbers are by"),
         "{}",
         fid.about
     );
+    let about = &evaluation.metric("fid-training").expect("measured").about;
+    assert!(about.contains("Of 40 samples and 120 training rows; the floor is of 40 held-out rows"), "{about}");
     let record = run.read_record().expect("readable").expect("there");
     assert!(record.conventions["inception"].contains("sha256"), "{:?}", record.conventions);
     // What is of the data is there for the next run.
     let kept = std::fs::read_dir(run.features().expect("a folder")).expect("listed");
     let kept = kept.filter(|e| e.as_ref().is_ok_and(|e| e.file_name().to_string_lossy().starts_with("inception-")));
-    assert_eq!(kept.count(), 2);
+    // As many training rows as samples, all of them, and held-out rows.
+    assert_eq!(kept.count(), 3);
 }
 
 #[test]

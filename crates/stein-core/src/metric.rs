@@ -108,6 +108,11 @@ pub trait Metric: Debug + Send + Sync {
         false
     }
 
+    /// How many samples it needs.
+    fn least_samples(&self) -> usize {
+        2
+    }
+
     /// Whether it needs the file that `[evaluation] inception` names: without one it is not measured where nobody names it, and refused
     /// where somebody does.
     fn needs_inception(&self) -> bool {

@@ -636,7 +636,8 @@ fn check_metrics(evaluation: &Evaluation, registry: &Registry, places: &Places) 
         if registry.metrics.get(name).is_none() {
             let near = || nearest(name, kinds()).map(|n| format!("did you mean `{n}`?")).unwrap_or_default();
             let label = match name.to_lowercase().as_str() {
-                "fid" | "kid" => "`inception` measures it".into(),
+                "fid" => "`inception` measures it, and `fid-training` against training rows".into(),
+                "kid" => "`inception` measures it".into(),
                 _ => near(),
             };
             return Err(Diagnostic::new(format!("no metric is called `{name}`"))

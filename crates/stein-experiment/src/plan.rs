@@ -55,11 +55,10 @@ impl Plan {
     /// If one is not there, or is another.
     pub fn for_evaluation(&self) -> Result<(), Vec<Diagnostic>> {
         let Some(path) = &self.experiment.evaluation.inception else { return Ok(()) };
-        let readers = self.metrics.iter().filter(|(_, metric)| metric.needs_inception());
-        let refused = readers.filter_map(|(_, metric)| metric.accepts_inception(Path::new(path)).err());
+        // What one of them refuses, all do.
+        let Some((_, reader)) = self.metrics.iter().find(|(_, metric)| metric.needs_inception()) else { return Ok(()) };
         let at = |e: Invalid| self.experiment.places.evaluation.diagnostic(&Invalid::key("inception", e.message));
-        let problems: Vec<Diagnostic> = refused.map(at).collect();
-        if problems.is_empty() { Ok(()) } else { Err(problems) }
+        reader.accepts_inception(Path::new(path)).map_err(|e| vec![at(e)])
     }
 
     /// Builds what can be built without a device and checks what the tables have to do with each other.
@@ -552,6 +551,7 @@ fn metrics(
             if metric.needs_inception() && !has_inception(experiment, entry.kind)? {
                 continue;
             }
+            enough_samples(experiment, entry.kind, &*metric)?;
             out.push((entry.kind, metric));
         } else if let Some(i) = named.and_then(|names| names.iter().position(|n| n == entry.kind)) {
             let at = places.of(Some(&format!("metrics.{i}")));
@@ -568,6 +568,21 @@ fn metrics(
         }
     }
     Ok(out)
+}
+
+fn enough_samples(experiment: &Experiment, kind: &str, metric: &dyn Metric) -> Result<(), Diagnostic> {
+    let (places, evaluation) = (&experiment.places.evaluation, &experiment.evaluation);
+    let least = metric.least_samples();
+    if evaluation.samples >= least {
+        return Ok(());
+    }
+    let what = format!("the metric `{kind}` needs {least} samples, and `samples` is {}", evaluation.samples);
+    let named = evaluation.metrics.iter().flatten().position(|name| name == kind);
+    let diagnostic = Diagnostic::new(what).at(places.of(Some("samples")), "");
+    Err(match named {
+        Some(i) => diagnostic.related(places.of(Some(&format!("metrics.{i}"))), "this metric"),
+        None => diagnostic,
+    })
 }
 
 /// Whether weights are named for a metric that needs Inception's.

@@ -33,7 +33,7 @@ mod two_sample;
 pub use classifier::{Classifier, ClassifierMetrics, FEATURES, Read, nearest_by_features};
 pub use completions::{Baseline, Completions, completion_metrics};
 pub use curl::Curl;
-pub use inception::{INCEPTION_FEATURES, Inception, InceptionMetrics, InceptionWeights, Pictures};
+pub use inception::{FidTraining, INCEPTION_FEATURES, Inception, InceptionMetrics, InceptionWeights, Pictures};
 pub use known_density::{FisherDivergence, ModeWeights, count_modes};
 pub use moments::Moments;
 pub use nearest_training::NearestTraining;
@@ -57,5 +57,6 @@ pub fn register(catalogue: &mut Catalogue<MetricPart>) {
         .add::<SlicedWasserstein>()
         .add::<NearestTraining>()
         .add::<ClassifierMetrics>()
-        .add::<InceptionMetrics>();
+        .add::<InceptionMetrics>()
+        .add::<FidTraining>();
 }

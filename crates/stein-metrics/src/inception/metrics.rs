@@ -5,17 +5,15 @@ use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use stein_core::{Component, Dataset, Invalid, Metric, MetricContext, MetricPart, NoiseSchedule, Streams};
+use stein_core::{Component, Dataset, Invalid, Metric, MetricContext, MetricPart, NoiseSchedule};
 use stein_record::{Array, Better, MetricRecord};
 
-use super::weights::PUBLISHED;
-use super::{Inception, InceptionWeights, Pictures, cache, pictures};
+use super::features::{Asked, MOST_PICTURES, features_of};
+use super::weights::whose;
+use super::{InceptionWeights, pictures};
 use crate::compare::{Reading, Sets, manifolds};
 use crate::stats::{FRECHET_ROWS, frechet_distance, kernel_distance};
 use crate::two_sample::metric;
-
-/// Pictures of a set at most: what published numbers are of.
-const MOST_PICTURES: usize = 50_000;
 
 metric! {
     /// FID and KID, and precision, recall, density and coverage in the features of the Inception network that published numbers are by.
@@ -75,43 +73,12 @@ fn features(context: &MetricContext<'_>, weights: &InceptionWeights, sha256: &st
     let rows = [context.samples, context.train, context.gaussian, context.held_out].map(Array::rows);
     let n = rows.into_iter().min().unwrap_or(0).min(MOST_PICTURES);
     let sets = [
-        Pictures::of(&context.samples.slice(0..n), data)?,
-        Pictures::of_data(&some_training_rows(data, n), data)?,
-        Pictures::of(&context.gaussian.slice(0..n), data)?,
-        Pictures::of_data(&data.held_out.slice(0..n), data)?,
+        Asked::drawn(&context.samples.slice(0..n), data)?,
+        Asked::training(data, n)?,
+        Asked::drawn(&context.gaussian.slice(0..n), data)?,
+        Asked::data(&data.held_out.slice(0..n), data)?,
     ];
-    // Samples are new in each run, and so are the Gaussian's.
-    let is_data = [false, true, false, true];
-    let files: [_; 4] = std::array::from_fn(|i| {
-        context.cache.filter(|_| is_data[i]).map(|folder| cache::file(folder, &sets[i], sha256))
-    });
-    let mut known: [Option<Array>; 4] =
-        std::array::from_fn(|i| files[i].as_deref().and_then(|file| cache::known(file, n)));
-    let all = n * known.iter().filter(|known| known.is_none()).count();
-    let network = Inception::new(weights, context.device).map_err(Invalid::new)?;
-    let mut done = 0;
-    for i in 0..sets.len() {
-        if known[i].is_some() {
-            continue;
-        }
-        let watch = |own: usize| (context.watch)("inception", done + own, all);
-        let found = network.features(&sets[i], watch);
-        let found = found.ok_or_else(|| Invalid::new("the features of the pictures were stopped"))?;
-        if let Some(file) = &files[i] {
-            cache::keep(file, &found);
-        }
-        known[i] = Some(found);
-        done += n;
-    }
-    Ok(known.map(Option::unwrap_or_default))
-}
-
-/// Training rows before dequantisation, the same for all runs on the same data, whatever their seed.
-fn some_training_rows(data: &Dataset, n: usize) -> Array {
-    let mut order: Vec<usize> = (0..data.train.rows()).collect();
-    Streams::new(0).at("inception", 0).shuffle(&mut order);
-    let rows = order[..n].iter().flat_map(|&i| data.train.row(i).iter().copied()).collect();
-    Array::new([n, data.dimension()], rows)
+    features_of(context, weights, sha256, sets)
 }
 
 fn fid(sets: &Sets<'_>, sha256: &str) -> Result<Vec<MetricRecord>, Invalid> {
@@ -124,17 +91,10 @@ fn fid(sets: &Sets<'_>, sha256: &str) -> Result<Vec<MetricRecord>, Invalid> {
     };
     let mut records = sets.compare(&[reading], |x, reference| Ok(vec![frechet_distance(x, reference)?]))?;
     let n = sets.samples.len();
-    let whose = if sha256.starts_with(PUBLISHED) {
-        format!("By the weights {PUBLISHED}, which published numbers are by.")
-    } else {
-        format!(
-            "By weights with the sha256 {}; published numbers are by the file {PUBLISHED}.",
-            &sha256[..PUBLISHED.len()]
-        )
-    };
+    let whose = whose(sha256);
     let bias = format!(
         " Between {n} samples and {n} held-out rows; biased upwards by few rows, as its floor is. Published numbers are of 50,000 samples, \
-         mostly against training rows."
+         mostly against training rows: `fid-training`."
     );
     records.iter_mut().for_each(|record| record.about += &format!("{bias} {whose}"));
     Ok(records)

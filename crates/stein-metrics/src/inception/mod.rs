@@ -5,6 +5,8 @@
 
 mod architecture;
 mod cache;
+mod features;
+mod fid_training;
 mod metrics;
 mod network;
 mod pictures;
@@ -13,6 +15,7 @@ mod weights;
 #[cfg(test)]
 mod testing;
 
+pub use fid_training::FidTraining;
 pub use metrics::InceptionMetrics;
 pub use network::{INCEPTION_FEATURES, Inception};
 pub use pictures::Pictures;

@@ -13,7 +13,19 @@ use super::architecture::{Layer, layers};
 
 /// How the SHA-256 begins of the file that published numbers are by, as its name says: pytorch-fid's release `fid_weights`,
 /// `pt_inception-2015-12-05-6726825d.pth`.
-pub(super) const PUBLISHED: &str = "6726825d";
+const PUBLISHED: &str = "6726825d";
+
+/// Whether they are those that published numbers are by, in words.
+pub(super) fn whose(sha256: &str) -> String {
+    if sha256.starts_with(PUBLISHED) {
+        format!("By the weights {PUBLISHED}, which published numbers are by.")
+    } else {
+        format!(
+            "By weights with the sha256 {}; published numbers are by the file {PUBLISHED}.",
+            &sha256[..PUBLISHED.len()]
+        )
+    }
+}
 
 /// Names of a kind of difference that are shown.
 const SHOWN: usize = 3;

@@ -60,6 +60,8 @@ pub(crate) fn profile(arguments: &Arguments, registry: &Registry, voice: Voice) 
     }
     print(&aligned(&table));
     let (step, steps) = (profile.step, profile.steps);
-    print(&format!("\na step    {:.3} ms, {:.0} a second (the median of {steps})", 1e3 * step, 1.0 / step));
+    let rate = 1.0 / step;
+    let digits = if rate < 10.0 { 2 } else { 0 };
+    print(&format!("\na step    {:.3} ms, {rate:.digits$} a second (the median of {steps})", 1e3 * step));
     Ok(())
 }

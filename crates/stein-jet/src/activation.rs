@@ -114,16 +114,18 @@ pub fn elu<const D: usize>(x: Jet<D>) -> Jet<D> {
         let derivative = x.clone().clamp_max(0.0).exp();
         (activation::relu(x) + (derivative.clone() - 1.0), derivative)
     }
-    x.map2(
-        |x| parts(x).0,
-        parts,
-        |x| {
-            let positive = x.clone().greater_elem(0.0);
-            let (value, derivative) = parts(x);
-            let second = derivative.clone().mask_fill(positive, 0.0);
-            [value, derivative, second]
-        },
-    )
+    x.fused(Function::Elu).unwrap_or_else(|| {
+        x.map2(
+            |x| parts(x).0,
+            parts,
+            |x| {
+                let positive = x.clone().greater_elem(0.0);
+                let (value, derivative) = parts(x);
+                let second = derivative.clone().mask_fill(positive, 0.0);
+                [value, derivative, second]
+            },
+        )
+    })
 }
 
 /// GELU in its exact form, x · Φ(x) with Φ the normal distribution function; its second derivative is (2 − x²) φ(x). Elementwise on

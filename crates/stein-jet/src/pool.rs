@@ -1,5 +1,6 @@
 //! Pooling over windows that may overlap, and stick out over an image's border.
 
+use burn::tensor::Tensor;
 use burn::tensor::module::{avg_pool2d, max_pool2d as pool, max_pool2d_with_indices};
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 
@@ -75,5 +76,7 @@ pub fn mean_pool2d(x: Jet<4>, window: Window) -> Jet<4> {
     options.stride = [stride; 2];
     options.padding = [(padding, padding); 2];
     options.count_include_pad = true;
-    x.linear_map(|rows| avg_pool2d(rows, options))
+    let around = (window == Window::same(kernel)).then_some(kernel);
+    let by_kernel = |rows: &Tensor<4>| around.and_then(|kernel| stein_kernels::mean_pool(kernel, rows));
+    x.linear_map(|rows| by_kernel(&rows).unwrap_or_else(|| avg_pool2d(rows, options.clone())))
 }

@@ -9,7 +9,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
 use crate::backend::{Kernels, Norm};
-use crate::checkpointing::{GroupNormAgain, JetAgain, Kept};
+use crate::checkpointing::{GroupNormAgain, JetAgain, Kept, MeanPoolAgain};
 use crate::gradient::GradientStep;
 use crate::slices::activation::Function;
 use crate::slices::jet::Rows;
@@ -18,8 +18,8 @@ use crate::slices::jet::Rows;
 struct Conv;
 
 impl<B: Kernels> Backward<B, 3> for Conv {
-    /// x, the weight and its side.
-    type State = (Kept<B>, FloatTensor<B>, usize);
+    /// x, the weight, its side and dilation.
+    type State = (Kept<B>, FloatTensor<B>, [usize; 2]);
 
     fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
         let (x, weight, kernel) = ops.state;
@@ -27,7 +27,7 @@ impl<B: Kernels> Backward<B, 3> for Conv {
         let gradient = gradients.consume::<B>(&ops.node);
         let [of_x, of_weight, of_bias] = ops.parents;
         if let Some(node) = of_x {
-            gradients.register::<B>(node.id, B::stein_conv_input_grad(gradient.clone(), weight));
+            gradients.register::<B>(node.id, B::stein_conv_input_grad(gradient.clone(), weight, kernel[1]));
         }
         if of_weight.is_some() || of_bias.is_some() {
             let (weight, bias) = B::stein_conv_weight_grad(x, gradient, kernel);
@@ -103,6 +103,21 @@ impl<B: Kernels> Backward<B, 1> for JetOf {
 }
 
 #[derive(Debug)]
+struct MeanPool;
+
+impl<B: Kernels> Backward<B, 1> for MeanPool {
+    /// The window's side.
+    type State = usize;
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let gradient = gradients.consume::<B>(&ops.node);
+        if let [Some(node)] = ops.parents {
+            gradients.register::<B>(node.id, B::stein_mean_pool(gradient, ops.state));
+        }
+    }
+}
+
+#[derive(Debug)]
 struct Sum;
 
 impl<B: Kernels> Backward<B, 2> for Sum {
@@ -120,11 +135,16 @@ const NO_TAPE: &str = "optimisers work on what has no tape";
 const FIRST_ORDER: &str = "burn's autodiff is of the first order: gradients have no gradients";
 
 impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
-    fn stein_conv(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn stein_conv(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        dilation: usize,
+    ) -> FloatTensor<Self> {
         use burn::backend::TensorMetadata;
-        let kernel = weight.primitive().shape()[2];
+        let kernel = [weight.primitive().shape()[2], dilation];
         let nodes = [x.node(), weight.node(), bias.node()];
-        let y = B::stein_conv(x.primitive().clone(), weight.primitive().clone(), bias.into_primitive());
+        let y = B::stein_conv(x.primitive().clone(), weight.primitive().clone(), bias.into_primitive(), dilation);
         match Conv.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(mut prepared) => {
                 let kept = Kept::of(&mut prepared, &x);
@@ -185,6 +205,15 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         }
     }
 
+    fn stein_mean_pool(x: FloatTensor<Self>, kernel: usize) -> FloatTensor<Self> {
+        let y = B::stein_mean_pool(x.primitive().clone(), kernel);
+        let again = MeanPoolAgain::<B> { x: x.id(), kernel, backend: PhantomData };
+        match MeanPool.prepare::<C>([x.node()]).memory_bound().retro_forward(again).parents([&x]).stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish(kernel, y),
+            OpsKind::UnTracked(prepared) => prepared.finish(y),
+        }
+    }
+
     fn stein_sum(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
         let nodes = [a.node(), b.node()];
         let y = B::stein_sum(a.into_primitive(), b.into_primitive());
@@ -214,14 +243,14 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         unreachable!("{FIRST_ORDER}")
     }
 
-    fn stein_conv_input_grad(_: FloatTensor<Self>, _: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn stein_conv_input_grad(_: FloatTensor<Self>, _: FloatTensor<Self>, _: usize) -> FloatTensor<Self> {
         unreachable!("{FIRST_ORDER}")
     }
 
     fn stein_conv_weight_grad(
         _: FloatTensor<Self>,
         _: FloatTensor<Self>,
-        _: usize,
+        _: [usize; 2],
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         unreachable!("{FIRST_ORDER}")
     }

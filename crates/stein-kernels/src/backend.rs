@@ -18,12 +18,22 @@ pub(crate) struct Norm {
 /// Operations with a kernel of their own. Only reached on flex (see `tensor`).
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait Kernels: Backend {
-    fn stein_conv(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
-    fn stein_conv_input_grad(gradient: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn stein_conv(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        dilation: usize,
+    ) -> FloatTensor<Self>;
+    fn stein_conv_input_grad(
+        gradient: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        dilation: usize,
+    ) -> FloatTensor<Self>;
+    /// For a kernel of some side and dilation.
     fn stein_conv_weight_grad(
         x: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        kernel: usize,
+        kernel: [usize; 2],
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     fn stein_group_norm(
@@ -71,6 +81,9 @@ pub(crate) trait Kernels: Backend {
         function: Function,
         rows: Rows,
     ) -> FloatTensor<Self>;
+
+    /// The means over windows of some side around each pixel of `[B, C, H, W]`; as gradient in x, of the gradient.
+    fn stein_mean_pool(x: FloatTensor<Self>, kernel: usize) -> FloatTensor<Self>;
 
     /// Of two tensors of one shape. burn's own sum would be computed again under gradient checkpointing.
     fn stein_sum(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;

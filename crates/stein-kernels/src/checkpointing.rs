@@ -1,7 +1,7 @@
 //! What the kernels keep for the way back, and what is computed again there (gradient checkpointing: Chen et al. 2016, arXiv
 //! 1604.06174).
 //!
-//! Under burn's balanced strategy what is cheap (norms, activations, what burn itself holds for cheap) is not kept, but computed again
+//! Under burn's balanced strategy what is cheap (norms, activations, means over windows, what burn itself holds for cheap) is not kept, but computed again
 //! from what is: the results of products and convolutions, and sums of two branches, since a chain of sums would be computed again
 //! from its beginning.
 
@@ -87,5 +87,21 @@ impl<B: Kernels> RetroForward for JetAgain<B> {
     fn forward(&self, states: &mut BackwardStates, out: NodeId) {
         let x = states.get_state::<FloatTensor<B>>(&self.x);
         states.save(out, B::stein_jet(x, self.function, self.rows));
+    }
+}
+
+/// A mean over windows again.
+#[derive(Debug)]
+pub(crate) struct MeanPoolAgain<B> {
+    pub(crate) x: NodeId,
+    /// The window's side.
+    pub(crate) kernel: usize,
+    pub(crate) backend: PhantomData<B>,
+}
+
+impl<B: Kernels> RetroForward for MeanPoolAgain<B> {
+    fn forward(&self, states: &mut BackwardStates, out: NodeId) {
+        let x = states.get_state::<FloatTensor<B>>(&self.x);
+        states.save(out, B::stein_mean_pool(x, self.kernel));
     }
 }

@@ -11,7 +11,7 @@ use crate::gradient::GradientStep;
 use crate::slices::activation::Function;
 use crate::slices::adam::{self, Moved};
 use crate::slices::jet::{self, Rows};
-use crate::slices::{conv, linear, norm};
+use crate::slices::{conv, linear, norm, pool};
 
 fn values(x: &FlexTensor) -> &[f32] {
     x.as_slice::<f32>().expect("made contiguous before")
@@ -42,10 +42,9 @@ fn writable(spare: FlexTensor, shape: Shape) -> FlexTensor {
     if spare.is_unique() && shape_of(&spare) == shape { spare } else { FlexTensor::empty(shape, DType::F32) }
 }
 
-fn extents(x: &FlexTensor, weight: [usize; 4]) -> conv::Extents {
-    let shape = shape_of(x);
-    let [outputs, inputs, kernel, _] = weight;
-    conv::Extents { batch: shape[0], inputs, outputs, height: shape[2], width: shape[3], kernel }
+fn extents(x: &FlexTensor, [outputs, inputs, kernel, _]: [usize; 4], dilation: usize) -> conv::Extents {
+    let [batch, _, height, width] = dims4(x);
+    conv::Extents { batch, inputs, outputs, height, width, kernel, dilation }
 }
 
 fn dims4(x: &FlexTensor) -> [usize; 4] {
@@ -69,15 +68,24 @@ fn affine<'a>(gain: &'a FlexTensor, shift: &'a FlexTensor) -> norm::Affine<'a> {
 }
 
 impl Kernels for Flex {
-    fn stein_conv(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn stein_conv(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        dilation: usize,
+    ) -> FloatTensor<Self> {
         let (x, weight, bias) = (ordered(x), ordered(weight), ordered(bias));
-        convolve(extents(&x, dims4(&weight)), &x, values(&weight), values(&bias))
+        convolve(extents(&x, dims4(&weight), dilation), &x, values(&weight), values(&bias))
     }
 
-    fn stein_conv_input_grad(gradient: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn stein_conv_input_grad(
+        gradient: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        dilation: usize,
+    ) -> FloatTensor<Self> {
         let (gradient, weight) = (ordered(gradient), ordered(weight));
-        let [outputs, inputs, kernel, _] = dims4(&weight);
-        let e = extents(&gradient, [outputs, inputs, kernel, kernel]);
+        let [outputs, inputs, ..] = dims4(&weight);
+        let e = extents(&gradient, dims4(&weight), dilation);
         let turned = conv::turned(e, values(&weight));
         convolve(conv::Extents { inputs: outputs, outputs: inputs, ..e }, &gradient, &turned, &vec![0.0; inputs])
     }
@@ -85,11 +93,11 @@ impl Kernels for Flex {
     fn stein_conv_weight_grad(
         x: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        kernel: usize,
+        [kernel, dilation]: [usize; 2],
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         let (x, gradient) = (ordered(x), ordered(gradient));
         let (inputs, outputs) = (dims4(&x)[1], dims4(&gradient)[1]);
-        let e = extents(&x, [outputs, inputs, kernel, kernel]);
+        let e = extents(&x, [outputs, inputs, kernel, kernel], dilation);
         let (weight, bias) = conv::conv_weight_grad(e, values(&x), values(&gradient));
         (tensor(weight, [outputs, inputs, kernel, kernel]), tensor(bias, [outputs]))
     }
@@ -173,6 +181,14 @@ impl Kernels for Flex {
         adam::step(step, factor, &gradient.slices(), values(&before), moved);
         let average = average.unwrap_or_else(|| parameters.clone());
         (parameters, mean, square, average)
+    }
+
+    fn stein_mean_pool(x: FloatTensor<Self>, kernel: usize) -> FloatTensor<Self> {
+        let x = ordered(x);
+        let [.., height, width] = dims4(&x);
+        let mut y = vec![0.0; values(&x).len()];
+        pool::mean_pool(pool::Extents { height, width, kernel }, values(&x), &mut y);
+        tensor(y, shape_of(&x))
     }
 
     fn stein_jet(x: FloatTensor<Self>, function: Function, rows: Rows) -> FloatTensor<Self> {

@@ -10,13 +10,14 @@
 //! | [`linear`] | a dense layer of values and derivatives, of which only values have the bias |
 //! | [`adam`], [`Gradient`] | Adam with the average of the weights, by a gradient in pieces |
 //! | [`group_norm`] | group normalisation with affine parameters |
-//! | [`normalised`] | the same with each image's own, and silu, softplus or tanh of it |
-//! | [`jet`] | silu, softplus and tanh of values together with their first and second derivatives |
+//! | [`normalised`] | the same with each image's own, and silu, softplus, tanh or elu of it |
+//! | [`jet`] | silu, softplus, tanh and elu of values together with their first and second derivatives |
+//! | [`mean_pool`] | means over a window around each pixel |
 //! | [`sum`] | burn's sum, but kept under gradient checkpointing |
 //!
 //! They take and give burn tensors and are differentiable like any other operation. Where there is no kernel (another
 //! backend than flex, another number type, a stride) burn's own operations are called, so callers need not ask; only [`jet`],
-//! [`linear`] and [`normalised`], for which burn has none, say so.
+//! [`linear`], [`mean_pool`] and [`normalised`] say so.
 //!
 //! [`slices`] has the inner loops as plain functions on slices; [`slices::mixture`] is there alone, for who has found the numbers
 //! to lie on the host ([`is_host`]). The instruction set is chosen at run time; work is cut into
@@ -38,4 +39,4 @@ pub use gradient::{AdamState, Gradient, adam};
 pub use slices::activation::Function;
 pub use slices::adam::AdamStep;
 pub use slices::jet::Rows;
-pub use tensor::{conv2d, group_norm, in_parts, is_host, jet, linear, normalised, on_workers, sum};
+pub use tensor::{conv2d, group_norm, in_parts, is_host, jet, linear, mean_pool, normalised, on_workers, sum};

@@ -48,24 +48,28 @@ pub fn in_parts<T: Send, R: Send>(device: &Device, parts: Vec<T>, work: impl Fn(
     parts.into_par_iter().with_max_len(1).map(|part| beside(count, || work(part))).collect()
 }
 
-/// The side of a kernel that keeps the size of images: stride 1, odd and square, padded by half on every side.
+/// The dilation of a kernel that keeps the size of images: stride 1, odd and square, dilated alike along both sides, and padded by
+/// half of what it spans on every side.
 fn same_padded(layer: &Conv2d) -> Option<usize> {
     let [outputs, inputs, k, other] = layer.weight.dims();
-    let pad = k / 2;
+    let [dilation, along] = layer.dilation;
+    let pad = k / 2 * dilation;
     let padding = match &layer.padding {
-        PaddingConfig2d::Same => true,
+        // burn's is of the kernel without its dilation.
+        PaddingConfig2d::Same => dilation == 1 || k == 1,
         PaddingConfig2d::Valid => k == 1,
         PaddingConfig2d::Explicit(top, left, bottom, right) => [top, left, bottom, right].iter().all(|&&p| p == pad),
     };
-    let plain = layer.stride == [1, 1] && layer.dilation == [1, 1] && layer.groups == 1;
-    (plain && padding && k == other && k % 2 == 1 && inputs * outputs > 0).then_some(k)
+    let plain = layer.stride == [1, 1] && dilation == along && dilation > 0 && layer.groups == 1;
+    (plain && padding && k == other && k % 2 == 1 && inputs * outputs > 0).then_some(dilation)
 }
 
 /// A convolution layer at `x` `[B, C, H, W]`.
 pub fn conv2d(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
-    if !has_kernels(&x) || same_padded(layer).is_none() || layer.weight.val().dtype() != DType::F32 {
+    let Some(dilation) = same_padded(layer).filter(|_| has_kernels(&x) && layer.weight.val().dtype() == DType::F32)
+    else {
         return layer.forward(x);
-    }
+    };
     let weight = layer.weight.val();
     let bias = match &layer.bias {
         Some(bias) => bias.val(),
@@ -76,6 +80,7 @@ pub fn conv2d(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
         x.into_dispatch(),
         weight.into_dispatch(),
         bias.into_dispatch(),
+        dilation,
     ))
 }
 
@@ -149,6 +154,15 @@ pub fn jet<const D: usize>(function: Function, x: &Tensor<D>, rows: Rows) -> Opt
     }
     assert_eq!(x.dims()[0], rows.argument(), "the rows of a jet must be {rows:?}");
     Some(Tensor::from_dispatch(<Dispatch as Kernels>::stein_jet(x.clone().into_dispatch(), function, rows)))
+}
+
+/// The means over windows of `kernel` × `kernel` around each pixel of `x` `[B, C, H, W]`, what lies beyond the edges counted as zeros;
+/// `None` where there is no kernel.
+pub fn mean_pool(kernel: usize, x: &Tensor<4>) -> Option<Tensor<4>> {
+    if !has_kernels(x) || kernel.is_multiple_of(2) {
+        return None;
+    }
+    Some(Tensor::from_dispatch(<Dispatch as Kernels>::stein_mean_pool(x.clone().into_dispatch(), kernel)))
 }
 
 /// The sum of two tensors. Under gradient checkpointing the sum of two of one shape is kept, and not what it is the sum of.

@@ -5,14 +5,21 @@ mod compare;
 use burn::module::Param;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{GroupNormConfig, PaddingConfig2d};
+use burn::tensor::module::avg_pool2d;
+use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{DType, Device, Tensor, activation};
 use stein_kernels::{Function, Rows};
 
 use compare::{compare, normal};
 
 fn conv(inputs: usize, outputs: usize, k: usize, bias: bool, device: &Device) -> Conv2d {
-    let pad = k / 2;
+    dilated(inputs, outputs, [k, 1], bias, device)
+}
+
+fn dilated(inputs: usize, outputs: usize, [k, dilation]: [usize; 2], bias: bool, device: &Device) -> Conv2d {
+    let pad = k / 2 * dilation;
     Conv2dConfig::new([inputs, outputs], [k, k])
+        .with_dilation([dilation; 2])
         .with_padding(PaddingConfig2d::Explicit(pad, pad, pad, pad))
         .with_bias(bias)
         .init(device)
@@ -22,29 +29,37 @@ fn conv(inputs: usize, outputs: usize, k: usize, bias: bool, device: &Device) ->
 fn convolution() {
     let device = Device::flex().autodiff();
     device.seed(1);
-    for (b, c, o, h, w, k) in [
-        (1, 1, 1, 1, 1, 3),
-        (3, 2, 5, 4, 4, 3),
-        (130, 3, 4, 8, 8, 3),
-        (2, 4, 3, 7, 5, 5),
-        (5, 3, 2, 28, 28, 3),
-        (4, 6, 2, 9, 3, 1),
+    for (b, c, o, h, w, k, dilation) in [
+        (1, 1, 1, 1, 1, 3, 1),
+        (3, 2, 5, 4, 4, 3, 1),
+        (130, 3, 4, 8, 8, 3, 1),
+        (2, 4, 3, 7, 5, 5, 1),
+        (5, 3, 2, 28, 28, 3, 1),
+        (4, 6, 2, 9, 3, 1, 1),
         // In registers: every width of a tile, tiles that overlap, blocks of outputs that are full or not.
-        (3, 2, 32, 8, 8, 3),
-        (9, 3, 33, 7, 14, 3),
-        (2, 5, 64, 5, 5, 3),
-        (17, 4, 20, 4, 4, 3),
-        (2, 3, 48, 3, 11, 3),
-        (1, 40, 40, 40, 28, 3),
-        (2, 3, 32, 6, 2, 3),
-        (3, 32, 32, 1, 9, 1),
-        (20, 7, 35, 8, 8, 1),
-        (2, 3, 32, 5, 6, 5),
+        (3, 2, 32, 8, 8, 3, 1),
+        (9, 3, 33, 7, 14, 3, 1),
+        (2, 5, 64, 5, 5, 3, 1),
+        (17, 4, 20, 4, 4, 3, 1),
+        (2, 3, 48, 3, 11, 3, 1),
+        (1, 40, 40, 40, 28, 3, 1),
+        (2, 3, 32, 6, 2, 3, 1),
+        (3, 32, 32, 1, 9, 1, 1),
+        (20, 7, 35, 8, 8, 1, 1),
+        (2, 3, 32, 5, 6, 5, 1),
+        // Dilated, also by more than the image is wide.
+        (3, 4, 32, 16, 16, 3, 2),
+        (2, 33, 32, 8, 16, 3, 4),
+        (3, 2, 48, 7, 5, 3, 2),
+        (2, 3, 32, 3, 4, 3, 8),
+        (5, 3, 2, 9, 8, 3, 2),
+        (2, 2, 3, 6, 7, 5, 3),
+        (3, 32, 32, 4, 9, 1, 2),
     ] {
-        let layer = conv(c, o, k, b % 2 == 1, &device);
+        let layer = dilated(c, o, [k, dilation], b % 2 == 1, &device);
         let x = normal([b, c, h, w], &device);
         let (value, gradient) = compare(&x, |x| stein_kernels::conv2d(&layer, x), |x| layer.forward(x));
-        assert!(value < 2e-6 && gradient < 2e-6, "{b} {c} {o} {h}×{w} {k}: {value} {gradient}");
+        assert!(value < 2e-6 && gradient < 2e-6, "{b} {c} {o} {h}×{w} {k} {dilation}: {value} {gradient}");
         let weight = layer.weight.val();
         let leaf = weight.clone().detach().require_grad();
         let (_, gradient) = compare(
@@ -52,15 +67,42 @@ fn convolution() {
             |v| with_weight(&layer, v, |l| stein_kernels::conv2d(l, x.clone())),
             |v| with_weight(&layer, v, |l| l.forward(x.clone())),
         );
-        assert!(gradient < 5e-6, "weight gradient, {b} {c} {o} {h}×{w} {k}: {gradient}");
+        assert!(gradient < 5e-6, "weight gradient, {b} {c} {o} {h}×{w} {k} {dilation}: {gradient}");
         let leaf = layer.bias.as_ref().map_or(Tensor::zeros([o], &device), |bias| bias.val()).detach().require_grad();
         let (_, gradient) = compare(
             &leaf,
             |v| with_bias(&layer, v, |l| stein_kernels::conv2d(l, x.clone())),
             |v| with_bias(&layer, v, |l| l.forward(x.clone())),
         );
-        assert!(gradient < 5e-6, "bias gradient, {b} {c} {o} {h}×{w} {k}: {gradient}");
+        assert!(gradient < 5e-6, "bias gradient, {b} {c} {o} {h}×{w} {k} {dilation}: {gradient}");
     }
+}
+
+#[test]
+fn means_over_windows() {
+    let device = Device::flex().autodiff();
+    device.seed(12);
+    for (b, c, h, w, kernel) in
+        [(1, 1, 1, 1, 3), (2, 3, 7, 5, 3), (3, 40, 32, 32, 5), (2, 2, 4, 33, 7), (2, 2, 3, 3, 1)]
+    {
+        let mut options = AvgPoolOptions::new([kernel; 2]);
+        options.stride = [1; 2];
+        options.padding = [(kernel / 2, kernel / 2); 2];
+        let x = normal([b, c, h, w], &device);
+        let ours = |x: Tensor<4>| stein_kernels::mean_pool(kernel, &x).expect("there is a kernel");
+        let (value, gradient) = compare(&x, ours, |x| avg_pool2d(x, options.clone()));
+        assert!(value < 2e-6 && gradient < 2e-6, "{b} {c} {h}×{w} {kernel}: {value} {gradient}");
+        let view = |x: Tensor<4>| x.swap_dims(2, 3);
+        let (value, gradient) = compare(&x, |x| ours(view(x)), |x| avg_pool2d(view(x), options.clone()));
+        assert!(value < 2e-6 && gradient < 2e-6, "{b} {c} {h}×{w} {kernel}, a view: {value} {gradient}");
+        if kernel > 1 {
+            // The edge is told: means of what lies inside are others.
+            options.count_include_pad = false;
+            let (value, gradient) = compare(&x, ours, |x| avg_pool2d(x, options.clone()));
+            assert!(value > 1e-2 && gradient > 1e-2, "{b} {c} {h}×{w} {kernel}: {value} {gradient}");
+        }
+    }
+    assert!(stein_kernels::mean_pool(2, &normal([1, 1, 4, 4], &device)).is_none());
 }
 
 /// Calls `f` with the layer at another weight that keeps its place in the graph.
@@ -160,7 +202,9 @@ fn functions_of_normalised_images() {
         let plain = GroupNormConfig::new(groups, c).with_affine(false).init(&device);
         let x = (normal([b, c, h, w], &device) * 2.0 + 3.0).detach().require_grad();
         let (gain, shift) = (normal([rows, c], &device), normal([rows, c], &device));
-        for function in [None, Some(Function::Silu), Some(Function::Softplus), Some(Function::Tanh)] {
+        for function in
+            [None, Some(Function::Silu), Some(Function::Softplus), Some(Function::Tanh), Some(Function::Elu)]
+        {
             let ours = |x: Tensor<4>, gain, shift| {
                 stein_kernels::normalised(&plain, [gain, shift], function, &x).expect("there is a kernel")
             };
@@ -172,6 +216,7 @@ fn functions_of_normalised_images() {
                     Some(Function::Silu) => activation::silu(u),
                     Some(Function::Softplus) => activation::softplus_with_threshold(u, 1.0, 40.0),
                     Some(Function::Tanh) => u.tanh(),
+                    Some(Function::Elu) => activation::relu(u.clone()) + u.clamp_max(0.0).exp() - 1.0,
                 }
             };
             let name = format!("{b} {c} {groups} {rows} {function:?}");
@@ -212,7 +257,7 @@ fn normalised_views_and_what_is_no_number() {
     }
 }
 
-const FUNCTIONS: [Function; 3] = [Function::Silu, Function::Softplus, Function::Tanh];
+const FUNCTIONS: [Function; 4] = [Function::Silu, Function::Softplus, Function::Tanh, Function::Elu];
 
 /// f, f′ and f″ in plain operations.
 fn plainly(function: Function, x: Tensor<2>) -> [Tensor<2>; 3] {
@@ -225,6 +270,12 @@ fn plainly(function: Function, x: Tensor<2>) -> [Tensor<2>; 3] {
         Function::Tanh => {
             let (y, slope) = (x.clone().tanh(), x.cosh().square().recip());
             [y.clone(), slope.clone(), y * slope * -2.0]
+        }
+        Function::Elu => {
+            let positive = x.clone().greater_elem(0.0);
+            let e = x.clone().clamp_max(0.0).exp();
+            let bend = e.clone().mask_fill(positive, 0.0);
+            [activation::relu(x) + e.clone() - 1.0, e, bend]
         }
     }
 }

@@ -18,15 +18,21 @@ pub(super) fn exp_of_negative(x: f32) -> f32 {
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
     let f = (x - n * LN2_HIGH) - n * LN2_LOW;
-    let p = 1.987_569_1e-4_f32;
-    let p = p * f + 1.398_199_9e-3;
-    let p = p * f + 8.333_452e-3;
-    let p = p * f + 4.166_579_6e-2;
-    let p = p * f + 1.666_666_5e-1;
-    let p = p * f + 0.5;
-    let y = p * f * f + f + 1.0;
+    let y = exp_minus_1_near_0(f) + 1.0;
     // 2ⁿ by its exponent bits: n is between −126 and 0.
     y * f32::from_bits((shifted.to_bits() << 23).wrapping_add(127 << 23))
+}
+
+/// eˣ − 1 for |x| ≤ ½ ln 2.
+#[inline(always)]
+fn exp_minus_1_near_0(x: f32) -> f32 {
+    let p = 1.987_569_1e-4_f32;
+    let p = p * x + 1.398_199_9e-3;
+    let p = p * x + 8.333_452e-3;
+    let p = p * x + 4.166_579_6e-2;
+    let p = p * x + 1.666_666_5e-1;
+    let p = p * x + 0.5;
+    p * x * x + x
 }
 
 /// e⁻ˣ for x ≥ 0: 0 above 87, and no number where x is none.
@@ -59,6 +65,8 @@ pub enum Function {
     Softplus,
     /// tanh x.
     Tanh,
+    /// x for x > 0, eˣ − 1 else: smooth but for the second derivative's jump at 0, of which the third one shows nothing.
+    Elu,
 }
 
 /// σ = 1 / (1 + e⁻ˣ), σ′, σ″ and σ‴ out of the decay e = e^{−|x|}: differences from 1 keep their digits.
@@ -103,6 +111,15 @@ pub(super) fn tanh(x: f32) -> [f32; 4] {
 }
 
 #[inline(always)]
+pub(super) fn elu(x: f32) -> [f32; 4] {
+    let positive = x > 0.0;
+    let e = decay(if positive { 0.0 } else { -x });
+    let y = if x > -0.34 { exp_minus_1_near_0(x) } else { e - 1.0 };
+    let bend = if positive { 0.0 } else { e };
+    [if positive { x } else { y }, e, bend, bend]
+}
+
+#[inline(always)]
 fn each(x: &[f32], y: &mut [f32], at: impl Fn(f32) -> [f32; 4]) {
     for (y, &x) in y.iter_mut().zip(x) {
         [*y, ..] = at(x);
@@ -115,6 +132,7 @@ fn values_of_chunk(f: Function, x: &[f32], y: &mut [f32]) {
         Function::Silu => each(x, y, silu),
         Function::Softplus => each(x, y, softplus),
         Function::Tanh => each(x, y, tanh),
+        Function::Elu => each(x, y, elu),
     }
 }
 
@@ -131,6 +149,7 @@ fn gradients_of_chunk(f: Function, x: &[f32], gradient: &[f32], out: &mut [f32])
         Function::Silu => each_slope(x, gradient, out, silu),
         Function::Softplus => each_slope(x, gradient, out, softplus),
         Function::Tanh => each_slope(x, gradient, out, tanh),
+        Function::Elu => each_slope(x, gradient, out, elu),
     }
 }
 
@@ -152,6 +171,7 @@ pub(super) fn up_to_second(f: Function, x: &[f32], value: &mut [f32], first: &mu
         Function::Silu => three::<0>(x, out, silu),
         Function::Softplus => three::<0>(x, out, softplus),
         Function::Tanh => three::<0>(x, out, tanh),
+        Function::Elu => three::<0>(x, out, elu),
     }
 }
 
@@ -163,6 +183,7 @@ pub(super) fn up_to_third(f: Function, x: &[f32], first: &mut [f32], second: &mu
         Function::Silu => three::<1>(x, out, silu),
         Function::Softplus => three::<1>(x, out, softplus),
         Function::Tanh => three::<1>(x, out, tanh),
+        Function::Elu => three::<1>(x, out, elu),
     }
 }
 
@@ -217,13 +238,15 @@ mod tests {
             Function::Silu => [x * s, s + x * s1, 2.0 * s1 + x * s2, 3.0 * s2 + x * s3],
             Function::Softplus => [x.max(0.0) + (-x.abs()).exp().ln_1p(), s, s1, s2],
             Function::Tanh => [t, sech2, -2.0 * t * sech2, 4.0 * t * t * sech2 - 2.0 * sech2 * sech2],
+            Function::Elu if x > 0.0 => [x, 1.0, 0.0, 0.0],
+            Function::Elu => [x.exp_m1(), x.exp(), x.exp(), x.exp()],
         }
     }
 
     type Derivatives = fn(f32) -> [f32; 4];
 
-    const FUNCTIONS: [(Function, Derivatives); 3] =
-        [(Function::Silu, silu), (Function::Softplus, softplus), (Function::Tanh, tanh)];
+    const FUNCTIONS: [(Function, Derivatives); 4] =
+        [(Function::Silu, silu), (Function::Softplus, softplus), (Function::Tanh, tanh), (Function::Elu, elu)];
 
     #[test]
     fn values_and_derivatives() {
@@ -241,7 +264,8 @@ mod tests {
     #[test]
     fn derivatives_are_those_of_each_other() {
         for (f, _) in FUNCTIONS {
-            for x in (-40..40).map(|i| f64::from(i) * 0.21) {
+            // At 0 there is a function whose second derivative jumps.
+            for x in (-40..40).map(|i| (f64::from(i) + 0.5) * 0.21) {
                 let (above, here, below) = (exact(f, x + 1e-5), exact(f, x), exact(f, x - 1e-5));
                 for order in 0..3 {
                     let difference = (above[order] - below[order]) / 2e-5;
@@ -257,6 +281,8 @@ mod tests {
             let x = 2f32.powi(n) * 1.1;
             for x in [x, -x] {
                 let error = f64::from(tanh(x)[0]) / f64::from(x).tanh() - 1.0;
+                assert!(error.abs() < 3e-7, "{x}: {error}");
+                let error = f64::from(elu(x)[0]) / exact(Function::Elu, f64::from(x))[0] - 1.0;
                 assert!(error.abs() < 3e-7, "{x}: {error}");
             }
         }
@@ -276,6 +302,8 @@ mod tests {
         assert!(y[0].is_nan() && y[1..] == [f32::INFINITY, 0.0, 1e30, 0.0]);
         values(Function::Tanh, &x, &mut y);
         assert!(y[0].is_nan() && y[1..] == [1.0, -1.0, 1.0, -1.0]);
+        values(Function::Elu, &x, &mut y);
+        assert!(y[0].is_nan() && y[1..] == [f32::INFINITY, -1.0, 1e30, -1.0]);
         for (f, at) in FUNCTIONS {
             assert!(at(f32::NAN).into_iter().all(f32::is_nan), "{f:?}");
             assert!([1e30, -1e30, 3e38, -3e38].into_iter().flat_map(at).all(f32::is_finite), "{f:?}");

@@ -1,4 +1,4 @@
-//! Same-padded convolution with stride 1.
+//! Same-padded convolution with stride 1, dilated or not.
 //!
 //! Kernels of usual sizes with channels that fill vectors are taken image by image, in registers (`direct`). Others by matrix
 //! products: images are taken in groups of about [`PIXELS`] pixels, so that a product is wide enough to fill vector registers even
@@ -31,6 +31,8 @@ pub struct Extents {
     pub width: usize,
     /// Side k of the kernel, odd.
     pub kernel: usize,
+    /// Pixels from one tap of the kernel to the next, at least 1.
+    pub dilation: usize,
 }
 
 impl Extents {
@@ -41,6 +43,21 @@ impl Extents {
     /// C·k·k, the rows of an unfolded image.
     pub(super) fn unfolded(&self) -> usize {
         self.inputs * self.kernel * self.kernel
+    }
+
+    /// Pixels beyond each edge that the kernel sees.
+    fn border(&self) -> usize {
+        self.kernel / 2 * self.dilation
+    }
+
+    /// The width of a padded image.
+    pub(super) fn wide(&self) -> usize {
+        self.width + 2 * self.border()
+    }
+
+    /// The pixels of a padded image.
+    pub(super) fn plane(&self) -> usize {
+        (self.height + 2 * self.border()) * self.wide()
     }
 
     /// Images in a group.
@@ -188,11 +205,10 @@ pub fn turned(e: Extents, weight: &[f32]) -> Vec<f32> {
     out
 }
 
-/// A group of images with a border of zeros, ready to be unfolded: `[G, C, H + k − 1, W + k − 1]`.
+/// A group of images with a border of zeros, ready to be unfolded: `[G, C, H + (k − 1) d, W + (k − 1) d]`.
 fn pad(e: Extents, x: &[f32], out: &mut Vec<f32>) {
-    let (h, w, border) = (e.height, e.width, e.kernel / 2);
-    let wide = w + 2 * border;
-    let plane = (h + 2 * border) * wide;
+    let (h, w, border) = (e.height, e.width, e.border());
+    let (wide, plane) = (e.wide(), e.plane());
     out.clear();
     out.resize(x.len() / (h * w) * plane, 0.0);
     for (to, from) in out.chunks_exact_mut(plane).zip(x.chunks_exact(h * w)) {
@@ -218,12 +234,11 @@ fn unfold(e: Extents, x: &[f32], padded: &mut Vec<f32>, out: &mut [f32]) {
 #[inline(always)]
 fn unfold_rows<const W: usize>(e: Extents, padded: &[f32], out: &mut [f32]) {
     let (h, w, k) = (e.height, e.width, e.kernel);
-    let wide = w + k - 1;
-    let plane = (h + k - 1) * wide;
+    let (wide, plane) = (e.wide(), e.plane());
     let images = padded.len() / (e.inputs * plane);
     let columns = images * h * w;
     for (row, line) in out.chunks_exact_mut(columns).take(e.unfolded()).enumerate() {
-        let (c, ky, kx) = (row / (k * k), row / k % k, row % k);
+        let (c, ky, kx) = (row / (k * k), row / k % k * e.dilation, row % k * e.dilation);
         for (g, to) in line.chunks_exact_mut(h * w).enumerate() {
             // What this tap sees of the first pixel; every further row is one padded row on.
             let source = &padded[(g * e.inputs + c) * plane + ky * wide + kx..];
@@ -253,12 +268,14 @@ mod tests {
 
     /// Calls `f` with the places in y, x and the weight of each product.
     fn products(e: Extents, mut f: impl FnMut(usize, usize, usize)) {
-        let Extents { batch, inputs, outputs, height, width, kernel: k } = e;
+        let Extents { batch, inputs, outputs, height, width, kernel: k, dilation } = e;
+        let border = k / 2 * dilation;
         let places = |n: usize, m: usize| (0..n).flat_map(move |i| (0..m).map(move |j| (i, j)));
         for (b, o) in places(batch, outputs) {
             for (c, (row, column)) in (0..inputs).flat_map(|c| places(height, width).map(move |at| (c, at))) {
                 for (ky, kx) in places(k, k) {
-                    let (y, x) = ((row + ky).wrapping_sub(k / 2), (column + kx).wrapping_sub(k / 2));
+                    let seen = |at: usize, tap: usize| (at + tap * dilation).wrapping_sub(border);
+                    let (y, x) = (seen(row, ky), seen(column, kx));
                     if y < height && x < width {
                         let at = |image: usize, y: usize, x: usize| (image * height + y) * width + x;
                         f(
@@ -275,10 +292,17 @@ mod tests {
     /// Plain loops over plain slices: small enough for an interpreter.
     #[test]
     fn sums_of_products() {
-        for (batch, inputs, outputs, height, width, kernel) in
-            [(2, 2, 17, 3, 9, 3), (9, 1, 32, 2, 4, 3), (1, 3, 33, 2, 2, 3), (2, 3, 16, 2, 7, 1), (3, 2, 1, 3, 5, 3)]
-        {
-            let e = Extents { batch, inputs, outputs, height, width, kernel };
+        for (batch, inputs, outputs, height, width, kernel, dilation) in [
+            (2, 2, 17, 3, 9, 3, 1),
+            (9, 1, 32, 2, 4, 3, 1),
+            (1, 3, 33, 2, 2, 3, 1),
+            (2, 3, 16, 2, 7, 1, 1),
+            (3, 2, 1, 3, 5, 3, 1),
+            (2, 2, 17, 5, 9, 3, 2),
+            (2, 1, 32, 3, 2, 3, 4),
+            (3, 2, 1, 6, 5, 3, 2),
+        ] {
+            let e = Extents { batch, inputs, outputs, height, width, kernel, dilation };
             let x = numbers(batch * inputs * e.pixels(), 7);
             let (weight, bias) = (numbers(outputs * e.unfolded(), 13), numbers(outputs, 29));
             let mut y = vec![f32::NAN; batch * outputs * e.pixels()];

@@ -30,10 +30,11 @@ fn block() -> usize {
     Arch::new().dispatch(Block)
 }
 
-/// Whether [`image`] and [`weight_grad`] are worth their while: a kernel of a size that they know, and output channels that
-/// fill the vectors at least by half.
+/// Whether [`image`] and [`weight_grad`] are worth their while: a kernel of a size and dilation that they know, and output channels
+/// that fill the vectors at least by half.
 pub(super) fn takes(e: Extents) -> bool {
-    matches!(e.kernel, 1 | 3) && e.width > 0 && 2 * e.outputs >= e.outputs.next_multiple_of(block())
+    let known = e.kernel == 1 || e.kernel == 3 && matches!(e.dilation, 1 | 2 | 4 | 8);
+    known && e.width > 0 && 2 * e.outputs >= e.outputs.next_multiple_of(block())
 }
 
 /// A weight `[O, C, k, k]` and bias `[O]` by blocks of output channels, zeros past the last.
@@ -80,19 +81,25 @@ impl WithSimd for Image<'_> {
         let packed = weights.weight.chunks_exact(e.unfolded() * block).zip(weights.bias.chunks_exact(block));
         for ((weight, bias), y) in packed.zip(y.chunks_mut(block * e.pixels())) {
             let all = Rows { e, padded, weight, bias, y };
-            match (e.kernel, tile_width(e.width, S::REGISTER_COUNT)) {
-                (3, 8) => simd.vectorize(Tiles::<3, 8>(all)),
-                (3, 7) => simd.vectorize(Tiles::<3, 7>(all)),
-                (3, 5) => simd.vectorize(Tiles::<3, 5>(all)),
-                (3, 4) => simd.vectorize(Tiles::<3, 4>(all)),
-                (3, _) => simd.vectorize(Tiles::<3, 1>(all)),
-                (_, 8) => simd.vectorize(Tiles::<1, 8>(all)),
-                (_, 7) => simd.vectorize(Tiles::<1, 7>(all)),
-                (_, 5) => simd.vectorize(Tiles::<1, 5>(all)),
-                (_, 4) => simd.vectorize(Tiles::<1, 4>(all)),
-                (..) => simd.vectorize(Tiles::<1, 1>(all)),
+            match (e.kernel, e.dilation) {
+                (3, 8) => of_taps::<S, 3, 8>(simd, all),
+                (3, 4) => of_taps::<S, 3, 4>(simd, all),
+                (3, 2) => of_taps::<S, 3, 2>(simd, all),
+                (3, _) => of_taps::<S, 3, 1>(simd, all),
+                (..) => of_taps::<S, 1, 1>(simd, all),
             }
         }
+    }
+}
+
+#[inline(always)]
+fn of_taps<S: Simd, const K: usize, const D: usize>(simd: S, all: Rows<'_>) {
+    match tile_width(all.e.width, S::REGISTER_COUNT) {
+        8 => simd.vectorize(Tiles::<K, D, 8>(all)),
+        7 => simd.vectorize(Tiles::<K, D, 7>(all)),
+        5 => simd.vectorize(Tiles::<K, D, 5>(all)),
+        4 => simd.vectorize(Tiles::<K, D, 4>(all)),
+        _ => simd.vectorize(Tiles::<K, D, 1>(all)),
     }
 }
 
@@ -115,24 +122,24 @@ struct Rows<'a> {
     y: &'a mut [f32],
 }
 
-/// `K` is the side of the kernel, `T` the pixels of a tile.
-struct Tiles<'a, const K: usize, const T: usize>(Rows<'a>);
+/// `K` is the side of the kernel, `D` its dilation, `T` the pixels of a tile.
+struct Tiles<'a, const K: usize, const D: usize, const T: usize>(Rows<'a>);
 
-impl<const K: usize, const T: usize> WithSimd for Tiles<'_, K, T> {
+impl<const K: usize, const D: usize, const T: usize> WithSimd for Tiles<'_, K, D, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Rows { e, padded, weight, bias, y } = self.0;
-        let (w, p, wide) = (e.width, e.pixels(), e.width + K - 1);
-        let plane = (e.height + K - 1) * wide;
+        let (w, p, wide) = (e.width, e.pixels(), e.wide());
+        let stride = [e.plane(), D * wide];
         let weight = vectors::<S>(weight);
         let bias = vectors::<S>(bias)[0];
         for row in 0..e.height {
             for at in (0..w).step_by(T) {
                 // The last tile of a row ends with it, and repeats some of the one before.
                 let at = at.min(w - T);
-                let sums = tile::<S, K, T>(simd, &padded[row * wide + at..], [plane, wide], weight, bias);
+                let sums = tile::<S, K, D, T>(simd, &padded[row * wide + at..], stride, weight, bias);
                 for (o, y) in y.chunks_exact_mut(p).enumerate() {
                     let to = &mut y[row * w + at..][..T];
                     for (to, sum) in to.iter_mut().zip(&sums) {
@@ -148,9 +155,9 @@ fn vectors<S: Simd>(x: &[f32]) -> &[[S::f32s; VECTORS]] {
     pulp::as_arrays(S::as_simd_f32s(x).0).0
 }
 
-/// The result at `T` pixels of a row, whose first sees the beginning of `x`; `stride`: of channels and rows in x.
+/// The result at `T` pixels of a row, whose first sees the beginning of `x`; `stride`: of channels, and of the rows that taps see, in x.
 #[inline(always)]
-fn tile<S: Simd, const K: usize, const T: usize>(
+fn tile<S: Simd, const K: usize, const D: usize, const T: usize>(
     simd: S,
     x: &[f32],
     stride: [usize; 2],
@@ -160,18 +167,18 @@ fn tile<S: Simd, const K: usize, const T: usize>(
     let mut sums = [bias; T];
     for (c, taps) in weight.chunks_exact(K * K).enumerate() {
         for (ky, taps) in taps.chunks_exact(K).enumerate() {
-            let row = &x[c * stride[0] + ky * stride[1]..][..T + K - 1];
-            for (kx, w) in taps.iter().enumerate() {
-                // Written out: the compiler leaves longer loops rolled, and sums that a variable indexes lie in memory.
-                macro_rules! pixels {
-                    ($($t:literal)*) => { $(if $t < T {
-                        let v = simd.splat_f32s(row[kx + $t]);
-                        sums[$t][0] = simd.mul_add_e_f32s(v, w[0], sums[$t][0]);
-                        sums[$t][1] = simd.mul_add_e_f32s(v, w[1], sums[$t][1]);
-                    })* };
-                }
-                pixels!(0 1 2 3 4 5 6 7);
+            let row = &x[c * stride[0] + ky * stride[1]..][..T + (K - 1) * D];
+            // Written out: the compiler leaves longer loops rolled, and sums that a variable indexes lie in memory.
+            macro_rules! pixels {
+                ($kx:literal: $($t:literal)*) => { if $kx < K { $(if $t < T {
+                    let (v, w) = (simd.splat_f32s(row[$kx * D + $t]), taps[$kx]);
+                    sums[$t][0] = simd.mul_add_e_f32s(v, w[0], sums[$t][0]);
+                    sums[$t][1] = simd.mul_add_e_f32s(v, w[1], sums[$t][1]);
+                })* } };
             }
+            pixels!(0: 0 1 2 3 4 5 6 7);
+            pixels!(1: 0 1 2 3 4 5 6 7);
+            pixels!(2: 0 1 2 3 4 5 6 7);
         }
     }
     sums
@@ -223,45 +230,50 @@ impl WithSimd for WeightGrad<'_> {
     fn with_simd<S: Simd>(self, simd: S) {
         let Self { e, padded, turned, sums } = self;
         let block = VECTORS * S::F32_LANES;
-        let wide = e.width + 2;
-        let plane = (e.height + 2) * wide;
+        let wide = e.wide();
         let band = (BAND / (e.width * block)).max(1);
         for (sums, turned) in sums.chunks_exact_mut(e.unfolded() * block).zip(turned.chunks_exact(e.pixels() * block)) {
             for (i, dy) in turned.chunks(band * e.width * block).enumerate() {
-                for (sums, x) in sums.chunks_exact_mut(9 * block).zip(padded.chunks_exact(plane)) {
-                    simd.vectorize(Channel { x: &x[i * band * wide..], dy, width: e.width, sums });
+                for (sums, x) in sums.chunks_exact_mut(9 * block).zip(padded.chunks_exact(e.plane())) {
+                    let x = &x[i * band * wide..];
+                    match e.dilation {
+                        8 => simd.vectorize(Channel::<8> { x, dy, e, sums }),
+                        4 => simd.vectorize(Channel::<4> { x, dy, e, sums }),
+                        2 => simd.vectorize(Channel::<2> { x, dy, e, sums }),
+                        _ => simd.vectorize(Channel::<1> { x, dy, e, sums }),
+                    }
                 }
             }
         }
     }
 }
 
-/// One input channel and a block of output channels.
-struct Channel<'a> {
+/// One input channel and a block of output channels; `D` is the kernel's dilation.
+struct Channel<'a, const D: usize> {
     /// Padded rows.
     x: &'a [f32],
     /// `[rows, W, block]`.
     dy: &'a [f32],
-    width: usize,
+    e: Extents,
     /// `[3, 3, block]`.
     sums: &'a mut [f32],
 }
 
-impl WithSimd for Channel<'_> {
+impl<const D: usize> WithSimd for Channel<'_, D> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { x, dy, width, sums } = self;
-        let wide = width + 2;
+        let Self { x, dy, e, sums } = self;
+        let (width, wide) = (e.width, e.wide());
         let (out, _) = pulp::as_arrays_mut::<VECTORS, _>(S::as_mut_simd_f32s(sums).0);
         let mut sums: [[[S::f32s; VECTORS]; 3]; 3] =
             std::array::from_fn(|ky| std::array::from_fn(|kx| out[3 * ky + kx]));
         for (row, dy) in vectors::<S>(dy).chunks_exact(width).enumerate() {
-            let [a, b, c] = [0, 1, 2].map(|ky| x[(row + ky) * wide..][..wide].windows(3));
+            let [a, b, c] = [0, 1, 2].map(|ky| x[(row + ky * D) * wide..][..wide].windows(2 * D + 1));
             for (((dy, a), b), c) in dy.iter().zip(a).zip(b).zip(c) {
                 for (sums, x) in sums.iter_mut().zip([a, b, c]) {
-                    for (sums, &x) in sums.iter_mut().zip(x) {
+                    for (sums, x) in sums.iter_mut().zip([x[0], x[D], x[2 * D]]) {
                         let v = simd.splat_f32s(x);
                         sums[0] = simd.mul_add_e_f32s(v, dy[0], sums[0]);
                         sums[1] = simd.mul_add_e_f32s(v, dy[1], sums[1]);

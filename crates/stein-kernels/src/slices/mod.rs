@@ -9,6 +9,7 @@ pub mod linear;
 pub(crate) mod matmul;
 pub mod mixture;
 pub mod norm;
+pub mod pool;
 pub mod symmetric;
 mod transpose;
 

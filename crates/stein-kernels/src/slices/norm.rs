@@ -7,7 +7,7 @@
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::activation::{Function, silu, softplus, tanh};
+use super::activation::{Function, elu, silu, softplus, tanh};
 
 /// The extents of a group normalisation.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -122,6 +122,7 @@ fn norm_image(e: Extents, f: Option<Function>, x: &[f32], affine: Affine, y: &mu
                 Some(Function::Silu) => each(x, line, y, |u| silu(u)[0]),
                 Some(Function::Softplus) => each(x, line, y, |u| softplus(u)[0]),
                 Some(Function::Tanh) => each(x, line, y, |u| tanh(u)[0]),
+                Some(Function::Elu) => each(x, line, y, |u| elu(u)[0]),
             }
         }
     }
@@ -175,6 +176,7 @@ fn grad_image(
                 Some(Function::Silu) => each_slope(x, line, dy, du, |u| silu(u)[1]),
                 Some(Function::Softplus) => each_slope(x, line, dy, du, |u| softplus(u)[1]),
                 Some(Function::Tanh) => each_slope(x, line, dy, du, |u| tanh(u)[1]),
+                Some(Function::Elu) => each_slope(x, line, dy, du, |u| elu(u)[1]),
             }
             dshift[channel] = sum_of(du, |d| d);
             dgain[channel] = sum_of_pairs(x, du, |x, d| d * ((x - mean) * scale));

@@ -23,6 +23,11 @@ impl Window {
         Self { kernel, stride: 1, padding: kernel / 2 }
     }
 
+    /// Its side if it is one of [`same`](Self::same).
+    fn around(self) -> Option<usize> {
+        (self == Self::same(self.kernel)).then_some(self.kernel)
+    }
+
     #[track_caller]
     fn assert_fits(self, [_, _, height, width]: [usize; 4]) {
         let Self { kernel, stride, padding } = self;
@@ -53,7 +58,8 @@ pub fn max_pool2d(x: Jet<4>, window: Window) -> Jet<4> {
     options.stride = [stride; 2];
     options.padding = [(padding, padding); 2];
     if x.directions() == 0 {
-        return Jet::plain(pool(x.data, options));
+        let by_kernel = window.around().and_then(|kernel| stein_kernels::max_pool(kernel, &x.data));
+        return Jet::plain(by_kernel.unwrap_or_else(|| pool(x.data, options)));
     }
     let x = x.unshared();
     let rows = x.data.dims()[0];
@@ -76,7 +82,6 @@ pub fn mean_pool2d(x: Jet<4>, window: Window) -> Jet<4> {
     options.stride = [stride; 2];
     options.padding = [(padding, padding); 2];
     options.count_include_pad = true;
-    let around = (window == Window::same(kernel)).then_some(kernel);
-    let by_kernel = |rows: &Tensor<4>| around.and_then(|kernel| stein_kernels::mean_pool(kernel, rows));
+    let by_kernel = |rows: &Tensor<4>| window.around().and_then(|kernel| stein_kernels::mean_pool(kernel, rows));
     x.linear_map(|rows| by_kernel(&rows).unwrap_or_else(|| avg_pool2d(rows, options.clone())))
 }

@@ -9,7 +9,7 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 
 use crate::backend::{Kernels, Norm};
-use crate::checkpointing::{GroupNormAgain, JetAgain, Kept, MeanPoolAgain};
+use crate::checkpointing::{GroupNormAgain, JetAgain, Kept, PoolAgain};
 use crate::gradient::GradientStep;
 use crate::slices::activation::Function;
 use crate::slices::jet::Rows;
@@ -118,6 +118,23 @@ impl<B: Kernels> Backward<B, 1> for MeanPool {
 }
 
 #[derive(Debug)]
+struct MaxPool;
+
+impl<B: Kernels> Backward<B, 1> for MaxPool {
+    /// x and the window's side.
+    type State = (Kept<B>, usize);
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let (x, kernel) = ops.state;
+        let x = x.take(checkpointer);
+        let gradient = gradients.consume::<B>(&ops.node);
+        if let [Some(node)] = ops.parents {
+            gradients.register::<B>(node.id, B::stein_max_pool_grad(x, gradient, kernel));
+        }
+    }
+}
+
+#[derive(Debug)]
 struct Sum;
 
 impl<B: Kernels> Backward<B, 2> for Sum {
@@ -207,9 +224,21 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
 
     fn stein_mean_pool(x: FloatTensor<Self>, kernel: usize) -> FloatTensor<Self> {
         let y = B::stein_mean_pool(x.primitive().clone(), kernel);
-        let again = MeanPoolAgain::<B> { x: x.id(), kernel, backend: PhantomData };
+        let again = PoolAgain::<B> { x: x.id(), pool: B::stein_mean_pool, kernel };
         match MeanPool.prepare::<C>([x.node()]).memory_bound().retro_forward(again).parents([&x]).stateful() {
             OpsKind::Tracked(prepared) => prepared.finish(kernel, y),
+            OpsKind::UnTracked(prepared) => prepared.finish(y),
+        }
+    }
+
+    fn stein_max_pool(x: FloatTensor<Self>, kernel: usize) -> FloatTensor<Self> {
+        let y = B::stein_max_pool(x.primitive().clone(), kernel);
+        let again = PoolAgain::<B> { x: x.id(), pool: B::stein_max_pool, kernel };
+        match MaxPool.prepare::<C>([x.node()]).memory_bound().retro_forward(again).parents([&x]).stateful() {
+            OpsKind::Tracked(mut prepared) => {
+                let kept = Kept::of(&mut prepared, &x);
+                prepared.finish((kept, kernel), y)
+            }
             OpsKind::UnTracked(prepared) => prepared.finish(y),
         }
     }
@@ -262,6 +291,10 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         _: FloatTensor<Self>,
         _: Norm,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        unreachable!("{FIRST_ORDER}")
+    }
+
+    fn stein_max_pool_grad(_: FloatTensor<Self>, _: FloatTensor<Self>, _: usize) -> FloatTensor<Self> {
         unreachable!("{FIRST_ORDER}")
     }
 

@@ -85,6 +85,10 @@ pub(crate) trait Kernels: Backend {
     /// The means over windows of some side around each pixel of `[B, C, H, W]`; as gradient in x, of the gradient.
     fn stein_mean_pool(x: FloatTensor<Self>, kernel: usize) -> FloatTensor<Self>;
 
+    /// The maxima over such windows.
+    fn stein_max_pool(x: FloatTensor<Self>, kernel: usize) -> FloatTensor<Self>;
+    fn stein_max_pool_grad(x: FloatTensor<Self>, gradient: FloatTensor<Self>, kernel: usize) -> FloatTensor<Self>;
+
     /// Of two tensors of one shape. burn's own sum would be computed again under gradient checkpointing.
     fn stein_sum(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
 }

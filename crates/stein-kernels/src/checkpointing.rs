@@ -1,7 +1,7 @@
 //! What the kernels keep for the way back, and what is computed again there (gradient checkpointing: Chen et al. 2016, arXiv
 //! 1604.06174).
 //!
-//! Under burn's balanced strategy what is cheap (norms, activations, means over windows, what burn itself holds for cheap) is not kept, but computed again
+//! Under burn's balanced strategy what is cheap (norms, activations, means and maxima over windows, what burn itself holds for cheap) is not kept, but computed again
 //! from what is: the results of products and convolutions, and sums of two branches, since a chain of sums would be computed again
 //! from its beginning.
 
@@ -90,18 +90,18 @@ impl<B: Kernels> RetroForward for JetAgain<B> {
     }
 }
 
-/// A mean over windows again.
+/// A mean or maximum over windows again.
 #[derive(Debug)]
-pub(crate) struct MeanPoolAgain<B> {
+pub(crate) struct PoolAgain<B: Backend> {
     pub(crate) x: NodeId,
+    pub(crate) pool: fn(FloatTensor<B>, usize) -> FloatTensor<B>,
     /// The window's side.
     pub(crate) kernel: usize,
-    pub(crate) backend: PhantomData<B>,
 }
 
-impl<B: Kernels> RetroForward for MeanPoolAgain<B> {
+impl<B: Kernels> RetroForward for PoolAgain<B> {
     fn forward(&self, states: &mut BackwardStates, out: NodeId) {
         let x = states.get_state::<FloatTensor<B>>(&self.x);
-        states.save(out, B::stein_mean_pool(x, self.kernel));
+        states.save(out, (self.pool)(x, self.kernel));
     }
 }

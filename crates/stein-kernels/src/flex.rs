@@ -58,6 +58,11 @@ fn convolve(e: conv::Extents, x: &FlexTensor, weight: &[f32], bias: &[f32]) -> F
     tensor(y, [e.batch, e.outputs, e.height, e.width])
 }
 
+fn windows(x: &FlexTensor, kernel: usize) -> pool::Extents {
+    let [.., height, width] = dims4(x);
+    pool::Extents { height, width, kernel }
+}
+
 fn norm_extents(x: &FlexTensor, norm: Norm) -> norm::Extents {
     let [batch, channels, height, width] = dims4(x);
     norm::Extents { batch, channels, pixels: height * width, groups: norm.groups, epsilon: norm.epsilon }
@@ -185,10 +190,23 @@ impl Kernels for Flex {
 
     fn stein_mean_pool(x: FloatTensor<Self>, kernel: usize) -> FloatTensor<Self> {
         let x = ordered(x);
-        let [.., height, width] = dims4(&x);
         let mut y = vec![0.0; values(&x).len()];
-        pool::mean_pool(pool::Extents { height, width, kernel }, values(&x), &mut y);
+        pool::mean_pool(windows(&x, kernel), values(&x), &mut y);
         tensor(y, shape_of(&x))
+    }
+
+    fn stein_max_pool(x: FloatTensor<Self>, kernel: usize) -> FloatTensor<Self> {
+        let x = ordered(x);
+        let mut y = vec![0.0; values(&x).len()];
+        pool::max_pool(windows(&x, kernel), values(&x), &mut y);
+        tensor(y, shape_of(&x))
+    }
+
+    fn stein_max_pool_grad(x: FloatTensor<Self>, gradient: FloatTensor<Self>, kernel: usize) -> FloatTensor<Self> {
+        let (x, gradient) = (ordered(x), ordered(gradient));
+        let mut dx = vec![0.0; values(&x).len()];
+        pool::max_pool_grad(windows(&x, kernel), values(&x), values(&gradient), &mut dx);
+        tensor(dx, shape_of(&x))
     }
 
     fn stein_jet(x: FloatTensor<Self>, function: Function, rows: Rows) -> FloatTensor<Self> {

@@ -12,12 +12,12 @@
 //! | [`group_norm`] | group normalisation with affine parameters |
 //! | [`normalised`] | the same with each image's own, and silu, softplus, tanh or elu of it |
 //! | [`jet`] | silu, softplus, tanh and elu of values together with their first and second derivatives |
-//! | [`mean_pool`] | means over a window around each pixel |
+//! | [`mean_pool`], [`max_pool`] | means and maxima over a window around each pixel |
 //! | [`sum`] | burn's sum, but kept under gradient checkpointing |
 //!
 //! They take and give burn tensors and are differentiable like any other operation. Where there is no kernel (another
 //! backend than flex, another number type, a stride) burn's own operations are called, so callers need not ask; only [`jet`],
-//! [`linear`], [`mean_pool`] and [`normalised`] say so.
+//! [`linear`], [`max_pool`], [`mean_pool`] and [`normalised`] say so.
 //!
 //! [`slices`] has the inner loops as plain functions on slices; [`slices::mixture`] is there alone, for who has found the numbers
 //! to lie on the host ([`is_host`]). The instruction set is chosen at run time; work is cut into
@@ -39,4 +39,6 @@ pub use gradient::{AdamState, Gradient, adam};
 pub use slices::activation::Function;
 pub use slices::adam::AdamStep;
 pub use slices::jet::Rows;
-pub use tensor::{conv2d, group_norm, in_parts, is_host, jet, linear, mean_pool, normalised, on_workers, sum};
+pub use tensor::{
+    conv2d, group_norm, in_parts, is_host, jet, linear, max_pool, mean_pool, normalised, on_workers, sum,
+};

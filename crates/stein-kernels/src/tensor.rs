@@ -165,6 +165,15 @@ pub fn mean_pool(kernel: usize, x: &Tensor<4>) -> Option<Tensor<4>> {
     Some(Tensor::from_dispatch(<Dispatch as Kernels>::stein_mean_pool(x.clone().into_dispatch(), kernel)))
 }
 
+/// The maxima over windows of `kernel` × `kernel` around each pixel of `x` `[B, C, H, W]`, what lies beyond the edges counted for nothing;
+/// `None` where there is no kernel. The gradient goes to the maximum, the first of several.
+pub fn max_pool(kernel: usize, x: &Tensor<4>) -> Option<Tensor<4>> {
+    if !has_kernels(x) || kernel.is_multiple_of(2) {
+        return None;
+    }
+    Some(Tensor::from_dispatch(<Dispatch as Kernels>::stein_max_pool(x.clone().into_dispatch(), kernel)))
+}
+
 /// The sum of two tensors. Under gradient checkpointing the sum of two of one shape is kept, and not what it is the sum of.
 pub fn sum<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
     let alike = b.dtype() == DType::F32 && a.dims() == b.dims() && a.is_autodiff() == b.is_autodiff();

@@ -5,8 +5,8 @@ mod compare;
 use burn::module::Param;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{GroupNormConfig, PaddingConfig2d};
-use burn::tensor::module::avg_pool2d;
-use burn::tensor::ops::AvgPoolOptions;
+use burn::tensor::module::{avg_pool2d, max_pool2d};
+use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{DType, Device, Tensor, activation};
 use stein_kernels::{Function, Rows};
 
@@ -76,6 +76,30 @@ fn convolution() {
         );
         assert!(gradient < 5e-6, "bias gradient, {b} {c} {o} {h}×{w} {k} {dilation}: {gradient}");
     }
+}
+
+#[test]
+fn maxima_over_windows() {
+    let device = Device::flex().autodiff();
+    device.seed(13);
+    for (b, c, h, w, kernel) in
+        [(1, 1, 1, 1, 3), (2, 3, 7, 5, 3), (3, 40, 32, 32, 5), (2, 2, 4, 33, 7), (2, 2, 3, 3, 1)]
+    {
+        let mut options = MaxPoolOptions::new([kernel; 2]);
+        options.stride = [1; 2];
+        options.padding = [(kernel / 2, kernel / 2); 2];
+        let ours = |x: Tensor<4>| stein_kernels::max_pool(kernel, &x).expect("there is a kernel");
+        let x = normal([b, c, h, w], &device);
+        // Of equal numbers too: those of few digits.
+        for x in [x.clone(), (x * 2.0).round().detach().require_grad()] {
+            let (value, gradient) = compare(&x, ours, |x| max_pool2d(x, options.clone()));
+            assert!(value == 0.0 && gradient < 2e-6, "{b} {c} {h}×{w} {kernel}: {value} {gradient}");
+            let view = |x: Tensor<4>| x.swap_dims(2, 3);
+            let (value, gradient) = compare(&x, |x| ours(view(x)), |x| max_pool2d(view(x), options.clone()));
+            assert!(value == 0.0 && gradient < 2e-6, "{b} {c} {h}×{w} {kernel}, a view: {value} {gradient}");
+        }
+    }
+    assert!(stein_kernels::max_pool(2, &normal([1, 1, 4, 4], &device)).is_none());
 }
 
 #[test]

@@ -126,8 +126,12 @@ fn moves(before: &[f32], mut after: Vec<f32>) -> Vec<f32> {
 
 #[test]
 fn a_step_with_gradient_checkpointing_is_the_same_step() {
-    let large = plan(LARGE_UNET);
-    for plan in [&plan(PLAN), &large] {
+    let refine = |kind| {
+        plan(&format!(
+            "[data]\nkind = \"digits\"\n[network]\nkind = \"{kind}\"\nchannels = 32\n[training]\nbatch-size = 8\n"
+        ))
+    };
+    for plan in [&plan(PLAN), &plan(LARGE_UNET), &refine("ncsn"), &refine("ncsnv2")] {
         for (name, objective) in objectives().into_iter().filter(|(name, _)| ["denoising", "sliced"].contains(name)) {
             let plain = Steps::new(plan, &objective).taken(1);
             let again = Steps::on(device().autodiff().gradient_checkpointing(), plan, &objective).taken(1);

@@ -129,6 +129,21 @@ fn means_over_windows() {
     assert!(stein_kernels::mean_pool(2, &normal([1, 1, 4, 4], &device)).is_none());
 }
 
+/// Burn's padding `Same` knows of no dilation, and a kernel may be dilated along one side alone: images change their size.
+#[test]
+fn dilated_layers_that_keep_no_size_are_burns() {
+    let device = Device::flex().autodiff();
+    device.seed(14);
+    let around = PaddingConfig2d::Explicit(2, 2, 2, 2);
+    for (dilation, padding) in [([2, 2], PaddingConfig2d::Same), ([2, 1], around.clone()), ([1, 2], around)] {
+        let layer = Conv2dConfig::new([3, 32], [3, 3]).with_dilation(dilation).with_padding(padding).init(&device);
+        let x = normal([2, 3, 8, 9], &device);
+        assert_ne!(layer.forward(x.clone()).dims(), [2, 32, 8, 9]);
+        let (value, gradient) = compare(&x, |x| stein_kernels::conv2d(&layer, x), |x| layer.forward(x));
+        assert!(value == 0.0 && gradient == 0.0, "{dilation:?}: {value} {gradient}");
+    }
+}
+
 /// Calls `f` with the layer at another weight that keeps its place in the graph.
 fn with_weight<T>(layer: &Conv2d, weight: Tensor<4>, f: impl Fn(&Conv2d) -> T) -> T {
     let mut other = layer.clone();

@@ -9,6 +9,7 @@
 //! | `nearest-training` | memorisation: how near samples lie to training rows |
 //! | `classifier` | what samples are to a classifier that is trained on the data: Fréchet and kernel distance, precision, recall, density and coverage of its features, confidence, balance of classes |
 //! | `inception` | what samples are to the Inception network that published FIDs are by, with weights that the user brings: `fid`, `kid`, precision, recall, density and coverage of its features |
+//! | `fid-training` | FID as it is published: against all training rows |
 //! | `residual-noise` | noise left about point masses |
 //! | `fisher-divergence`, `mode-weights`, `moments` | against a known density |
 //! | `curl` | whether the score is a gradient |

@@ -21,11 +21,11 @@ const LARGE: usize = 512;
 /// al. 2017, arXiv 1706.08500, eq. 6). In the square of the features' unit.
 ///
 /// It is biased upwards, the more the fewer rows there are: compare only sets of equal size, against a floor of real data. The standard
-/// error is a jackknife over ten parts of each set; between equal laws, where the distance is mostly bias, it is rough. Where n, m and D
-/// are all above 512 the ten parts are of both sets at once, which leaves the standard error nine degrees of freedom in place of
+/// error is a jackknife over ten parts of each set; between equal laws, where the distance is mostly bias, it is rough. Where these
+/// problems are larger than 512 the ten parts are of both sets at once, which leaves the standard error nine degrees of freedom in place of
 /// eighteen.
 ///
-/// The eigenvalue problems, 21 or 11 of them, are of the size of the least of n, m and D.
+/// The eigenvalue problems, 21 or 11 of them, are of the size of the least of n, m and D, or of D where n m is above 2 D².
 ///
 /// # Errors
 /// With fewer than 20 rows in a set, or sets of different dimension.

@@ -25,7 +25,7 @@ pub(super) struct Pair {
     cross: Cross,
 }
 
-/// By which matrix tr (Σ₁Σ₂)^½ is found: the smaller one.
+/// By which matrices tr (Σ₁Σ₂)^½ is found: those of fewer numbers, where there are fewer rows than columns.
 enum Cross {
     /// X Yᵀ `[n, m]`, whose singular values are the roots of the eigenvalues of XᵀX YᵀY.
     Products(Vec<f64>),
@@ -40,7 +40,7 @@ impl Pair {
         let sets = [x, y].map(|rows| Set::new(rows, &centre));
         let [n, m] = [x, y].map(|rows| rows.len());
         let dim = x.dim();
-        let cross = if n.min(m) < dim {
+        let cross = if n.min(m) < dim && n * m <= 2 * dim * dim {
             Cross::Products(rows_by_rows([n, m, dim], &sets[0].rows, &sets[1].rows))
         } else {
             let squares = |set: &Set| columns_by_columns([dim, dim, set.rows.len() / dim], &set.rows, &set.rows);
@@ -55,7 +55,10 @@ impl Pair {
 
     /// Of the eigenvalue problem.
     pub(super) fn size(&self) -> usize {
-        self.sets.iter().map(Set::len).min().unwrap_or(0).min(self.dim())
+        match self.cross {
+            Cross::Products(_) => self.sets.iter().map(Set::len).min().unwrap_or(0),
+            Cross::Squares(_) => self.dim(),
+        }
     }
 
     /// Between what is left of the sets.
@@ -71,7 +74,8 @@ impl Pair {
             }
             Cross::Squares(squares) => {
                 let [a, b] = std::array::from_fn(|i| self.sets[i].covariance(&squares[i], without[i]));
-                trace_of_root(&a, &b, self.dim())
+                // Of the covariance of few rows the factor has columns of zeros, and no eigenvalues come of rounding.
+                if x.n <= y.n { trace_of_root(&a, &b, self.dim()) } else { trace_of_root(&b, &a, self.dim()) }
             }
         };
         means + x.trace + y.trace - 2.0 * root
@@ -200,7 +204,7 @@ mod tests {
     /// and without parts.
     #[test]
     fn products_and_covariances_agree() {
-        for (n, m, dim) in [(30, 45, 60), (47, 33, 40), (61, 64, 33), (24, 80, 50)] {
+        for (n, m, dim) in [(30, 45, 60), (47, 33, 40), (61, 64, 33), (24, 80, 50), (24, 400, 50), (400, 24, 50)] {
             let (x, y) = (normal(n, dim, 0.3, 1.0, 1), normal(m, dim, 0.0, 1.4, 2));
             // Correlated columns.
             let mixed = |mut rows: Vec<f32>| {
@@ -209,6 +213,8 @@ mod tests {
             };
             let (x, y) = (mixed(x), mixed(y));
             let (x, y) = (Rows::new(&x, dim).unwrap(), Rows::new(&y, dim).unwrap());
+            let chosen = Pair::new(x, y);
+            assert_eq!(matches!(chosen.cross, Cross::Squares(_)), n.min(m) >= dim || n.max(m) == 400);
             let Pair { sets, .. } = Pair::new(x, y);
             let products = Cross::Products(rows_by_rows([n, m, dim], &sets[0].rows, &sets[1].rows));
             let squares = [0, 1].map(|i| columns_by_columns([dim, dim, [n, m][i]], &sets[i].rows, &sets[i].rows));
@@ -224,6 +230,8 @@ mod tests {
                 let got = by_products.distance(without);
                 // Of a rank below D each eigenvalue that is none counts by the root of its rounding.
                 assert!((got / expected - 1.0).abs() < 1e-6, "{n} {m} {dim} {without:?}: {got} {expected}");
+                let by_choice = chosen.distance(without);
+                assert!((got / by_choice - 1.0).abs() < 1e-6, "{n} {m} {dim} {without:?}: {got} {by_choice}");
                 // With divisors n and m in the root it is another number.
                 let wrong =
                     expected + 2.0 * root * (1.0 - ((n - 1) as f64 / n as f64 * (m - 1) as f64 / m as f64).sqrt());

@@ -43,6 +43,20 @@ fn a_run_leaves_everything_and_is_not_done_twice() {
     assert_eq!(std::fs::metadata(run.network()).unwrap().modified().unwrap(), before);
 }
 
+#[test]
+fn without_metrics_there_is_no_table() {
+    let said = |set: &[&str]| {
+        let folder = Folder::with(SMALL);
+        let mut arguments = vec!["run", "small.toml"];
+        arguments.extend(set);
+        let said = folder.stein(&arguments).exits(0);
+        said.out() + &said.err()
+    };
+    assert!(said(&[]).contains("fitted Gaussian"));
+    let without = said(&["--set", "evaluation.metrics=[]"]);
+    assert!(!without.contains("fitted Gaussian") && without.contains("report  reports/small/index.html"), "{without}");
+}
+
 /// What one loss and gradient of a U-Net hold, and their numbers: what is computed again is the same.
 #[test]
 fn gradient_checkpointing_holds_less_and_changes_nothing() {

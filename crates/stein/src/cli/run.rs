@@ -122,7 +122,10 @@ fn summary(directory: &RunDir) -> Result<String, Failure> {
         error => format!("{} ± {}", short(e.value, resolved(e.value, error)), short(error, 2)),
     };
     let optional = |e: &Option<stein_record::Estimate>| e.as_ref().map(number).unwrap_or_else(|| "–".into());
-    let mut out = format!("{:width$}  {:>19}  {:>19}  {:>19}\n", "", "samples", "real data", "fitted Gaussian");
+    let mut out = String::new();
+    if !evaluation.metrics.is_empty() {
+        out += &format!("{:width$}  {:>19}  {:>19}  {:>19}\n", "", "samples", "real data", "fitted Gaussian");
+    }
     for metric in &evaluation.metrics {
         let (value, floor, baseline) = (number(&metric.estimate), optional(&metric.floor), optional(&metric.baseline));
         out += &format!("{:width$}  {value:>19}  {floor:>19}  {baseline:>19}\n", metric.label);
